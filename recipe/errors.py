@@ -1,0 +1,50 @@
+"""Errors that a user can cause, and the one place that turns them into a message and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+USAGE_EXIT_CODE = 2
+INTERRUPTED_EXIT_CODE = 130  # 128 + SIGINT, what a shell reports for Ctrl-C
+
+
+class UserError(Exception):
+    """One or more things that the user can put right; each problem is a sentence with what was found and what to do."""
+
+    def __init__(self, problems: str | Sequence[str]) -> None:
+        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        super().__init__("\n".join(self.problems))
+
+    def __str__(self) -> str:
+        if len(self.problems) == 1:
+            return f"error: {self.problems[0]}"
+        listed = "\n".join(f"  {number}. {problem}" for number, problem in enumerate(self.problems, start=1))
+        return f"error: {len(self.problems)} problems\n{listed}"
+
+
+def run_or_explain(main: Callable[[Sequence[str]], int], argv: Sequence[str] | None = None) -> int:
+    """Run a command's `main` and return its exit code; a user's mistake becomes one message and exit code 2.
+
+    Only errors that the user can act on are explained. A defect of ours keeps its traceback: hiding it helps nobody.
+    """
+    try:
+        return main(sys.argv[1:] if argv is None else argv)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return USAGE_EXIT_CODE
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED_EXIT_CODE
+    except BrokenPipeError:
+        # The reader (`head`, a pager) went away. Python would complain once more when it flushes stdout at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        print(f"error: {error.strerror}{where}. Free some space or choose another directory.", file=sys.stderr)
+        return USAGE_EXIT_CODE
