@@ -1,0 +1,265 @@
+"""Command line and YAML to settings: one schema (the dataclass fields), every problem in one message, no torch.
+
+Precedence: the command line wins over the YAML file, the file over the defaults. Keys that are not the recipe's own
+are passed through to `transformers.TrainingArguments` if it has a field of that name, and refused otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import dataclasses
+import difflib
+import importlib.util
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+
+from recipe.errors import UserError
+
+Group = typing.TypeVar("Group")
+
+_TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+
+
+@dataclass
+class Settings:
+    """What a command was asked for: an instance of each settings class, and the passed-through training arguments."""
+
+    groups: dict[type, Any]
+    training: dict[str, Any] = field(default_factory=dict)
+
+    def __getitem__(self, group: type[Group]) -> Group:
+        return typing.cast(Group, self.groups[group])
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with an error that can be reported together with the others."""
+
+    def error(self, message: str) -> NoReturn:
+        # argparse prints the whole usage (hundreds of flags here) above its message, which then is easy to miss.
+        raise UserError(f"{message} (see --help)")
+
+
+@cache
+def training_argument_names() -> frozenset[str]:
+    """Names of the fields of `transformers.TrainingArguments`, read from its source text.
+
+    Importing the class loads torch, which takes seconds; whoever mistypes a flag should not wait for that.
+    """
+    package = importlib.util.find_spec("transformers")
+    if package is None or package.origin is None:
+        raise UserError("the package transformers is not installed; run: pip install -c constraints.txt -e .")
+    source = Path(package.origin).with_name("training_args.py").read_text(encoding="utf-8")
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ClassDef) and node.name == "TrainingArguments":
+            names = (item.target for item in node.body if isinstance(item, ast.AnnAssign))
+            return frozenset(n.id for n in names if isinstance(n, ast.Name) and not n.id.startswith("_"))
+    raise RuntimeError("transformers/training_args.py defines no class TrainingArguments")
+
+
+def parse_settings(
+    program: str,
+    description: str,
+    groups: Sequence[type],
+    argv: Sequence[str],
+    passthrough_defaults: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Return the settings that `argv` asks for; `--help` prints and exits.
+
+    Args:
+        groups: dataclasses whose fields are declared by `recipe.settings.setting`; one with a field `config` adds
+            YAML files.
+        passthrough_defaults: the recipe's values for `TrainingArguments`; None refuses training arguments altogether.
+
+    Raises:
+        UserError: every unknown key, wrong type and unreadable file at once.
+    """
+    passthrough = frozenset() if passthrough_defaults is None else training_argument_names()
+    own = {item.name: (group, item) for group in groups for item in dataclasses.fields(group)}
+    parser = _build_parser(program, description, groups, passthrough - own.keys())
+    problems: list[str] = []
+    given, unknown = parser.parse_known_args(list(argv))
+    command_line = {key: value for key, value in vars(given).items() if value is not _UNSET}
+    known = own.keys() | passthrough
+    problems += _unknown_flags(unknown, known)
+    values: dict[str, tuple[Any, str]] = {}
+    if "config" in own:
+        default_config = own["config"][1].default
+        path = command_line.get("config", default_config)
+        for key, value in _read_yaml(path, problems).items():
+            if key not in known or key == "config":
+                problems.append(f"{path}: {_unknown_key(str(key), known)}")
+            else:
+                values[key] = (value, f"{path}: {key}")
+    values |= {key: (value, f"--{key}") for key, value in command_line.items()}
+    return _convert_all(groups, own, values, passthrough_defaults or {}, problems)
+
+
+def _convert_all(
+    groups: Sequence[type],
+    own: Mapping[str, tuple[type, dataclasses.Field]],
+    values: Mapping[str, tuple[Any, str]],
+    passthrough_defaults: Mapping[str, Any],
+    problems: list[str],
+) -> Settings:
+    """Turn raw values into typed ones, group by group; raise all problems together."""
+    collected: dict[type, dict[str, Any]] = {group: {} for group in groups}
+    training = dict(passthrough_defaults)
+    for key, (value, origin) in values.items():
+        if key not in own:
+            training[key] = value[0] if isinstance(value, list) and len(value) == 1 else value
+            continue
+        group, item = own[key]
+        hint = typing.get_type_hints(group)[key]
+        try:
+            collected[group][key] = convert(value, hint, item.metadata["choices"])
+        except ValueError as error:
+            problems.append(f"{origin} {error}")
+    if problems:
+        raise UserError(problems)
+    return Settings({group: group(**fields) for group, fields in collected.items()}, training)
+
+
+def convert(value: Any, hint: Any, choices: Sequence[str] = ()) -> Any:
+    """Convert a command-line string or a YAML value to the type of a field.
+
+    Raises:
+        ValueError: what is expected and what was found.
+    """
+    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    if type(None) in options and (value is None or value in ("none", "None", "null")):
+        return None
+    kind = next(option for option in options if option is not type(None))
+    if typing.get_origin(kind) is list:
+        items = value if isinstance(value, list) else [value]
+        return [convert(item, typing.get_args(kind)[0]) for item in items]
+    if isinstance(value, list):
+        if len(value) != 1:
+            raise ValueError(f"takes one value, found {len(value)}: {value}")
+        value = value[0]
+    result = _convert_scalar(value, kind)
+    if choices and result not in choices:
+        raise ValueError(f"takes one of {', '.join(choices)}; found {value!r}{_did_you_mean(str(value), choices)}")
+    return result
+
+
+def _convert_scalar(value: Any, kind: type) -> Any:
+    text = str(value).strip() if kind is not str else value
+    if kind is bool and text.lower() in _TRUE + _FALSE:
+        return text.lower() in _TRUE
+    if kind is str and isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        return str(value)
+    if kind in (int, float) and not isinstance(value, bool):
+        try:
+            return kind(text.replace("_", ""))
+        except ValueError:
+            pass
+    names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+    raise ValueError(f"takes {names[kind]}; found {value!r}")
+
+
+_UNSET: Any = argparse.SUPPRESS
+
+
+def _build_parser(program: str, description: str, groups: Sequence[type], passthrough: frozenset[str]) -> _Parser:
+    parser = _Parser(
+        prog=program,
+        description=description,
+        allow_abbrev=False,
+        argument_default=_UNSET,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    for group in groups:
+        section = parser.add_argument_group((group.__doc__ or "").rstrip("."))
+        hints = typing.get_type_hints(group)
+        for item in dataclasses.fields(group):
+            _add_flag(section, item, hints[item.name])
+    if passthrough:
+        section = parser.add_argument_group(
+            "Training: every field of transformers.TrainingArguments, by its own name",
+            "for example --learning_rate 3e-4 --num_train_epochs 1 --per_device_train_batch_size 64",
+        )
+        for name in sorted(passthrough):
+            section.add_argument(f"--{name}", nargs="*", action=_Collect, help=argparse.SUPPRESS)
+    return parser
+
+
+class _Collect(argparse.Action):
+    """Keep what was written: nothing means a bare switch, several values or repeats make a list."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
+        found = values if values else ["true"]
+        earlier = getattr(namespace, self.dest, [])
+        setattr(namespace, self.dest, [*earlier, *found])
+
+
+def _add_flag(section: Any, item: dataclasses.Field, hint: Any) -> None:
+    default = item.default if item.default is not dataclasses.MISSING else item.default_factory()  # type: ignore[misc]
+    shown = " ".join(default) if isinstance(default, list) else default
+    suffix = "" if default in (None, [], False) else f" (default: {shown})".replace("%", "%%")
+    is_switch = bool in (hint, *typing.get_args(hint))
+    section.add_argument(
+        f"--{item.name}",
+        nargs="*" if is_switch or typing.get_origin(hint) is list else "+",
+        action=_Collect,
+        metavar="{" + ",".join(item.metadata["choices"]) + "}" if item.metadata["choices"] else item.name.upper(),
+        help=item.metadata["help"] + suffix,
+    )
+
+
+def _read_yaml(path: Any, problems: list[str]) -> dict[str, Any]:
+    path = path[-1] if isinstance(path, list) else path
+    if path in (None, "none"):
+        return {}
+    try:
+        loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        shipped = sorted(str(file) for file in Path("recipe/configs").glob("*.yaml"))
+        problems.append(
+            f"--config {path}: no such file; shipped ones: {', '.join(shipped) or 'run from the project root'}"
+        )
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        problems.append(f"--config {path}: cannot be read as UTF-8 YAML: {' '.join(str(error).split())}")
+    else:
+        if loaded is None or isinstance(loaded, dict):
+            return loaded or {}
+        problems.append(f"--config {path}: expected lines of `key: value`, found {type(loaded).__name__}")
+    return {}
+
+
+def _unknown_flags(words: Sequence[str], known: typing.AbstractSet[str]) -> list[str]:
+    """Name the flags among the words that argparse left over, and words that belong to no flag at all."""
+    problems = []
+    after_flag = False
+    for word in words:
+        if word.startswith("--"):
+            problems.append(_unknown_key(word[2:].split("=")[0], known, prefix="--"))
+        elif not after_flag:
+            problems.append(f"{word!r} stands alone; settings are written --name value")
+        after_flag = word.startswith("--") or after_flag
+    return problems
+
+
+def _unknown_key(key: str, known: typing.AbstractSet[str], prefix: str = "") -> str:
+    return f"unknown setting {prefix}{key}{_did_you_mean(key, sorted(known), prefix)}"
+
+
+def _did_you_mean(word: str, possibilities: Sequence[str], prefix: str = "") -> str:
+    matches = difflib.get_close_matches(word, possibilities, n=1)
+    return f"; did you mean {prefix}{matches[0]}?" if matches else ""
+
+
+def to_yaml(settings: Settings) -> str:
+    """Write settings as a YAML text that can be fed back as `--config`."""
+    flat: dict[str, Any] = {}
+    for group in settings.groups.values():
+        flat |= dataclasses.asdict(group)
+    flat.pop("config", None)
+    return yaml.safe_dump(flat | settings.training, allow_unicode=True, sort_keys=False, width=120)

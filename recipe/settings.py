@@ -1,0 +1,121 @@
+"""Every setting of the recipe, once: its default, its unit and the reason, in the help text of a dataclass field.
+
+The command line, the YAML files, `--help` and the resolved configuration are all made from these fields. Settings of
+`transformers.TrainingArguments` are passed through under their own names; `TRAINING_DEFAULTS` holds the values in which
+the recipe differs from the library.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+SHIPPED_CORPUS = ("recipe/data/couplets.csv", "recipe/data/handwritten.csv")
+QUICKSTART_CONFIG = "recipe/configs/quickstart.yaml"
+PUBLISHED_MODEL = "models/couplet"
+
+
+def setting(default: Any, help: str, choices: tuple[str, ...] = ()) -> Any:
+    """Declare one setting; a list default is copied for each instance."""
+    metadata = {"help": help, "choices": choices}
+    if isinstance(default, (list, tuple)):
+        return field(default_factory=lambda: list(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass
+class ModelSettings:
+    """Model: where the weights come from."""
+
+    model_name_or_path: str | None = setting(
+        None, "hub id or local directory of the model to start from (safetensors or pytorch_model.bin)"
+    )
+    state_dict_file: str | None = setting(
+        None, "a state dict saved by torch.save (the tutorial's best_model.pth) loaded over that model's weights"
+    )
+    from_scratch: bool = setting(
+        False, "build a new model and a character vocabulary from the corpus instead of loading one"
+    )
+    hidden_size: int = setting(256, "from scratch: width of the model; a multiple of num_heads")
+    num_layers: int = setting(4, "from scratch: number of transformer blocks")
+    num_heads: int = setting(4, "from scratch: attention heads per block")
+    dropout: float | None = setting(
+        None, "dropout probability of embeddings, attention and residuals; unset keeps the model's own (0.1 in GPT-2)"
+    )
+    extend_vocabulary: bool = setting(
+        False, "add the corpus' characters that the vocabulary lacks to the tokenizer and the embeddings"
+    )
+
+
+@dataclass
+class DataSettings:
+    """Data: which rows, how they are read, what is refused."""
+
+    train_file: list[str] = setting(
+        [], "one or more CSV, TSV, JSON Lines or Parquet files; the format follows the file's ending"
+    )
+    validation_file: list[str] = setting(
+        [], "held-out files of your own; unset splits validation_size rows off the training rows"
+    )
+    upper_file: str | None = setting(
+        None, "text file of upper lines, one a line, characters may stand apart (in.txt of the public data set)"
+    )
+    lower_file: str | None = setting(
+        None, "text file of the lower lines that answer upper_file, line by line (out.txt)"
+    )
+    text_column: str = setting("text1", "column that holds the whole text, upper line + separator + lower line")
+    upper_column: str | None = setting(None, "column of upper lines, for files with a column for each line")
+    lower_column: str | None = setting(None, "column of lower lines; goes with upper_column")
+    text_format: str = setting(
+        "couplet", "couplet: two lines and the form's rules; plain: any short texts", choices=("couplet", "plain")
+    )
+    separator: str = setting("-", "the one character between the lines; the one in the exact middle separates")
+    encoding: str = setting("utf-8", "encoding of the text files (a BOM is fine); GB18030 is common in China")
+    unequal_lines: str = setting(
+        "reject", "couplets whose lines differ in length: reject them, or keep them", choices=("reject", "keep")
+    )
+    max_length: int = setting(80, "longest row in tokens, [CLS] and [SEP] included; longer rows are cut and counted")
+    max_rows: int | None = setting(None, "read only the first so many rows of the training files (for trials)")
+    validation_size: int = setting(
+        2000, "rows to hold out, by whole upper lines, at most a tenth of the corpus; the model never trains on them"
+    )
+    cache_dir: str = setting(
+        "outputs/cache", "directory of the prepared rows; a second start of the same job reuses it"
+    )
+
+
+@dataclass
+class RunSettings:
+    """Run: what happens around the training itself."""
+
+    config: str | None = setting(
+        QUICKSTART_CONFIG, "YAML file of settings; the command line wins over it, it wins over the defaults"
+    )
+    check: bool = setting(
+        False, "try everything in half a minute without training (one step, one save), then say what the run will cost"
+    )
+    publish_dir: str | None = setting(
+        None, "local model directory that receives the best model at the end, whole or not at all"
+    )
+    group_by_length: bool = setting(
+        True, "put rows of like length into one batch: under 2%% padding instead of more than half"
+    )
+    generation_eval_size: int = setting(
+        64, "held-out upper lines answered freely at every evaluation, for generation_bleu; 0 turns it off"
+    )
+    sample_prompts: list[str] = setting(
+        ["春满神州花似锦", "海阔凭鱼跃", "风吹杨柳千家绿", "明月松间照", "书山有路，勤为径"],
+        "upper lines (or text beginnings) answered and printed at every evaluation",
+    )
+    num_threads: int | None = setting(
+        None, "CPU threads of each process; unset shares all cores among the processes of this machine"
+    )
+
+
+@dataclass
+class GenerationSettings:
+    """Generation: what to answer, with what, and how to write it."""
+
+    model_name_or_path: str = setting(
+        PUBLISHED_MODEL, "local model directory or hub id; default: the last published one"
+    )
