@@ -1,0 +1,57 @@
+"""What the metrics share: statistics of each line whose sum decides the corpus figure.
+
+A corpus figure that is a function of a sum over lines can be computed again on any resample or subset of the lines without
+reading a line twice; the evaluation's intervals, paired differences and figures on unseen lines all rest on that.
+"""
+
+import datasets
+import evaluate
+import numpy as np
+
+
+class OfflineMetric(evaluate.Metric):
+    """An ``evaluate.Metric`` that keeps its inputs in memory.
+
+    The library's default writes them to one cache file per metric name, which concurrent runs and the ranks of one run would
+    lock against each other.
+    """
+
+    def __init__(self, **kwargs):
+        kwargs.setdefault("keep_in_memory", kwargs.get("num_process", 1) == 1)
+        super().__init__(**kwargs)
+
+
+class LineMetric(OfflineMetric):
+    """A metric whose corpus figures follow from the sum of one row of statistics per line."""
+
+    def line_statistics(self, **inputs) -> np.ndarray:
+        """Return float64 statistics of shape (lines, statistics), one row for each line of the inputs."""
+        raise NotImplementedError
+
+    def figures(self, sums: np.ndarray) -> dict[str, float]:
+        """Return the named corpus figures for the column sums, shape (statistics,), of ``line_statistics``."""
+        raise NotImplementedError
+
+    def _compute(self, **inputs) -> dict[str, float]:
+        return self.figures(self.line_statistics(**inputs).sum(axis=0))
+
+
+def overlap_features() -> list[datasets.Features]:
+    """Inputs of a metric that compares a line with its references: a list of references for each line, or just one."""
+    text = datasets.Value("string")
+    return [
+        datasets.Features({"predictions": text, "references": datasets.Sequence(text)}),
+        datasets.Features({"predictions": text, "references": text}),
+    ]
+
+
+def as_reference_lists(references: list) -> list[list[str]]:
+    """Return a list of references for each line, whether each line came with a list of them or with a single one."""
+    return [[given] if isinstance(given, str) else list(given) for given in references]
+
+
+def without_punctuation(line: str) -> str:
+    """Return the line without its marks (Unicode P*, S* and whitespace)."""
+    from recipe.form import is_punctuation
+
+    return "".join(char for char in line if not is_punctuation(char))
