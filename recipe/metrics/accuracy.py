@@ -12,9 +12,9 @@ IGNORE_INDEX = -100
 class TokenAccuracy(OfflineMetric):
     """Share of the counted tokens that were predicted, over everything that was added.
 
-    Predictions and references are flat sequences of token ids of equal length, already shifted against each other; where the
-    reference is ``ignore_index`` (padding, prompt) nothing is counted. ``compute`` returns ``accuracy`` (0 to 1; 0 when
-    nothing was counted), ``hits`` and ``count``.
+    Predictions and references are flat sequences of token ids of equal length, already shifted against each other;
+    where the reference is ``ignore_index`` (padding, prompt) nothing is counted. ``compute`` returns ``accuracy``
+    (0 to 1; 0 when nothing was counted), ``hits`` and ``count``.
     """
 
     def _info(self) -> evaluate.MetricInfo:

@@ -1,8 +1,11 @@
 """What the metrics share: statistics of each line whose sum decides the corpus figure.
 
-A corpus figure that is a function of a sum over lines can be computed again on any resample or subset of the lines without
-reading a line twice; the evaluation's intervals, paired differences and figures on unseen lines all rest on that.
+A corpus figure that is a function of a sum over lines can be computed again on any resample or subset of the lines
+without reading a line twice; the evaluation's intervals, paired differences and figures on unseen lines rest on that.
 """
+
+from collections.abc import Callable
+from typing import Any
 
 import datasets
 import evaluate
@@ -12,8 +15,8 @@ import numpy as np
 class OfflineMetric(evaluate.Metric):
     """An ``evaluate.Metric`` that keeps its inputs in memory.
 
-    The library's default writes them to one cache file per metric name, which concurrent runs and the ranks of one run would
-    lock against each other.
+    The library's default writes them to one cache file per metric name, which concurrent runs and the ranks of one run
+    would lock against each other.
     """
 
     def __init__(self, **kwargs):
@@ -22,17 +25,18 @@ class OfflineMetric(evaluate.Metric):
 
 
 class LineMetric(OfflineMetric):
-    """A metric whose corpus figures follow from the sum of one row of statistics per line."""
+    """A metric whose corpus figures follow from the sum of one row of statistics per line.
 
-    def line_statistics(self, **inputs) -> np.ndarray:
-        """Return float64 statistics of shape (lines, statistics), one row for each line of the inputs."""
-        raise NotImplementedError
+    A subclass defines two methods:
+        line_statistics(**inputs): float64 statistics of shape (lines, statistics); the keywords are the metric's features;
+        figures(sums): the named corpus figures for the column sums, shape (statistics,), of those statistics.
+    """
 
-    def figures(self, sums: np.ndarray) -> dict[str, float]:
-        """Return the named corpus figures for the column sums, shape (statistics,), of ``line_statistics``."""
-        raise NotImplementedError
+    # Attributes, not methods: each metric names its own inputs, which the signature of one base method could not.
+    line_statistics: Callable[..., np.ndarray]
+    figures: Callable[[np.ndarray], dict[str, float]]
 
-    def _compute(self, **inputs) -> dict[str, float]:
+    def _compute(self, **inputs: Any) -> dict[str, Any]:
         return self.figures(self.line_statistics(**inputs).sum(axis=0))
 
 

@@ -1,6 +1,7 @@
 """Corpus BLEU over characters, by sacrebleu (Post 2018; Papineni et al. 2002)."""
 
 from itertools import zip_longest
+from typing import Any
 
 import evaluate
 import numpy as np
@@ -20,8 +21,8 @@ class CharacterBleu(LineMetric):
         precision1 ... precision4: the n-gram precisions alone;
     and brevity_penalty (0 to 1) and ``signature``, sacrebleu's own (for the order 4).
 
-    A corpus without a single n-gram of some order (lines of one to three characters only) has BLEU 0 from that order on,
-    as sacrebleu defines it.
+    A corpus without a single n-gram of some order (lines of one to three characters only) has BLEU 0 from that order
+    on, as sacrebleu defines it.
     """
 
     def __init__(self, punctuation: bool = True, **kwargs):
@@ -69,5 +70,5 @@ class CharacterBleu(LineMetric):
         """sacrebleu's signature of the last corpus whose statistics were taken."""
         return str(self.scorer.get_signature())
 
-    def _compute(self, *, predictions: list[str], references: list) -> dict:
-        return super()._compute(predictions=predictions, references=references) | {"signature": self.signature}
+    def _compute(self, **inputs: Any) -> dict[str, Any]:
+        return super()._compute(**inputs) | {"signature": self.signature}
