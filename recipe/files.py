@@ -32,8 +32,8 @@ def atomic_open(path: str | Path, mode: str = "w") -> Iterator[IO]:
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        text_options = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
-        with temporary.open(mode, **text_options) as file:
+        is_text = "b" not in mode
+        with temporary.open(mode, encoding="utf-8" if is_text else None, newline="" if is_text else None) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

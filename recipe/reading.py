@@ -1,0 +1,240 @@
+"""Rows out of files: CSV, TSV, JSON Lines, Parquet, and the public data set's pair of text files.
+
+Readers stream, number the rows as an editor or a spreadsheet would, and turn every fault of a whole file into a
+`UserError`. A fault of one row travels in `Row.fault`, so that rows read = rows kept + rows rejected.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from recipe.errors import UserError
+from recipe.settings import DataSettings
+
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+JSON_ENDINGS = (".jsonl", ".json", ".ndjson")
+FORMAT_ENDINGS = (*DELIMITERS, *JSON_ENDINGS, ".parquet")
+
+
+class Row(NamedTuple):
+    """One row as read: where it stands, its cells in the order of the wanted columns, or why there are none."""
+
+    file: str
+    number: int
+    cells: tuple[Any, ...]
+    fault: str = ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where rows come from: files with columns, or a pair of text files whose lines answer each other."""
+
+    files: tuple[str, ...]
+    columns: tuple[str, ...]
+    encoding: str
+    is_line_pair: bool = False
+
+
+def training_source(data: DataSettings) -> Source:
+    """Return the source of the training rows that the settings name.
+
+    Raises:
+        UserError: settings that contradict each other, or name no file; all of them at once.
+    """
+    problems = []
+    if data.text_format == "couplet" and len(data.separator) != 1:
+        problems.append(f"--separator takes one character; found {data.separator!r}")
+    for one, other in (("upper_column", "lower_column"), ("upper_file", "lower_file")):
+        if (getattr(data, one) is None) != (getattr(data, other) is None):
+            problems.append(f"--{one} and --{other} go together; only one of them is set")
+    if data.train_file and data.upper_file:
+        problems.append("--train_file and --upper_file both name training rows; give one of them")
+    if not data.train_file and not data.upper_file:
+        problems.append("no training rows: give --train_file FILE, or --upper_file and --lower_file")
+    problems += [problem for file in _all_files(data) if (problem := _file_problem(file))]
+    if problems:
+        raise UserError(problems)
+    if data.upper_file and data.lower_file:
+        return Source((data.upper_file, data.lower_file), ("upper line", "lower line"), data.encoding, True)
+    return Source(tuple(data.train_file), _columns(data), data.encoding)
+
+
+def validation_source(data: DataSettings) -> Source | None:
+    """Return the source of the user's own held-out rows, or None where they are split off the training rows."""
+    return Source(tuple(data.validation_file), _columns(data), data.encoding) if data.validation_file else None
+
+
+def _columns(data: DataSettings) -> tuple[str, ...]:
+    if data.upper_column is not None and data.lower_column is not None:
+        return (data.upper_column, data.lower_column)
+    return (data.text_column,)
+
+
+def _all_files(data: DataSettings) -> list[str]:
+    return [*data.train_file, *data.validation_file, *filter(None, (data.upper_file, data.lower_file))]
+
+
+def _file_problem(file: str) -> str | None:
+    path = Path(file)
+    if path.is_dir():
+        return f"{file}: is a directory; name a file in it"
+    if not path.exists():
+        return f"{file}: no such file (looked in {Path.cwd()})"
+    if path.stat().st_size == 0:
+        return f"{file}: is empty"
+    return None
+
+
+def read_rows(source: Source) -> Iterator[Row]:
+    """Yield every row of every file of `source`, in order.
+
+    Raises:
+        UserError: a file that cannot be read as what it claims to be, lacks a column, or changed while it was read.
+    """
+    if source.is_line_pair:
+        yield from _read_line_pair(source)
+        return
+    for file in source.files:
+        with _unchanged(file):
+            yield from _read_file(file, source)
+
+
+def _read_file(file: str, source: Source) -> Iterator[Row]:
+    ending = Path(file).suffix.lower()
+    if ending in DELIMITERS:
+        return _read_delimited(file, source, DELIMITERS[ending])
+    if ending in JSON_ENDINGS:
+        return _read_json_lines(file, source)
+    if ending == ".parquet":
+        return _read_parquet(file, source)
+    raise UserError(f"{file}: cannot tell the format from its ending; expected one of {', '.join(FORMAT_ENDINGS)}")
+
+
+@contextmanager
+def _unchanged(file: str) -> Iterator[None]:
+    before = Path(file).stat()
+    yield
+    after = Path(file).stat()
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise UserError(f"{file}: changed while it was read; run again when nothing writes to it")
+
+
+@contextmanager
+def _open_text(file: str, encoding: str) -> Iterator[IO[str]]:
+    """Open a text file; a byte that does not decode becomes an error that names the likely encoding."""
+    # utf-8-sig drops the byte order mark that spreadsheets put first; it would end up in the first column's name.
+    codec = "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
+    try:
+        with Path(file).open(encoding=codec, newline="") as handle:
+            yield handle
+    except LookupError:
+        raise UserError(f"--encoding {encoding}: Python knows no such encoding; try utf-8 or gb18030") from None
+    except UnicodeError as error:
+        raise UserError(_encoding_message(file, encoding, error)) from None
+
+
+def _encoding_message(file: str, encoding: str, error: UnicodeError) -> str:
+    with Path(file).open("rb") as handle:
+        sample = handle.read(1 << 16)
+    likely = "--encoding gb18030" if encoding.lower() != "gb18030" else "--encoding utf-8"
+    if sample.startswith((b"\xff\xfe", b"\xfe\xff")):
+        likely = "--encoding utf-16"
+    return f"{file}: is not {encoding} ({error}). If it is Chinese text from a spreadsheet, try {likely}"
+
+
+def _read_delimited(file: str, source: Source, delimiter: str) -> Iterator[Row]:
+    csv.field_size_limit(
+        sys.maxsize
+    )  # the default of 128 KiB stops at a long cell; ours is rejected or cut, and counted
+    with _open_text(file, source.encoding) as handle:
+        records = csv.reader(handle, delimiter=delimiter)
+        header = next(records, [])
+        positions = _column_positions(file, header, source.columns)
+        width = max(positions) + 1
+        number = records.line_num
+        for cells in records:
+            number, first_line = records.line_num, number + 1
+            if len(cells) < width:
+                yield Row(file, first_line, (), "missing cell" if cells else "empty line")
+            else:
+                yield Row(file, first_line, tuple(cells[position] for position in positions))
+
+
+def _column_positions(file: str, header: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    problems = []
+    for column in wanted:
+        count = header.count(column)
+        if count != 1:
+            found = "no column" if count == 0 else f"{count} columns"
+            shown = ", ".join(name[:40] for name in header[:20])
+            problems.append(
+                f"{file}: has {found} named {column!r}; its header is: {shown}. "
+                "Name the right one with --text_column, or with --upper_column and --lower_column"
+            )
+    if problems:
+        raise UserError(problems)
+    return [header.index(column) for column in wanted]
+
+
+def _read_json_lines(file: str, source: Source) -> Iterator[Row]:
+    with _open_text(file, source.encoding) as handle:
+        seen_columns: set[str] = set()
+        any_complete = False
+        for number, line in enumerate(handle, start=1):
+            try:
+                record = json.loads(line)
+            except (ValueError, RecursionError):
+                yield Row(file, number, (line.strip(),), "not JSON" if line.strip() else "empty line")
+                continue
+            if not isinstance(record, dict):
+                yield Row(file, number, (line.strip(),), "not a JSON object")
+                continue
+            seen_columns |= record.keys() if number <= 1000 else set()
+            if missing := [column for column in source.columns if column not in record]:
+                yield Row(file, number, (line.strip(),), f"no key {missing[0]!r}")
+            else:
+                any_complete = True
+                yield Row(file, number, tuple(record[column] for column in source.columns))
+        if seen_columns and not any_complete:
+            _column_positions(file, sorted(seen_columns), source.columns)
+
+
+def _read_parquet(file: str, source: Source) -> Iterator[Row]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        parquet = pq.ParquetFile(file)
+        _column_positions(file, parquet.schema_arrow.names, source.columns)
+        number = itertools.count(1)
+        for batch in parquet.iter_batches(batch_size=10_000, columns=list(source.columns)):
+            columns = [batch.column(name).to_pylist() for name in source.columns]
+            for cells in zip(*columns, strict=True):
+                yield Row(file, next(number), cells)
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{file}: cannot be read as Parquet: {str(error).splitlines()[0]}") from None
+
+
+def _read_line_pair(source: Source) -> Iterator[Row]:
+    upper_file, lower_file = source.files
+    with (
+        _unchanged(upper_file),
+        _unchanged(lower_file),
+        _open_text(upper_file, source.encoding) as uppers,
+        _open_text(lower_file, source.encoding) as lowers,
+    ):
+        for number, (upper, lower) in enumerate(itertools.zip_longest(uppers, lowers), start=1):
+            if upper is None or lower is None:
+                shorter = upper_file if upper is None else lower_file
+                raise UserError(
+                    f"{shorter}: ends after line {number - 1}, the other file goes on; they must answer line by line"
+                )
+            yield Row(upper_file, number, (upper, lower))
