@@ -1,0 +1,476 @@
+"""Checkpoints that are whole or absent, and a resume that goes on exactly where the run stopped.
+
+`transformers.Trainer` writes a checkpoint in place, file by file, and resumes from the highest number it finds. A
+process that is killed in between leaves a directory that the next start loads half of, or dies on. This module is
+everything that the recipe does about it:
+
+- a checkpoint is written into a hidden directory beside its place, flushed, listed in `manifest.json` with sizes and
+  SHA-256 sums, and renamed: under the name `checkpoint-N` it is whole;
+- only a checkpoint whose every file matches its manifest is loaded; a damaged one is set aside under another name;
+- the manifest carries the identity of the run (data, tokenizer, seed, batch, model), and a resume compares it;
+- rotation goes by step number and keeps the best.
+
+Loading stays the library's own: it reads safetensors, and everything else with `weights_only=True`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.utils import broadcast_object_list, gather_object
+from safetensors import SafetensorError
+from tqdm import tqdm
+from transformers import Trainer, TrainerState
+from transformers.trainer import TRAINING_ARGS_NAME
+from transformers.trainer_callback import ExportableState
+from transformers.trainer_utils import SaveStrategy
+
+from recipe import disk
+from recipe.errors import UserError
+from recipe.files import sha256_of, sync_directory, write_text
+
+Identity = Mapping[str, str | int | float]
+
+MANIFEST_NAME = "manifest.json"
+_PREFIX = "checkpoint-"
+_WRITING = ".writing-"  # a checkpoint that is being written
+_REMOVING = ".removing-"  # a checkpoint that is being deleted: renamed first, so that half of one never looks whole
+_STATE_FILES = ("optimizer.pt", "scheduler.pt", "trainer_state.json")
+
+
+# ---- Reading: which checkpoints there are, and whether they are whole ----
+
+
+def checkpoints_by_step(output_dir: str | Path) -> dict[int, Path]:
+    """Return the directories named `checkpoint-N` of a run by their step, the oldest first."""
+    found = {
+        int(path.name.removeprefix(_PREFIX)): path
+        for path in Path(output_dir).glob(f"{_PREFIX}*")
+        if path.name.removeprefix(_PREFIX).isdecimal() and path.is_dir()
+    }
+    return dict(sorted(found.items()))
+
+
+def read_manifest(checkpoint: Path) -> dict[str, Any]:
+    """Return a checkpoint's manifest.
+
+    Raises:
+        ValueError: the manifest is missing, is not JSON, or lacks one of its parts.
+    """
+    try:
+        manifest = json.loads((checkpoint / MANIFEST_NAME).read_text(encoding="utf-8"))
+        files = {str(name): (int(entry["bytes"]), str(entry["sha256"])) for name, entry in manifest["files"].items()}
+        return {
+            "step": int(manifest["step"]),
+            "processes": int(manifest["processes"]),
+            "identity": dict(manifest["identity"]),
+            "files": files,
+        }
+    except FileNotFoundError:
+        raise ValueError(f"it has no {MANIFEST_NAME}: it was never finished, or another program wrote it") from None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ValueError(f"its {MANIFEST_NAME} cannot be read ({type(error).__name__}: {error})") from None
+
+
+def problems_of(checkpoint: Path) -> list[str]:
+    """Compare every file of a checkpoint with its manifest and return what is wrong; nothing means whole."""
+    try:
+        manifest = read_manifest(checkpoint)
+    except ValueError as error:
+        return [str(error)]
+    files: dict[str, tuple[int, str]] = manifest["files"]
+    problems = [f"{name} is missing" for name in _required_files(manifest) if name not in files]
+    if not any(name.endswith(".safetensors") for name in files):
+        problems.append("it holds no weights")
+    if checkpoint.name != f"{_PREFIX}{manifest['step']}":
+        problems.append(f"its manifest belongs to step {manifest['step']}")
+    for name, (size, digest) in files.items():
+        path = checkpoint / name
+        if not path.is_file():
+            problems.append(f"{name} is missing")
+        elif path.stat().st_size != size:
+            problems.append(f"{name} has {path.stat().st_size} bytes instead of {size}")
+        elif sha256_of(path) != digest:
+            problems.append(f"{name} does not match its checksum")
+    return problems
+
+
+def newest_verified_checkpoint(output_dir: str | Path) -> Path | None:
+    """Return the newest checkpoint that is whole, or None; damaged ones on the way are named and set aside."""
+    for path in reversed(checkpoints_by_step(output_dir).values()):
+        problems = problems_of(path)
+        if not problems:
+            return path
+        aside = _set_aside(path)
+        _say(f"{path} is damaged and is not used: {'; '.join(problems)}. It now stands as {aside.name}.")
+    return None
+
+
+def check_same_run(checkpoint: Path, run_identity: Identity, allow_changed: bool = False) -> None:
+    """Compare what must not change within a run with what the checkpoint was written under.
+
+    Raises:
+        UserError: something differs and `allow_changed` is off. All differences stand in one message.
+    """
+    written: dict[str, Any] = read_manifest(checkpoint)["identity"]
+    differences = [
+        f"{key}: {written.get(key, 'not there')} in the checkpoint, {run_identity.get(key, 'not there')} now"
+        for key in sorted(written.keys() | run_identity.keys())
+        if written.get(key) != run_identity.get(key)
+    ]
+    if not differences:
+        return
+    listed = "".join(f"\n    {difference}" for difference in differences)
+    if not allow_changed:
+        raise UserError(
+            f"{checkpoint} belongs to a run with other settings:{listed}\n"
+            "  Put them back to go on exactly, start anew in another --output_dir, or go on knowingly with "
+            "--allow_changed."
+        )
+    _say(f"Going on from {checkpoint} although this changed:{listed}\n  The result will not equal an unbroken run's.")
+
+
+def _required_files(manifest: dict[str, Any]) -> list[str]:
+    """Return the files without which the library would go on silently with fresh state (#40790)."""
+    processes = manifest["processes"]
+    random_states = [f"rng_state_{rank}.pth" for rank in range(processes)] if processes > 1 else ["rng_state.pth"]
+    return [*_STATE_FILES, *random_states, *(_progress_name(rank) for rank in range(processes))]
+
+
+def _progress_name(rank: int) -> str:
+    return f"progress_{rank}.json"
+
+
+def _set_aside(checkpoint: Path) -> Path:
+    names = [f"{checkpoint.name}.damaged", *(f"{checkpoint.name}.damaged-{number}" for number in range(2, 1000))]
+    aside = next(path for path in map(checkpoint.with_name, names) if not path.exists())
+    return checkpoint.rename(aside)
+
+
+def _say(message: str) -> None:
+    tqdm.write(message, file=sys.stderr)
+
+
+# ---- Writing: flush and checksum in the background, remove by renaming ----
+
+
+class _Sealer:
+    """Flushes and checksums finished files of a directory while the next ones are being written.
+
+    Both wait for the disk or run outside the interpreter's lock, so they cost the writer next to nothing.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="seal")
+        self._jobs: dict[str, tuple[Future[None], Future[str]]] = {}
+
+    def take_finished(self) -> None:
+        """Start on every file that has appeared since the last call; each must be complete."""
+        for path in sorted(self._directory.rglob("*")):
+            name = path.relative_to(self._directory).as_posix()
+            if path.is_file() and name not in self._jobs:
+                self._jobs[name] = (self._pool.submit(_flush, path), self._pool.submit(sha256_of, path))
+
+    def entries(self) -> dict[str, dict[str, int | str]]:
+        """Wait until all files are on disk and return size and checksum of each by name."""
+        self.take_finished()
+        for flushed, _ in self._jobs.values():
+            flushed.result()
+        return {
+            name: {"bytes": (self._directory / name).stat().st_size, "sha256": digest.result()}
+            for name, (_, digest) in self._jobs.items()
+        }
+
+    def close(self) -> None:
+        """Wait for the threads; a file that is being deleted must not be open."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def rotate(output_dir: Path, keep: int | None, best_step: int | None) -> None:
+    """Remove the checkpoints with the lowest steps until `keep` are left, never the one of `best_step`.
+
+    The library sorts by modification time, which a copy or a restored backup changes. None or 0 keeps all.
+    """
+    if not keep:
+        return
+    by_step = checkpoints_by_step(output_dir)
+    for step in list(by_step)[:-keep]:
+        if step != best_step:
+            _remove(by_step[step])
+
+
+def remove_leftovers(output_dir: Path) -> None:
+    """Remove what a killed run was writing or deleting. Only for the process that owns the run's directory."""
+    for pattern in (f"{_WRITING}*", f"{_REMOVING}*"):
+        for path in output_dir.glob(pattern):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _remove(checkpoint: Path) -> None:
+    doomed = checkpoint.rename(checkpoint.with_name(f"{_REMOVING}{checkpoint.name}"))
+    shutil.rmtree(doomed, ignore_errors=True)
+
+
+# ---- The trainer ----
+
+
+class CheckpointedTrainer(Trainer):
+    """A Trainer whose checkpoints are whole or absent and which resumes exactly.
+
+    Args:
+        run_identity: What must not change between the start of a run and its resume, by a name that the user
+            understands; stored in every checkpoint. The number of processes is added.
+        allow_changed: Go on from a checkpoint although something of that changed.
+        The other arguments are the library's.
+
+    Sharded states (FSDP, DeepSpeed) are refused: their files are written by other code paths.
+    """
+
+    def __init__(
+        self, *args: Any, run_identity: Identity | None = None, allow_changed: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.run_identity = {**(run_identity or {}), "processes": self.args.world_size}
+        self.allow_changed = allow_changed
+        self._saved_step: int | None = None
+        self._earlier_seconds = 0.0
+        self._training_since = time.time()
+        self._refuse_unsupported()
+
+    def train(self, resume_from_checkpoint: str | Path | bool | None = None, *args: Any, **kwargs: Any) -> Any:
+        """Train, from a verified checkpoint where one is asked for: a directory, or "auto" (True) for the newest.
+
+        The library takes the highest number without a look inside (transformers#35525, #40790).
+
+        Raises:
+            UserError: the checkpoint is damaged or belongs to another run, or the output directory holds
+                checkpoints that this run would mix with its own.
+        """
+        checkpoint = self._on_leader(lambda: self._checkpoint_to_start_from(resume_from_checkpoint))
+        self._training_since = time.time()
+        return super().train(str(checkpoint) if checkpoint else None, *args, **kwargs)
+
+    def progress(self) -> dict[str, Any]:
+        """Return, as JSON, sums of this process that are still open: they belong to a log record yet to be written.
+
+        The library forgets them, so that the first loss logged after a resume would differ from an unbroken run's.
+        A subclass that keeps sums of its own adds them here and takes them back in `restore_progress`.
+        """
+        return {
+            "open_loss": self._tr_loss.item(),
+            "total_loss": self._total_loss_scalar,
+            "last_logged_step": self._globalstep_last_logged,
+            "seconds": self._earlier_seconds + time.time() - self._training_since,
+        }
+
+    def restore_progress(self, progress: dict[str, Any]) -> None:
+        """Take back what `progress` returned when the checkpoint was written."""
+        self._tr_loss.fill_(progress["open_loss"])
+        self._total_loss_scalar = progress["total_loss"]
+        self._globalstep_last_logged = progress["last_logged_step"]
+        self._earlier_seconds = progress["seconds"]
+        self._initial_global_step = 0
+
+    # ---- Overrides of the library ----
+
+    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        """Write a checkpoint whole or not at all.
+
+        The library's writes in place and leaves a torn directory when it is killed (transformers#35782, #35525), and
+        rotates by modification time. A checkpoint that cannot be written (a full disk) costs only itself: training goes
+        on and the next save tries again; at the end of training it is an error.
+        """
+        step = self.state.global_step
+        if step == self._saved_step:
+            return
+        self.store_flos()
+        output_dir = Path(self._get_output_dir(trial))
+        staging = output_dir / f"{_WRITING}{_PREFIX}{step}"
+        sealer = _Sealer(staging)
+        try:
+            failures = (
+                self._everywhere(lambda: self._check_worth_saving(output_dir, model))
+                or self._everywhere(lambda: self._write_files(staging, sealer))
+                or self._everywhere(lambda: self._put_in_place(staging, sealer))
+            )
+        finally:
+            sealer.close()
+        if failures:
+            self._report_unsaved(staging, failures)
+        else:
+            self._saved_step = step
+
+    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        """Save model and tokenizer without `training_args.bin`, a pickle that nobody should be asked to trust."""
+        super()._save(output_dir, state_dict=state_dict)
+        (Path(output_dir or self._get_output_dir(None)) / TRAINING_ARGS_NAME).unlink(missing_ok=True)
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        """Save this process' random states and, beside them, its open sums: see `progress`."""
+        super()._save_rng_state(output_dir)
+        write_text(Path(output_dir) / _progress_name(self.args.process_index), json.dumps(self.progress()))
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        """Restore this process' random states and open sums: see `progress`."""
+        super()._load_rng_state(checkpoint)
+        if checkpoint is None:
+            return
+        path = Path(checkpoint) / _progress_name(self.args.process_index)
+        if path.is_file():  # absent only with --allow_changed and another number of processes
+            self.restore_progress(json.loads(path.read_text(encoding="utf-8")))
+
+    def _load_best_model(self) -> None:
+        """Load the best checkpoint's weights, verified: the library loads whatever stands there (#40790)."""
+        best = Path(str(self.state.best_model_checkpoint))
+        if problems := problems_of(best):
+            raise UserError(
+                f"The best checkpoint {best} is damaged: {'; '.join(problems)}. Remove it and go on with "
+                "--resume_from_checkpoint auto; the last checkpoint is then the one that counts."
+            )
+        super()._load_best_model()
+
+    def _finalize_training(self, trial: Any, num_train_samples: float, start_time: float) -> Any:
+        """Count the time before a resume too: the library divides the whole run's samples by this process' time."""
+        return super()._finalize_training(trial, num_train_samples, start_time - self._earlier_seconds)
+
+    # ---- Parts of a save, in their order ----
+
+    def _check_worth_saving(self, output_dir: Path, model: torch.nn.Module) -> None:
+        """Raise if the checkpoint would not fit, or would hold weights that nobody can go on from."""
+        if not self.args.should_save:
+            return
+        disk.check_space_for_checkpoint(output_dir, disk.checkpoint_bytes(model, self.optimizer))
+        for name, weight in model.named_parameters():
+            if not all(math.isfinite(bound.item()) for bound in torch.aminmax(weight.detach())):
+                raise ValueError(f"{name} holds numbers that are not finite")
+
+    def _write_files(self, staging: Path, sealer: _Sealer) -> None:
+        """Write this process' files by the library's own functions; finished ones are sealed meanwhile."""
+        self.save_model(str(staging), _internal_call=True)
+        if self.args.should_save:
+            sealer.take_finished()
+        self._save_optimizer_and_scheduler(str(staging))
+        self._save_scaler(str(staging))
+        self._save_rng_state(str(staging))
+
+    def _put_in_place(self, staging: Path, sealer: _Sealer) -> None:
+        """Complete the checkpoint, list it in its manifest, give it its name, and remove what is no longer kept."""
+        if not self.args.should_save:
+            return
+        output_dir = staging.parent
+        self._update_state(output_dir)
+        self.state.save_to_json(str(staging / "trainer_state.json"))
+        manifest = {
+            "step": self.state.global_step,
+            "processes": self.args.world_size,
+            "identity": self.run_identity,
+            "files": sealer.entries(),
+        }
+        write_text(staging / MANIFEST_NAME, json.dumps(manifest, indent=1, ensure_ascii=False))
+        staging.rename(output_dir / f"{_PREFIX}{self.state.global_step}")
+        sync_directory(output_dir)
+        rotate(output_dir, self.args.save_total_limit, self.state.best_global_step)
+
+    def _update_state(self, output_dir: Path) -> None:
+        """Bring up to date what `trainer_state.json` says of the best checkpoint and of callbacks with a state."""
+        if self.state.best_global_step:
+            best = output_dir / f"{_PREFIX}{self.state.best_global_step}"
+            if best.is_dir() or self.state.best_global_step == self.state.global_step:
+                self.state.best_model_checkpoint = str(best)
+        parts: list[Any] = [*self.callback_handler.callbacks, self.control]
+        exportable: list[Any] = [part for part in parts if isinstance(part, ExportableState)]
+        self.state.stateful_callbacks = TrainerState(stateful_callbacks=exportable).stateful_callbacks
+
+    def _report_unsaved(self, staging: Path, failures: list[str]) -> None:
+        if self.args.should_save:
+            shutil.rmtree(staging, ignore_errors=True)
+        message = (
+            f"The checkpoint of step {self.state.global_step} could not be saved ({'; '.join(failures)}). "
+            f"Earlier checkpoints in {self.args.output_dir} are untouched."
+        )
+        if self.control.should_training_stop:
+            raise UserError(f"{message} Free some space and go on with --resume_from_checkpoint auto.")
+        if self.args.should_save:
+            _say(f"{message} Training goes on and the next save tries again: free some space until then.")
+
+    # ---- Parts of a start ----
+
+    def _refuse_unsupported(self) -> None:
+        problems = []
+        if (self.is_fsdp_enabled or self.is_deepspeed_enabled) and self.args.save_strategy != SaveStrategy.NO:
+            problems.append(
+                "Checkpoints of sharded states (FSDP, DeepSpeed) are not supported: use DDP, or --save_strategy no."
+            )
+        if self.args.save_only_model:
+            problems.append("--save_only_model makes checkpoints that nothing can resume from; leave it off.")
+        if self.args.save_on_each_node:
+            problems.append("--save_on_each_node is not supported: all machines share one --output_dir.")
+        if self.args.enable_jit_checkpoint:
+            problems.append("--enable_jit_checkpoint is not needed: an interrupted run saves by itself.")
+        if problems:
+            raise UserError(problems)
+
+    def _checkpoint_to_start_from(self, wish: str | Path | bool | None) -> Path | None:
+        """Return the verified checkpoint of this very run to start from, or None for a fresh start."""
+        output_dir = Path(self._get_output_dir(None))
+        remove_leftovers(output_dir)
+        if wish in (True, "auto"):
+            checkpoint = newest_verified_checkpoint(output_dir)
+        else:
+            checkpoint = Path(str(wish)) if wish else None
+            if checkpoint and (problems := problems_of(checkpoint)):
+                raise UserError(f"{checkpoint} cannot be resumed from: {'; '.join(problems)}.")
+        if checkpoint:
+            check_same_run(checkpoint, self.run_identity, self.allow_changed)
+        start_step = read_manifest(checkpoint)["step"] if checkpoint else 0
+        later = [path.name for step, path in checkpoints_by_step(output_dir).items() if step > start_step]
+        if later:
+            raise UserError(
+                f"{output_dir} already holds {', '.join(later)}, which this start from step {start_step} would mix "
+                "with its own. Go on from the newest with --resume_from_checkpoint auto, remove them, or choose "
+                "another --output_dir."
+            )
+        return checkpoint
+
+    # ---- All processes together ----
+
+    def _everywhere(self, action: Callable[[], None]) -> list[str]:
+        """Run `action` in every process, wait for all, and return what failed in any of them."""
+        failure = None
+        try:
+            action()
+        except (OSError, RuntimeError, ValueError, SafetensorError) as error:  # torch and safetensors wrap ENOSPC
+            failure = f"{type(error).__name__}: {error}"
+        return sorted({failure for failure in gather_object([failure]) if failure})
+
+    def _on_leader(self, action: Callable[[], Path | None]) -> Path | None:
+        """Run `action` in the first process and return its result, or raise its UserError, in every process."""
+        outcome: list[Any] = [None]
+        if self.is_world_process_zero():
+            try:
+                outcome = [action()]
+            except UserError as error:
+                outcome = [error]
+        result = broadcast_object_list(outcome)[0]
+        if isinstance(result, UserError):
+            raise result
+        return result
