@@ -1,0 +1,192 @@
+"""Models: loaded from a directory or a hub, built from scratch, and always given end tokens that exist.
+
+Weights are loaded as fp32 (the optimizer needs master weights; `from_pretrained` would take whatever dtype the file
+has), pickles only with `weights_only=True`, and code that comes with a model is never run.
+"""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    GenerationConfig,
+    GPT2Config,
+    GPT2LMHeadModel,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+
+from recipe.errors import UserError
+from recipe.settings import ModelSettings
+
+# Prefixes that wrappers put before every name of a state dict: DataParallel, torch.compile, a module around the model.
+_WRAPPER_PREFIXES = ("module.", "_orig_mod.", "model.", "gpt2.", "gpt.")
+_LOAD_ERRORS = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    RuntimeError,
+    SafetensorError,
+    pickle.UnpicklingError,
+    EOFError,
+)
+# Buffers that GPT-2 recomputes; old files carry them. The head's weights are those of the embeddings.
+_REDUNDANT_ENDINGS = (".attn.bias", ".attn.masked_bias", "lm_head.weight")
+_MIN_CONTEXT = 1024  # positions cost 1 KiB of weights each at width 256; prompts of any corpus then fit
+
+
+def new_model(settings: ModelSettings, tokenizer: PreTrainedTokenizerFast, max_length: int) -> PreTrainedModel:
+    """Return a randomly initialised GPT-2 over `tokenizer`'s vocabulary.
+
+    Raises:
+        UserError: a width that the heads do not divide.
+    """
+    if settings.hidden_size % settings.num_heads:
+        raise UserError(f"--hidden_size {settings.hidden_size} is no multiple of --num_heads {settings.num_heads}")
+    config = GPT2Config(
+        vocab_size=len(tokenizer),
+        n_embd=settings.hidden_size,
+        n_layer=settings.num_layers,
+        n_head=settings.num_heads,
+        n_positions=max(max_length, _MIN_CONTEXT),
+        **_special_token_ids(tokenizer),
+    )
+    return _made_ready(GPT2LMHeadModel(_with_dropout(config, settings.dropout)), tokenizer)
+
+
+def load_config(name_or_path: str) -> PreTrainedConfig:
+    """Load a model's configuration.
+
+    Raises:
+        UserError: none there, or one that the library cannot read.
+    """
+    try:
+        # GPT-2's class defaults put bos and eos at 50256, outside this vocabulary; unset here, set from the tokenizer.
+        return AutoConfig.from_pretrained(name_or_path, bos_token_id=None, eos_token_id=None, trust_remote_code=False)
+    except _LOAD_ERRORS as error:
+        raise UserError(_not_a_model(name_or_path, error)) from None
+
+
+def load_model(
+    name_or_path: str, tokenizer: PreTrainedTokenizerFast, settings: ModelSettings | None = None
+) -> PreTrainedModel:
+    """Load a causal language model in fp32 that goes with `tokenizer`.
+
+    Args:
+        settings: overrides for training: dropout, a state dict over the weights, embeddings for added characters.
+
+    Raises:
+        UserError: missing, truncated or foreign files, a configuration that its weights contradict, or a vocabulary
+            larger than the embeddings.
+    """
+    config = load_config(name_or_path)
+    if settings is not None:
+        config = _with_dropout(config, settings.dropout)
+    try:
+        model, report = AutoModelForCausalLM.from_pretrained(
+            name_or_path, config=config, dtype=torch.float32, trust_remote_code=False, output_loading_info=True
+        )
+    except _LOAD_ERRORS as error:
+        raise UserError(_not_a_model(name_or_path, error)) from None
+    _check_complete(name_or_path, report)
+    if settings is not None and settings.state_dict_file:
+        _load_state_dict(model, settings.state_dict_file)
+    rows = model.get_input_embeddings().weight.shape[0]
+    if settings is not None and settings.extend_vocabulary and len(tokenizer) > rows:
+        # The new rows are drawn around the mean of the old ones, so that at first no new character is preferred.
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=True)
+    elif len(tokenizer) > rows:
+        raise UserError(
+            f"{name_or_path}: the tokenizer has {len(tokenizer):,} tokens but the embeddings only {rows:,} rows; "
+            "model and tokenizer do not belong together"
+        )
+    return _made_ready(model, tokenizer)
+
+
+def _made_ready(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
+    ids = _special_token_ids(tokenizer)
+    model.config.update(ids)
+    # Named, or the loss function of the library warns that it has to guess.
+    model.config.loss_type = "ForCausalLM"
+    # A cache of keys and values is for generating; the Trainer switches it off while it trains.
+    model.config.use_cache = True
+    model.generation_config = GenerationConfig(**ids, max_length=model.config.n_positions)
+    return model
+
+
+def _special_token_ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
+    return {
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+
+
+def _with_dropout(config: PreTrainedConfig, dropout: float | None) -> PreTrainedConfig:
+    if dropout is not None:
+        config.update({"attn_pdrop": dropout, "embd_pdrop": dropout, "resid_pdrop": dropout})
+    return config
+
+
+def _check_complete(name_or_path: str, report: dict[str, Any]) -> None:
+    missing = sorted(key for key in report["missing_keys"] if not key.endswith(_REDUNDANT_ENDINGS))
+    mismatched = sorted(str(item[0] if isinstance(item, tuple) else item) for item in report["mismatched_keys"])
+    if missing or mismatched:
+        found = ", ".join([*missing, *mismatched][:4])
+        raise UserError(
+            f"{name_or_path}: its weights do not fill the model that its config.json describes "
+            f"({len(missing)} missing, {len(mismatched)} of another shape: {found} …); the files do not belong together"
+        )
+
+
+def _load_state_dict(model: PreTrainedModel, file: str) -> None:
+    """Load a state dict saved by `torch.save` over the model's weights, without running anything that it contains."""
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except _LOAD_ERRORS as error:
+        reason = str(error).split("\n")[0][:200]
+        raise UserError(
+            f"{file}: is not a state dict of tensors ({reason}). A file saved by torch.save(model) holds a whole "
+            "pickled object, which is never loaded: save model.state_dict() instead"
+        ) from None
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise UserError(f"{file}: holds {type(state).__name__}, expected a state dict (parameter name → tensor)")
+    expected = model.state_dict()
+    state = _without_wrapper_prefix(state, expected.keys())
+    missing = [key for key in expected if key not in state and not key.endswith(_REDUNDANT_ENDINGS)]
+    foreign = [key for key in state if key not in expected and not key.endswith(_REDUNDANT_ENDINGS)]
+    misshapen = [key for key in state if key in expected and state[key].shape != expected[key].shape]
+    if missing or foreign or misshapen:
+        found = ", ".join([*missing, *foreign, *misshapen][:4])
+        raise UserError(
+            f"{file}: is not a state dict of this model ({len(missing)} parameters missing, {len(foreign)} foreign, "
+            f"{len(misshapen)} of another shape: {found} …)"
+        )
+    model.load_state_dict({key: value for key, value in state.items() if key in expected}, strict=False)
+
+
+def _without_wrapper_prefix(state: dict[str, torch.Tensor], expected: Any) -> dict[str, torch.Tensor]:
+    for _ in _WRAPPER_PREFIXES:
+        for prefix in _WRAPPER_PREFIXES:
+            if any(key in expected for key in state):
+                return state
+            state = {key.removeprefix(prefix): value for key, value in state.items()}
+    return state
+
+
+def _not_a_model(name_or_path: str, error: Exception) -> str:
+    reason = " ".join(str(error).split())[:300]
+    if Path(name_or_path).is_dir():
+        return f"{name_or_path}: this directory holds no model that can be loaded ({reason})"
+    return (
+        f"{name_or_path}: neither a directory here nor a model that the hub gave ({reason}). "
+        "Without access to the hub, download it once and pass its directory; a mirror is set by HF_ENDPOINT"
+    )
