@@ -4,12 +4,34 @@ A corpus figure that is a function of a sum over lines can be computed again on 
 without reading a line twice; the evaluation's intervals, paired differences and figures on unseen lines rest on that.
 """
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
 import datasets
 import evaluate
 import numpy as np
+
+from recipe.errors import UserError
+from recipe.form import is_punctuation
+
+EXTRA_INSTALL = 'pip install -c constraints.txt -e ".[eval]"'
+
+
+class MissingExtraError(UserError):
+    """A metric's library is not installed; the message says which command installs it."""
+
+
+def import_extra(module: str) -> Any:
+    """Import a module of the extra packages `[eval]`.
+
+    Raises:
+        MissingExtraError: the package is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"the package {error.name} is not installed; run: {EXTRA_INSTALL}") from None
 
 
 class OfflineMetric(evaluate.Metric):
@@ -28,7 +50,7 @@ class LineMetric(OfflineMetric):
     """A metric whose corpus figures follow from the sum of one row of statistics per line.
 
     A subclass defines two methods:
-        line_statistics(**inputs): float64 statistics of shape (lines, statistics); the keywords are the metric's features;
+        line_statistics(**inputs): statistics, shape (lines, statistics), float64; keywords: the metric's features;
         figures(sums): the named corpus figures for the column sums, shape (statistics,), of those statistics.
     """
 
@@ -37,7 +59,8 @@ class LineMetric(OfflineMetric):
     figures: Callable[[np.ndarray], dict[str, float]]
 
     def _compute(self, **inputs: Any) -> dict[str, Any]:
-        return self.figures(self.line_statistics(**inputs).sum(axis=0))
+        figures = self.figures(self.line_statistics(**inputs).sum(axis=0))
+        return {name: float(value) for name, value in figures.items()}
 
 
 def overlap_features() -> list[datasets.Features]:
@@ -56,6 +79,4 @@ def as_reference_lists(references: list) -> list[list[str]]:
 
 def without_punctuation(line: str) -> str:
     """Return the line without its marks (Unicode P*, S* and whitespace)."""
-    from recipe.form import is_punctuation
-
     return "".join(char for char in line if not is_punctuation(char))
