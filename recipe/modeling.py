@@ -6,14 +6,10 @@ has), pickles only with `weights_only=True`, and code that comes with a model is
 
 from __future__ import annotations
 
-import pickle
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError
 from transformers import (
-    AutoConfig,
     AutoModelForCausalLM,
     GenerationConfig,
     GPT2Config,
@@ -25,10 +21,12 @@ from transformers import (
 
 from recipe.errors import UserError
 from recipe.settings import ModelSettings
+from recipe.tokenization import LOAD_ERRORS, load_config, not_a_model
+
+Config = TypeVar("Config", bound=PreTrainedConfig)
 
 # Prefixes that wrappers put before every name of a state dict: DataParallel, torch.compile, a module around the model.
 _WRAPPER_PREFIXES = ("module.", "_orig_mod.", "model.", "gpt2.", "gpt.")
-_LOAD_ERRORS = (
     OSError,
     ValueError,
     KeyError,
@@ -62,19 +60,6 @@ def new_model(settings: ModelSettings, tokenizer: PreTrainedTokenizerFast, max_l
     return _made_ready(GPT2LMHeadModel(_with_dropout(config, settings.dropout)), tokenizer)
 
 
-def load_config(name_or_path: str) -> PreTrainedConfig:
-    """Load a model's configuration.
-
-    Raises:
-        UserError: none there, or one that the library cannot read.
-    """
-    try:
-        # GPT-2's class defaults put bos and eos at 50256, outside this vocabulary; unset here, set from the tokenizer.
-        return AutoConfig.from_pretrained(name_or_path, bos_token_id=None, eos_token_id=None, trust_remote_code=False)
-    except _LOAD_ERRORS as error:
-        raise UserError(_not_a_model(name_or_path, error)) from None
-
-
 def load_model(
     name_or_path: str, tokenizer: PreTrainedTokenizerFast, settings: ModelSettings | None = None
 ) -> PreTrainedModel:
@@ -91,11 +76,12 @@ def load_model(
     if settings is not None:
         config = _with_dropout(config, settings.dropout)
     try:
-        model, report = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             name_or_path, config=config, dtype=torch.float32, trust_remote_code=False, output_loading_info=True
         )
-    except _LOAD_ERRORS as error:
-        raise UserError(_not_a_model(name_or_path, error)) from None
+        model, report = loaded
+    except LOAD_ERRORS as error:
+        raise UserError(not_a_model(name_or_path, error)) from None
     _check_complete(name_or_path, report)
     if settings is not None and settings.state_dict_file:
         _load_state_dict(model, settings.state_dict_file)
@@ -130,7 +116,7 @@ def _special_token_ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
     }
 
 
-def _with_dropout(config: PreTrainedConfig, dropout: float | None) -> PreTrainedConfig:
+def _with_dropout(config: Config, dropout: float | None) -> Config:
     if dropout is not None:
         config.update({"attn_pdrop": dropout, "embd_pdrop": dropout, "resid_pdrop": dropout})
     return config
@@ -151,7 +137,7 @@ def _load_state_dict(model: PreTrainedModel, file: str) -> None:
     """Load a state dict saved by `torch.save` over the model's weights, without running anything that it contains."""
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
-    except _LOAD_ERRORS as error:
+    except LOAD_ERRORS as error:
         reason = str(error).split("\n")[0][:200]
         raise UserError(
             f"{file}: is not a state dict of tensors ({reason}). A file saved by torch.save(model) holds a whole "
@@ -180,13 +166,3 @@ def _without_wrapper_prefix(state: dict[str, torch.Tensor], expected: Any) -> di
                 return state
             state = {key.removeprefix(prefix): value for key, value in state.items()}
     return state
-
-
-def _not_a_model(name_or_path: str, error: Exception) -> str:
-    reason = " ".join(str(error).split())[:300]
-    if Path(name_or_path).is_dir():
-        return f"{name_or_path}: this directory holds no model that can be loaded ({reason})"
-    return (
-        f"{name_or_path}: neither a directory here nor a model that the hub gave ({reason}). "
-        "Without access to the hub, download it once and pass its directory; a mirror is set by HF_ENDPOINT"
-    )

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerFast
 
 from recipe.errors import UserError
 
@@ -22,6 +25,11 @@ SPECIAL_TOKENS = (PAD, UNK, CLS, SEP)
 # A space is a character like others in plain text; the decoder removes real spaces, so it travels under this name.
 SPACE_TOKEN = "▁"
 _DROPPED = -1
+# What the libraries raise for files that are missing, truncated or not what their names say.
+LOAD_ERRORS = (
+    *(OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError),
+    *(SafetensorError, pickle.UnpicklingError, EOFError),
+)
 
 
 def build_tokenizer(vocabulary: Mapping[str, int], lowercase: bool, max_length: int) -> PreTrainedTokenizerFast:
@@ -63,6 +71,32 @@ def build_tokenizer(vocabulary: Mapping[str, int], lowercase: bool, max_length: 
     )
 
 
+def load_config(name_or_path: str) -> PreTrainedConfig:
+    """Load a model's configuration; ids of its own for the ends of a text stay unset where its file names none.
+
+    GPT-2's class defaults put both ends at 50256, outside a Chinese vocabulary: generation would never stop.
+
+    Raises:
+        UserError: none there, or one that the library cannot read.
+    """
+    try:
+        fields, _ = PreTrainedConfig.get_config_dict(name_or_path)
+        return AutoConfig.for_model(**{"bos_token_id": None, "eos_token_id": None, **fields})
+    except LOAD_ERRORS as error:
+        raise UserError(not_a_model(name_or_path, error)) from None
+
+
+def not_a_model(name_or_path: str, error: Exception) -> str:
+    """Say why nothing can be loaded from `name_or_path`, and what to do."""
+    reason = " ".join(str(error).split())[:300]
+    if Path(name_or_path).is_dir():
+        return f"{name_or_path}: this directory holds no model that can be loaded ({reason})"
+    return (
+        f"{name_or_path}: neither a directory here nor a model that the hub gave ({reason}). "
+        "Without access to the hub, download it once and pass its directory; a mirror is set by HF_ENDPOINT"
+    )
+
+
 def corpus_vocabulary(characters: Iterable[str]) -> dict[str, int]:
     """Return a vocabulary of the special tokens and `characters`, in the order given (the most frequent first)."""
     tokens = [*SPECIAL_TOKENS, *(SPACE_TOKEN if char == " " else char for char in characters)]
@@ -76,11 +110,9 @@ def load_tokenizer(name_or_path: str) -> PreTrainedTokenizerFast:
         UserError: nothing there, or a vocabulary without the special tokens (GPT-2's byte pairs, say).
     """
     try:
-        # Configured without ends of text: GPT-2's defaults lie outside this vocabulary, and the library would warn.
-        config = AutoConfig.from_pretrained(name_or_path, bos_token_id=None, eos_token_id=None, trust_remote_code=False)
-        loaded = AutoTokenizer.from_pretrained(name_or_path, config=config, trust_remote_code=False)
+        loaded = AutoTokenizer.from_pretrained(name_or_path, config=load_config(name_or_path), trust_remote_code=False)
         vocabulary = loaded.get_vocab()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except LOAD_ERRORS as error:
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"{name_or_path}: holds no tokenizer that can be loaded ({reason})") from None
     if missing := [token for token in SPECIAL_TOKENS if token not in vocabulary]:
