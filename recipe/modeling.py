@@ -27,15 +27,6 @@ Config = TypeVar("Config", bound=PreTrainedConfig)
 
 # Prefixes that wrappers put before every name of a state dict: DataParallel, torch.compile, a module around the model.
 _WRAPPER_PREFIXES = ("module.", "_orig_mod.", "model.", "gpt2.", "gpt.")
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    RuntimeError,
-    SafetensorError,
-    pickle.UnpicklingError,
-    EOFError,
-)
 # Buffers that GPT-2 recomputes; old files carry them. The head's weights are those of the embeddings.
 _REDUNDANT_ENDINGS = (".attn.bias", ".attn.masked_bias", "lm_head.weight")
 _MIN_CONTEXT = 1024  # positions cost 1 KiB of weights each at width 256; prompts of any corpus then fit
