@@ -119,3 +119,48 @@ class GenerationSettings:
     model_name_or_path: str = setting(
         PUBLISHED_MODEL, "local model directory or hub id; default: the last published one"
     )
+
+
+@dataclass
+class EvaluationSettings:
+    """Evaluation: what is scored, against what, and how."""
+
+    model_name_or_path: str | None = setting(
+        None, "local model directory or hub id to evaluate; unset takes the last published one (models/couplet)"
+    )
+    predictions: list[str] = setting(
+        [],
+        "score lines made elsewhere, with no model: a text file of upper and one of lower lines; or one TSV, CSV, JSON "
+        "Lines or Parquet file with the columns upper and lower; or one .txt of lower lines in the test file's order",
+    )
+    baseline: list[str] = setting(
+        [], "a second model directory, or predictions in one of those forms, for the paired difference"
+    )
+    test_file: list[str] = setting([], "one or more CSV, TSV, JSON Lines or Parquet files of couplets, the references")
+    train_file: list[str] = setting(
+        [], "the files the model was trained on: for chance lines, leaks, memory and the learned parallelism"
+    )
+    text_column: str = setting("text1", "column that holds the whole text, upper line + separator + lower line")
+    upper_column: str | None = setting(None, "column of upper lines, for files with a column for each line")
+    lower_column: str | None = setting(None, "column of lower lines; goes with upper_column")
+    separator: str = setting("-", "the one character between the lines in text_column")
+    encoding: str = setting("utf-8", "encoding of all text files (a BOM is fine); GB18030 is common in China")
+    output_dir: str = setting("outputs/evaluation", "directory of results.json, predictions.jsonl and the two reports")
+    max_upper_lines: int | None = setting(None, "evaluate only the first so many different upper lines")
+    seeds: int = setting(3, "how many seeds to answer with when decoding samples, counted from --seed")
+    bootstrap_samples: int = setting(1000, "draws of upper lines behind each 95%% interval")
+    latency_calls: int = setting(50, "upper lines answered one by one to measure latency; 0 leaves efficiency out")
+    report_samples: int = setting(24, "couplets shown side by side in the report")
+    listed_words: str | None = setting(
+        None, "text file of words, one a line; the share of outputs that hold one is said"
+    )
+    text_classifier: str | None = setting(
+        None, "text classifier for safety: local directory or hub id; its labels' shares among the outputs are said"
+    )
+    bertscore_model: str | None = setting(
+        None, "encoder for BERTScore: local directory or hub id; needs the extra [eval]"
+    )
+    bertscore_layer: int | None = setting(None, "hidden layer that BERTScore compares; unset takes the last")
+    pair_classifier: str | None = setting(
+        None, "learned regressor of the BLEURT kind: any sentence-pair classifier with one output, directory or hub id"
+    )
