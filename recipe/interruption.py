@@ -1,0 +1,126 @@
+"""Being stopped: finish the step, save a full checkpoint, say how to go on, exit with the usual code.
+
+Outside training nothing is needed: files are written whole or not at all, so the system's own way of ending a process
+on a signal leaves nothing torn.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from tqdm import tqdm
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+# A closed terminal (SIGHUP) is how a run over ssh is usually lost; not all systems have it.
+_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if name in signal.Signals.__members__]
+# Set by `torchrun` and by `accelerate launch`; a shell that ends is no reason to stop (nohup), a launcher that ends is.
+_LAUNCHER_VARIABLES = ("TORCHELASTIC_RUN_ID", "ACCELERATE_MIXED_PRECISION")
+_LAUNCHER_POLL_SECONDS = 1.0
+
+
+class InterruptionCallback(TrainerCallback):
+    """Turn SIGTERM, SIGINT and SIGHUP during training into a saved checkpoint and an exit with code 128 + number.
+
+    The checkpoint is written at the end of the step, after the evaluation where one is due, so that the run goes on
+    from it exactly. A second SIGINT ends the process at once. The library's own `enable_jit_checkpoint` handles
+    SIGTERM alone and marks half a checkpoint by a file that nothing looks for when it loads.
+
+    With several processes a signal to any one of them stops them all after the same step.
+    """
+
+    def __init__(self) -> None:
+        self._received = 0
+        self._owner = os.getpid()
+        self._previous: dict[int, Any] = {}
+        self._group: torch.distributed.ProcessGroup | None = None
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if args.world_size > 1:
+            # A group of its own on the CPU: agreeing over the GPU would make every step wait for the device.
+            self._group = torch.distributed.new_group(backend="gloo")
+        for number in _SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:  # ignored on purpose, by nohup for one
+                self._previous[number] = signal.signal(number, self._receive)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if self._agreed():
+            control.should_save = True
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        # Agreed again: the signal may have come after this step ended, in an evaluation or in the save itself.
+        if number := self._agreed():
+            self._leave(args, state, number)
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if number := self._agreed():
+            self._leave(args, state, number)
+        self._restore_handlers()
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        for other in self._previous:
+            signal.signal(other, signal.SIG_DFL)
+        if os.getpid() != self._owner:
+            # A data-loader worker, forked with our handlers: a Ctrl-C reaches the whole group. The run still needs
+            # its workers to finish the step, and ends them itself.
+            return
+        self._received = number
+        # Not `print`: the signal may have come in the middle of one, and its buffer refuses to be entered twice.
+        os.write(
+            sys.stderr.fileno(),
+            f"\n{signal.Signals(number).name} received: finishing this step (and an evaluation that is under way), "
+            "then saving and stopping. Ctrl-C leaves at once.\n".encode(),
+        )
+
+    def _agreed(self) -> int:
+        """Return the number of a signal that any process received, the same in all of them; 0 if none did."""
+        if self._group is None:
+            return self._received
+        number = torch.tensor(self._received)
+        torch.distributed.all_reduce(number, torch.distributed.ReduceOp.MAX, group=self._group)
+        return int(number)
+
+    def _leave(self, args: TrainingArguments, state: TrainerState, number: int) -> None:
+        self._restore_handlers()
+        if state.is_world_process_zero:
+            checkpoint = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
+            saved = f"saved {checkpoint}" if checkpoint.is_dir() else "this step could not be saved"
+            tqdm.write(
+                f"Stopped by {signal.Signals(number).name} after step {state.global_step} of {state.max_steps}; "
+                f"{saved}. Go on with the same command and --resume_from_checkpoint auto.",
+                file=sys.stderr,
+            )
+        raise SystemExit(128 + number)
+
+    def _restore_handlers(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous.clear()
+
+
+def stop_with_launcher() -> None:
+    """Send this process SIGTERM when the launcher that started it has ended; nothing if there is no launcher.
+
+    A signal to `accelerate launch` ends the launcher alone and orphans its worker, which would train on unseen.
+    """
+    if not any(name in os.environ for name in _LAUNCHER_VARIABLES):
+        return
+    launcher = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == launcher:
+            time.sleep(_LAUNCHER_POLL_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="watch-launcher", daemon=True).start()
