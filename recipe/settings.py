@@ -15,6 +15,31 @@ QUICKSTART_CONFIG = "recipe/configs/quickstart.yaml"
 PUBLISHED_MODEL = "models/couplet"
 
 
+# Where the recipe differs from the library's defaults, and why.
+TRAINING_DEFAULTS: dict[str, Any] = {
+    "output_dir": "outputs/run",
+    "num_train_epochs": 3,  # the tutorial's
+    "per_device_train_batch_size": 32,
+    "per_device_eval_batch_size": 64,
+    "learning_rate": 1e-4,  # the tutorial's 1e-3 without warm-up unlearns a pretrained model first
+    "lr_scheduler_type": "cosine",
+    "warmup_steps": 0.05,  # below 1 it is a share of all steps
+    "weight_decay": 0.01,
+    "save_steps": 1000,
+    "eval_steps": 1000,
+    "eval_strategy": "steps",
+    "eval_on_start": True,  # the "before" column of the table at the end
+    "logging_steps": 30,  # the tutorial's
+    "save_total_limit": 3,  # the newest three; the best is kept besides
+    "load_best_model_at_end": True,
+    "metric_for_best_model": "loss",
+    "greater_is_better": False,
+    "report_to": "none",
+    "logging_nan_inf_filter": False,  # it would hide a loss that is not finite
+    "seed": 42,
+}
+
+
 def setting(default: Any, help: str, choices: tuple[str, ...] = ()) -> Any:
     """Declare one setting; a list default is copied for each instance."""
     metadata = {"help": help, "choices": choices}
@@ -104,12 +129,21 @@ class RunSettings:
         64, "held-out upper lines answered freely at every evaluation, for generation_bleu; 0 turns it off"
     )
     sample_prompts: list[str] = setting(
-        ["春满神州花似锦", "海阔凭鱼跃", "风吹杨柳千家绿", "明月松间照", "书山有路，勤为径"],
+        ["春满神州花似锦", "窗前翠竹迎风舞", "万里晴空飞白鹤", "读书声里春光好", "一帘细雨，数点寒梅"],
         "upper lines (or text beginnings) answered and printed at every evaluation",
+    )
+    precision: str = setting(
+        "auto",
+        "arithmetic of the training steps; auto: bf16 where the GPU has it, fp16 on older GPUs, fp32 on CPU",
+        choices=("auto", "bf16", "fp16", "fp32"),
     )
     num_threads: int | None = setting(
         None, "CPU threads of each process; unset shares all cores among the processes of this machine"
     )
+    allow_changed: bool = setting(
+        False, "resume although data, tokenizer, model, seed or effective batch changed since the checkpoint"
+    )
+    max_nonfinite_steps: int = setting(5, "stop after so many steps in a row whose loss or gradient is not finite")
 
 
 @dataclass

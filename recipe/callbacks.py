@@ -1,0 +1,96 @@
+"""What a run shows and writes while it trains: one tidy line a record, a bar with the time left, `metrics.jsonl`."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from transformers import ProgressCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+METRICS_FILE = "metrics.jsonl"
+# Figures of a log line in their order: key of the record, name on the screen, format.
+_TRAINING_FIGURES = (
+    ("loss", "loss", ".4f"),
+    ("accuracy", "accuracy", ".1%"),
+    ("tutorial_accuracy_padded_to_50", "padded-to-50 accuracy", ".1%"),
+    ("learning_rate", "lr", ".2e"),
+    ("grad_norm", "grad norm", ".2f"),
+    ("tokens_per_second", "real tokens/s", ",.0f"),
+)
+_EVALUATION_FIGURES = (
+    ("eval_loss", "loss", ".4f"),
+    ("eval_perplexity", "perplexity", ".2f"),
+    ("eval_accuracy", "accuracy", ".1%"),
+    ("eval_lower_accuracy", "lower line accuracy", ".1%"),
+    ("eval_bleu_teacher_forced", "BLEU (teacher-forced)", ".2f"),
+    ("eval_generation_bleu", "BLEU (generated)", ".2f"),
+)
+
+
+def format_record(logs: dict[str, Any], figures: tuple[tuple[str, str, str], ...]) -> str:
+    """Return `name value` for each figure that the record holds."""
+    return "  ".join(f"{name} {format(logs[key], spec)}" for key, name, spec in figures if key in logs)
+
+
+def format_duration(seconds: float) -> str:
+    """Return hours:minutes:seconds, without the hours where there are none."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+class TidyProgress(ProgressCallback):
+    """The library's progress bars, with records printed as a line of named figures instead of a dict."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        super().on_train_begin(args, state, control, **kwargs)
+        self._started, self._first_step = time.perf_counter(), state.global_step
+        if self.training_bar is not None:
+            # A resumed bar starts where the run stopped; its rate counts only what this process has done.
+            self.training_bar.initial = self.training_bar.n = state.global_step
+            self.training_bar.set_description("training")
+        self.current_step = state.global_step
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        """Replace the library's print of the whole dict."""
+        if not state.is_world_process_zero or self.training_bar is None:
+            return
+        record = logs or {}
+        if "loss" in record:
+            done = state.global_step - self._first_step
+            left = (time.perf_counter() - self._started) / max(done, 1) * (state.max_steps - state.global_step)
+            line = f"{format_record(record, _TRAINING_FIGURES)}  left {format_duration(left)}"
+        elif "eval_loss" in record:
+            line = f"held out: {format_record(record, _EVALUATION_FIGURES)}"
+        else:
+            return
+        self.training_bar.write(f"step {state.global_step:,}/{state.max_steps:,}  {line}")
+
+
+class MetricsFile(TrainerCallback):
+    """Append every log record to `metrics.jsonl`, one JSON object a line, as soon as there is one.
+
+    A resumed run goes on from its checkpoint's step: records beyond it belong to steps that are trained again, and go.
+    """
+
+    def __init__(self, output_dir: str | Path) -> None:
+        self.path = Path(output_dir) / METRICS_FILE
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if not state.is_world_process_zero:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() and state.global_step else []
+        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= state.global_step]
+        self.path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Any = None, **kwargs: Any
+    ) -> None:
+        if state.is_world_process_zero:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"step": state.global_step, **(logs or {})}, ensure_ascii=False) + "\n")

@@ -1,0 +1,100 @@
+"""The Trainer of the recipe: the library's, with our order of the rows, real-token figures, and generated samples."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, Sampler, SequentialSampler
+
+from recipe.checkpoints import CheckpointedTrainer
+from recipe.sampling import EpochOrderSampler
+from recipe.training_metrics import TokenWindow, window_figures
+
+
+class CoupletTrainer(CheckpointedTrainer):
+    """A `CheckpointedTrainer` that groups rows by length and knows what a real token is.
+
+    Args:
+        train_lengths: tokens of each training row, shape (rows,), for the sampler.
+        group_by_length: batches of like length; otherwise in random order.
+        generation_metrics: called with the model at every evaluation; its figures are merged into the evaluation's.
+        The other arguments are those of `CheckpointedTrainer`.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        train_lengths: np.ndarray,
+        group_by_length: bool,
+        generation_metrics: Callable[[torch.nn.Module], dict[str, float]] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.train_lengths = train_lengths
+        self.group_by_length = group_by_length
+        self.generation_metrics = generation_metrics
+        self.window = TokenWindow()
+        self._window_since = time.perf_counter()
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler:
+        """Order the rows by seed and epoch alone.
+
+        The library removes the column of lengths before it asks for the sampler and then reads every row to measure it;
+        its grouped order is drawn from the global generator, so that a resumed run sees other batches.
+        """
+        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+        effective = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
+        return EpochOrderSampler(self.train_lengths, effective, seed, self.group_by_length)
+
+    def _get_eval_sampler(self, eval_dataset: Dataset) -> Sampler:
+        """Keep the order given (by length). The library returns no sampler at all in distributed runs."""
+        return SequentialSampler(eval_dataset)  # type: ignore[arg-type]
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> Any:
+        """Count hits on the way. The library hands a training step's logits to nobody."""
+        labels = inputs["labels"]
+        loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+        if model.training:
+            self.window.add(outputs.logits, labels)
+        return (loss, outputs) if return_outputs else loss
+
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
+        """Merge the figures of generated lines into the evaluation's own.
+
+        `compute_metrics` sees predictions, not the model; what `evaluate` returns is what loggers, the choice of the
+        best checkpoint and the history read.
+        """
+        output = super().evaluation_loop(*args, **kwargs)
+        prefix = kwargs.get("metric_key_prefix", "eval")
+        if self.generation_metrics is not None:
+            figures = self.generation_metrics(self.model)
+            output.metrics.update({f"{prefix}_{name}": value for name, value in figures.items()})
+        # Evaluating and saving are no training: they should not lower the tokens/s of the next log record.
+        self._window_since = time.perf_counter()
+        return output
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add accuracy and tokens/s to the records of training; the library's tokens/s counts padding."""
+        sums = self.window.drain(lambda sums: self.accelerator.reduce(sums, "sum")) if "loss" in logs else {}
+        if sums:
+            now = time.perf_counter()
+            logs |= window_figures(sums, now - self._window_since)
+            self._window_since = now
+        super().log(logs, start_time)
+
+    def progress(self) -> dict[str, Any]:
+        return super().progress() | {"window": self.window.state()}
+
+    def restore_progress(self, progress: dict[str, Any]) -> None:
+        super().restore_progress(progress)
+        self.window.restore(progress["window"], self.args.device)
