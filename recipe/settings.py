@@ -147,11 +147,67 @@ class RunSettings:
 
 
 @dataclass
+class DecodingSettings:
+    """Decoding: how lower lines are chosen. The form is held whatever is set here, unless --continue_freely."""
+
+    do_sample: bool = setting(True, "draw at random by the model's probabilities; false takes the likeliest")
+    temperature: float = setting(0.7, "sampling: below 1 sharpens the probabilities, above 1 flattens them")
+    top_k: int = setting(50, "sampling: draw among the so many likeliest characters; 0 for all")
+    top_p: float = setting(0.95, "sampling: draw among the likeliest characters that hold this share of probability")
+    num_beams: int = setting(1, "beams of beam search; 1 for none")
+    num_return_sequences: int = setting(1, "different lower lines to return for each upper line")
+    best_of: int | None = setting(
+        None, "make so many different lower lines and return the best by likelihood and tones"
+    )
+    tones: str = setting(
+        "prefer",
+        "last character, and even positions, level (平) where the upper line is oblique (仄): no matter, a bias, or a law",
+        choices=("off", "prefer", "strict"),
+    )
+    tone_strength: float = setting(
+        2.0, "prefer: what a character of the wrong tone loses in log-probability; 2 makes it 7 times less likely"
+    )
+    banned_words: str | None = setting(
+        None, "text file of words, one a line, that never appear; an upper line that holds one is refused"
+    )
+    continue_freely: bool = setting(
+        False, "generate without the form: for models of plain texts, and to see what the form is good for"
+    )
+    max_new_tokens: int = setting(64, "with continue_freely: longest continuation, in tokens")
+    generation_batch_size: int = setting(64, "lower lines that are decoded together; all of one length")
+    seed: int = setting(42, "seed of the random draws; the same seed, input and batch size give the same lines")
+
+
+@dataclass
 class GenerationSettings:
     """Generation: what to answer, with what, and how to write it."""
 
     model_name_or_path: str = setting(
         PUBLISHED_MODEL, "local model directory or hub id; default: the last published one"
+    )
+    prompt: list[str] = setting([], "one or more upper lines; a separator at the end (春满神州花似锦-) may stay")
+    prompts_file: str | None = setting(
+        None,
+        "upper lines to answer: a text file with one a line, or a CSV, TSV or JSON Lines file; - is standard input",
+    )
+    prompt_column: str = setting(
+        "text1", "column of a CSV, TSV or JSON Lines prompts file; of a whole couplet the upper line is taken"
+    )
+    encoding: str = setting("utf-8", "encoding of the prompts file (a BOM is fine); GB18030 is common in China")
+    output_file: str | None = setting(None, "file to write to instead of the screen, in the order of the input")
+    output_format: str | None = setting(
+        None,
+        "unset: what the ending of output_file says, else text",
+        choices=("text", "tsv", "csv", "jsonl"),
+    )
+    interactive: bool = setting(False, "ask for upper lines one by one and answer each at once")
+    compose: list[str] = setting([], "write whole couplets whose upper line begins with these characters")
+    line_length: int = setting(7, "compose: characters of a line")
+    device: str | None = setting(None, "cpu, cuda, cuda:1, mps …; unset takes a GPU where there is one")
+    dtype: str | None = setting(
+        None,
+        "number format of the weights; unset takes bf16 on a GPU that has it, else fp32",
+        choices=("fp32", "bf16", "fp16"),
     )
 
 
