@@ -1,0 +1,125 @@
+"""A training run of a second, for the tests that interrupt, damage and resume one; also a script that can be killed.
+
+As a script, `python tests/tiny_run.py OUTPUT_DIR [--seconds_per_step S] [--workers N]` goes on from what stands in
+OUTPUT_DIR and writes the final weights' sha256 to OUTPUT_DIR/weights.sha256.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel, TrainerCallback, TrainingArguments
+from transformers.utils import logging
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from recipe.errors import run_or_explain
+from recipe.interruption import InterruptionCallback, stop_with_launcher
+from recipe.nonfinite import GuardedTrainer
+from recipe.run_lock import run_lock
+
+VOCABULARY = 40
+ROWS = 40
+IDENTITY = {"data": "forty rows", "seed": 7}
+
+
+class Rows(torch.utils.data.Dataset):
+    """Forty rows of token ids, each a function of its number alone."""
+
+    def __len__(self) -> int:
+        return ROWS
+
+    def __getitem__(self, row: int) -> dict[str, torch.Tensor]:
+        ids = torch.randint(VOCABULARY, (12,), generator=torch.Generator().manual_seed(row))
+        return {"input_ids": ids, "labels": ids}
+
+
+def tiny_trainer(
+    output_dir: str | Path,
+    callbacks: list[TrainerCallback] | None = None,
+    trainer_class: type[GuardedTrainer] = GuardedTrainer,
+    identity: dict[str, Any] | None = None,
+    allow_changed: bool = False,
+    max_nonfinite_steps: int = 5,
+    **arguments: Any,
+) -> GuardedTrainer:
+    """Return a trainer of 20 steps in two epochs with dropout, a checkpoint every 4 steps and a log every 3."""
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=VOCABULARY, n_positions=16, n_embd=16, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0
+    )
+    settings = {
+        "per_device_train_batch_size": 4,
+        "num_train_epochs": 2,
+        "learning_rate": 1e-2,
+        "save_steps": 4,
+        "logging_steps": 3,
+        "eval_strategy": "steps",
+        "eval_steps": 5,
+        "save_total_limit": 2,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "use_cpu": True,
+        "seed": 7,
+    }
+    return trainer_class(
+        GPT2LMHeadModel(config),
+        TrainingArguments(str(output_dir), **(settings | arguments)),
+        train_dataset=Rows(),
+        eval_dataset=torch.utils.data.Subset(Rows(), range(8)),
+        callbacks=[InterruptionCallback(), *(callbacks or [])],
+        run_identity=identity or IDENTITY,
+        allow_changed=allow_changed,
+        max_nonfinite_steps=max_nonfinite_steps,
+    )
+
+
+def weights_sha256(trainer: GuardedTrainer) -> str:
+    """Return one checksum over all weights of the trainer's model."""
+    weights = b"".join(weight.detach().numpy().tobytes() for weight in trainer.model.parameters())
+    return hashlib.sha256(weights).hexdigest()
+
+
+def logged(trainer: GuardedTrainer) -> list[dict[str, float]]:
+    """Return what the run logged, without what depends on the clock."""
+    timed = ("runtime", "per_second")
+    return [{k: v for k, v in entry.items() if not k.endswith(timed)} for entry in trainer.state.log_history]
+
+
+class SlowSteps(TrainerCallback):
+    """Gives a signal time to arrive, and says on standard output which step has ended."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        print(f"step {state.global_step}", flush=True)
+        time.sleep(self.seconds)
+
+
+def main(argv: Any) -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("output_dir", type=Path)
+    parser.add_argument("--seconds_per_step", type=float, default=0)
+    parser.add_argument("--workers", type=int, default=0)
+    options = parser.parse_args(argv)
+    stop_with_launcher()
+    with run_lock(options.output_dir):
+        slow = SlowSteps(options.seconds_per_step)
+        trainer = tiny_trainer(options.output_dir, [slow], dataloader_num_workers=options.workers)
+        trainer.train("auto")
+    (options.output_dir / "weights.sha256").write_text(weights_sha256(trainer), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_or_explain(main))
