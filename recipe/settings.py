@@ -161,7 +161,7 @@ class DecodingSettings:
     )
     tones: str = setting(
         "prefer",
-        "last character, and even positions, level (平) where the upper line is oblique (仄): no matter, a bias, or a law",
+        "last character and even positions level (平) where the upper line is oblique (仄): ignored, a bias, or a law",
         choices=("off", "prefer", "strict"),
     )
     tone_strength: float = setting(
