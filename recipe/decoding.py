@@ -29,7 +29,7 @@ from recipe.tones import Tone, ToneSystem, tone_of
 
 # Any tokenizer of words or syllables merges something here; one of characters gives nine tokens.
 _PROBE = "我们没有一个中国人"
-_PROBED_CANDIDATES = 500
+_PROBED_CANDIDATES = 50
 _FORBIDDEN = float("-inf")
 _TONE_NEEDS = (NO_NEED, Tone.LEVEL, Tone.OBLIQUE, Tone.EITHER)
 DEFAULT_TONE_STRENGTH = 2.0
