@@ -1,0 +1,11 @@
+"""A seeded composer of couplets: a hand-written lexicon of parallel words and the line patterns that use them.
+
+`words.tsv` holds the lexicon, `patterns.tsv` the patterns; `lexicon` and `patterns` read them, `composing` draws
+couplets, `judging` says whether a lower line's words answer the upper line's. `python -m recipe.composer --help`
+writes a corpus of any size.
+"""
+
+from recipe.composer.composing import Couplet, capacity, compose
+from recipe.composer.judging import chance_agreement, class_agreement
+
+__all__ = ["Couplet", "capacity", "chance_agreement", "class_agreement", "compose"]
