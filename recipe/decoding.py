@@ -107,7 +107,8 @@ class FormTables:
         banned_at = self.words.worst_case_bans(plan)
         for used_before, position in enumerate(plan.fresh_positions):
             need = plan.needs[position] if policy is TonePolicy.STRICT else NO_NEED
-            left = len(self.allowed(plan.system, need) - set(plan.upper))
+            allowed = self.allowed(plan.system, need)
+            left = len(allowed) - sum(char in allowed for char in set(plan.upper))
             if left - used_before - banned_at[position] < 1:
                 return (
                     f"{plan.upper!r}: position {position + 1} may be left without a character. The vocabulary has "
@@ -288,6 +289,25 @@ class FormLogitsProcessor(LogitsProcessor):
                 )
             )
         return lines
+
+
+class UpperLineLogitsProcessor(LogitsProcessor):
+    """Lets `generate` go on from a line's first characters to a whole upper line that ends in an oblique tone (仄).
+
+    No character comes twice. Generation has to be stopped after `line_length` characters by `max_new_tokens`.
+    """
+
+    def __init__(self, tables: FormTables, line_length: int, system: ToneSystem) -> None:
+        self._bias = tables.answer_bias()
+        is_oblique = (tables.tone_tables()[system] & Tone.OBLIQUE) > 0
+        self._last_bias = self._bias.masked_fill(~is_oblique, _FORBIDDEN)
+        self._line_length = line_length
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Return `scores` (rows, vocabulary); `input_ids` are `[CLS]` and the line so far."""
+        is_last = input_ids.shape[1] == self._line_length
+        bias = self._last_bias if is_last else self._bias
+        return (scores + bias.to(scores.device)).scatter(1, input_ids, _FORBIDDEN)
 
 
 def _decoded_positions(tables: FormTables, plan: FormPlan) -> list[int]:

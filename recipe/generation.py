@@ -16,13 +16,13 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerFast
 
-from recipe.decoding import FormLogitsProcessor, FormTables
+from recipe.decoding import FormLogitsProcessor, FormTables, UpperLineLogitsProcessor
 from recipe.errors import UserError
-from recipe.form import DEFAULT_SEPARATOR
+from recipe.form import DEFAULT_SEPARATOR, is_chinese_character
 from recipe.form_plan import TonePolicy, plan_form
 from recipe.settings import DecodingSettings
 from recipe.tokenization import encode_prompt
-from recipe.tones import choose_system, rhythm_positions, tones_opposed
+from recipe.tones import ToneSystem, choose_system, rhythm_positions, tones_opposed
 
 # Rounds of sampling that look for answers not yet found, before beam search adds the likeliest others.
 _SAMPLING_ROUNDS = 3
@@ -75,7 +75,7 @@ class Generator:
         Raises:
             UserError: settings that contradict each other, or a tokenizer with which the form cannot be held.
         """
-        _check_settings(settings, banned_words)
+        check_settings(settings, banned_words)
         self.model, self.tokenizer, self.settings, self.separator = model, tokenizer, settings, separator
         self._parallelism = parallelism
         self._tones = TonePolicy(settings.tones)
@@ -112,6 +112,8 @@ class Generator:
         Raises:
             UserError: upper lines that cannot be answered, all of them at once, before anything is decoded.
         """
+        if reasons := self.refusals(uppers):
+            raise UserError(reasons)
         answers: list[list[Answer]] = [[] for _ in uppers]
         with self.seeded():
             for index, found in self.answer_each(uppers):
@@ -129,11 +131,8 @@ class Generator:
     def answer_each(self, uppers: Sequence[str]) -> Iterator[tuple[int, list[Answer]]]:
         """Yield (index, answers) batch by batch, lines of one length together, so in another order than given.
 
-        Raises:
-            UserError: as `answer`.
+        None of `uppers` may be one that `refusals` names.
         """
-        if reasons := self.refusals(uppers):
-            raise UserError(reasons)
         by_length: dict[int, list[int]] = defaultdict(list)
         for index, upper in enumerate(uppers):
             by_length[len(encode_prompt(self.tokenizer, upper, self.separator))].append(index)
@@ -142,6 +141,37 @@ class Generator:
             for start in range(0, len(indices), size):
                 batch = indices[start : start + size]
                 yield from zip(batch, self._answer_batch([uppers[index] for index in batch]), strict=True)
+
+    def compose(self, theme: str, line_length: int) -> list[Answer]:
+        """Write whole couplets: upper lines that begin with `theme` and end in an oblique tone, and their lower lines.
+
+        At most as many as sequences are asked for; an upper line with a banned word is dropped.
+
+        Raises:
+            UserError: a theme that is not shorter than the line or holds something else than known characters, or a
+                generator that continues freely.
+        """
+        if self._tables is None:
+            raise UserError("--compose needs the form; it cannot be combined with --continue_freely")
+        if len(theme) >= line_length or not all(map(is_chinese_character, theme)):
+            raise UserError(f"--compose {theme}: must be Chinese characters, fewer than --line_length {line_length}")
+        if unknown := self.unknown_characters(theme):
+            raise UserError(f"--compose {theme}: the model does not know {' '.join(unknown)}")
+        uppers = [upper for upper in self._upper_lines(theme, line_length) if not self.refusals([upper])]
+        couplets = dict(self.answer_each(uppers[: self.settings.num_return_sequences]))
+        return [answers[0] for _, answers in sorted(couplets.items())]
+
+    def _upper_lines(self, theme: str, line_length: int) -> list[str]:
+        """Sample distinct upper lines, a few more than are asked for."""
+        assert self._tables is not None
+        prompt = torch.tensor([encode_prompt(self.tokenizer, theme, "")], device=self.model.device)
+        config = self._generation_config(line_length - len(theme), is_sampled=True)
+        config.update(num_return_sequences=_SAMPLING_ROUNDS * self.settings.num_return_sequences, num_beams=1)
+        generate: Any = self.model.generate
+        with _generating(self.model, config):
+            form = UpperLineLogitsProcessor(self._tables, line_length, ToneSystem.MODERN)
+            output = generate(prompt, attention_mask=torch.ones_like(prompt), logits_processor=[form])
+        return list(dict.fromkeys(theme + text for text in self._texts(output.sequences[:, prompt.shape[1] :])))
 
     def _answer_batch(self, uppers: Sequence[str]) -> list[list[Answer]]:
         """Collect the distinct answers of upper lines of one length; rank them if the best are asked for."""
@@ -243,8 +273,8 @@ def answer(
     return Generator(model, tokenizer, settings, separator=separator).answer(uppers)
 
 
-def _check_settings(settings: DecodingSettings, banned_words: Sequence[str]) -> None:
-    """Refuse what cannot be carried out, all of it at once."""
+def check_settings(settings: DecodingSettings, banned_words: Sequence[str]) -> None:
+    """Refuse what cannot be carried out: a `UserError` with all of it at once."""
     smallest = {"num_beams": 1, "num_return_sequences": 1, "max_new_tokens": 1, "generation_batch_size": 1, "top_k": 0}
     problems = [
         f"--{name} {getattr(settings, name)}: must be at least {least}"
