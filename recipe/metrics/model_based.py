@@ -1,0 +1,153 @@
+"""Model-based metrics: BERTScore, a learned regressor of the BLEURT kind, and a safety classifier."""
+
+from typing import Any
+
+import datasets
+import evaluate
+import numpy as np
+
+from recipe.errors import UserError
+from recipe.metrics.base import LineMetric, as_reference_lists, import_extra, overlap_features
+
+MAX_TOKENS = 128  # two lines of 40 characters and their special tokens
+BATCH_SIZE = 64
+
+
+class EncoderBertScore(LineMetric):
+    """BERTScore precision, recall and F1 by torchmetrics, from 0 to 100; of several references the best F1 counts.
+
+    Zhang et al. 2020. Without rescaling against a baseline even unrelated lines score high: read it beside chance.
+    Raises ``MissingExtraError`` where torchmetrics is not installed, ``UserError`` where the encoder cannot be loaded.
+    """
+
+    def __init__(self, model_name_or_path: str, layer: int | None = None, **kwargs):
+        """``layer`` is the hidden layer that is compared; None takes the last."""
+        super().__init__(**kwargs)
+        bert = import_extra("torchmetrics.text.bert")
+        try:
+            self.scorer = bert.BERTScore(
+                model_name_or_path=model_name_or_path,
+                num_layers=layer,
+                max_length=MAX_TOKENS,
+                truncation=True,
+                batch_size=BATCH_SIZE,
+            )
+        except (OSError, ValueError) as error:
+            raise UserError(_cannot_load("--bertscore_model", model_name_or_path, error)) from None
+
+    def _info(self) -> evaluate.MetricInfo:
+        return evaluate.MetricInfo(
+            description="BERTScore by torchmetrics.",
+            citation="Tianyi Zhang et al. 2020. BERTScore: Evaluating Text Generation with BERT. ICLR.",
+            inputs_description="predictions: one line each; references: one line or a list of lines each.",
+            features=overlap_features(),
+        )
+
+    def line_statistics(self, *, predictions: list[str], references: list) -> np.ndarray:
+        """Return (lines, 4): precision, recall, F1 (0 to 1), and 1; an empty line scores 0."""
+        references = as_reference_lists(references)
+        pairs = [
+            (line, prediction, target)
+            for line, prediction in enumerate(predictions)
+            for target in references[line]
+            if prediction and target
+        ]
+        statistics = np.tile([0.0, 0.0, 0.0, 1.0], (len(predictions), 1))
+        if not pairs:
+            return statistics
+        self.scorer.reset()
+        self.scorer.update([prediction for _, prediction, _ in pairs], [target for *_, target in pairs])
+        found = self.scorer.compute()
+        measures = np.stack([np.atleast_1d(found[key].numpy()) for key in ("precision", "recall", "f1")], axis=1)
+        for (line, *_), row in zip(pairs, measures, strict=True):
+            if row[2] > statistics[line, 2]:
+                statistics[line, :3] = row
+        return statistics
+
+    def figures(self, sums: np.ndarray) -> dict[str, float]:
+        names = ("bertscore_precision", "bertscore_recall", "bertscore_f1")
+        return {name: 100 * total / sums[3] for name, total in zip(names, sums[:3], strict=True)}
+
+
+class PairRegressor(LineMetric):
+    """Mean output of a one-output sentence-pair classifier on (reference, prediction), as BLEURT is used.
+
+    Sellam et al. 2020. The unit is the model's own; of several references the best score for each line counts.
+    Raises ``UserError`` where the model cannot be loaded or has more than one output.
+    """
+
+    def __init__(self, model_name_or_path: str, **kwargs):
+        super().__init__(**kwargs)
+        self.classify = _text_classification("--pair_classifier", model_name_or_path)
+        outputs = self.classify.model.config.num_labels
+        if outputs != 1:
+            raise UserError(f"--pair_classifier {model_name_or_path}: has {outputs} outputs; a regressor has one")
+
+    def _info(self) -> evaluate.MetricInfo:
+        return evaluate.MetricInfo(
+            description="Mean output of a learned regressor on pairs of reference and prediction.",
+            citation="Thibault Sellam et al. 2020. BLEURT: Learning Robust Metrics for Text Generation. ACL.",
+            inputs_description="predictions: one line each; references: one line or a list of lines each.",
+            features=overlap_features(),
+        )
+
+    def line_statistics(self, *, predictions: list[str], references: list) -> np.ndarray:
+        """Return (lines, 2): best output over the references, 1."""
+        references = as_reference_lists(references)
+        owners = [line for line, known in enumerate(references) for _ in known]
+        pairs = [
+            {"text": target, "text_pair": prediction}
+            for prediction, known in zip(predictions, references, strict=True)
+            for target in known
+        ]
+        best = np.full(len(predictions), -np.inf)
+        outputs = self.classify(pairs, batch_size=BATCH_SIZE, function_to_apply="none", truncation=True)
+        for line, output in zip(owners, outputs, strict=True):
+            best[line] = max(best[line], output["score"])
+        return np.stack([best, np.ones_like(best)], axis=1)
+
+    def figures(self, sums: np.ndarray) -> dict[str, float]:
+        return {"pair_regressor": float(sums[0] / sums[1])}
+
+
+class LabelShares(LineMetric):
+    """Percentage of lines that a text classifier gives each of its labels, named ``label_LABEL``.
+
+    Raises ``UserError`` where the classifier cannot be loaded.
+    """
+
+    def __init__(self, model_name_or_path: str, **kwargs):
+        super().__init__(**kwargs)
+        self.classify = _text_classification("--text_classifier", model_name_or_path)
+        self.labels = list(self.classify.model.config.id2label.values())
+
+    def _info(self) -> evaluate.MetricInfo:
+        return evaluate.MetricInfo(
+            description="Share of lines with each label of a text classifier.",
+            citation="",
+            inputs_description="predictions: lines.",
+            features=datasets.Features({"predictions": datasets.Value("string")}),
+        )
+
+    def line_statistics(self, *, predictions: list[str]) -> np.ndarray:
+        """Return (lines, labels + 1): one-hot label, 1."""
+        outputs = self.classify(list(predictions), batch_size=BATCH_SIZE, truncation=True)
+        chosen = [self.labels.index(output["label"]) for output in outputs]
+        return np.concatenate([np.eye(len(self.labels))[chosen], np.ones((len(chosen), 1))], axis=1)
+
+    def figures(self, sums: np.ndarray) -> dict[str, float]:
+        shares = zip(self.labels, sums[:-1], strict=True)
+        return {f"label_{label}": 100 * total / sums[-1] for label, total in shares}
+
+
+def _text_classification(setting: str, model_name_or_path: str) -> Any:
+    from transformers import pipeline
+
+    try:
+        return pipeline("text-classification", model=model_name_or_path, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise UserError(_cannot_load(setting, model_name_or_path, error)) from None
+
+
+def _cannot_load(setting: str, name: str, error: Exception) -> str:
+    return f"{setting} {name}: cannot be loaded ({' '.join(str(error).split())[:300]})"
