@@ -303,8 +303,7 @@ def _html_position_plot(results: Results) -> list[Element]:
     rows = []
     for figure in _figures(results):
         cells = results["figures"][figure.key]
-        complete = all(name in cells for name in ("model", "human", "chance")) and "low" in cells["model"]
-        if complete and abs(cells["human"]["value"] - cells["chance"]["value"]) > 1e-9:
+        if _spans_a_scale(cells):
             rows.append({"label": figure.label, "cells": cells})
     if not rows:
         return []
@@ -317,6 +316,14 @@ def _html_position_plot(results: Results) -> list[Element]:
             class_="plot",
         )
     ]
+
+
+def _spans_a_scale(cells: Mapping[str, Any]) -> bool:
+    """Whether humans and chance stand far enough apart (a twentieth of the larger figure) to place a model by them."""
+    if not all(name in cells and "low" in cells[name] for name in ("model", "human", "chance")):
+        return False
+    human, chance = cells["human"]["value"], cells["chance"]["value"]
+    return abs(human - chance) > 0.05 * max(abs(human), abs(chance))
 
 
 def _html_groups(results: Results) -> list[Element]:
@@ -335,7 +342,7 @@ def _html_groups(results: Results) -> list[Element]:
                 "section",
                 element("h3", group),
                 element("p", explanation, class_="note"),
-                _scrolling(element("table", element("thead", header), element("tbody", *rows))),
+                _scrolling(element("table", element("thead", header), element("tbody", *rows), class_="figures")),
             )
         )
     return sections
