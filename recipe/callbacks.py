@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
 from transformers import ProgressCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 METRICS_FILE = "metrics.jsonl"
@@ -41,17 +43,34 @@ def format_duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
+def _bar(**options: Any) -> tqdm:
+    """Return a progress bar that redraws seldom where its output goes to a file."""
+    return tqdm(mininterval=0.2 if sys.stderr.isatty() else 30, dynamic_ncols=True, **options)
+
+
 class TidyProgress(ProgressCallback):
     """The library's progress bars, with records printed as a line of named figures instead of a dict."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        super().on_train_begin(args, state, control, **kwargs)
+        """Start the bar where a resumed run stopped; the library's counts those steps as done in no time."""
         self._started, self._first_step = time.perf_counter(), state.global_step
-        if self.training_bar is not None:
-            # A resumed bar starts where the run stopped; its rate counts only what this process has done.
-            self.training_bar.initial = self.training_bar.n = state.global_step
-            self.training_bar.set_description("training")
         self.current_step = state.global_step
+        if state.is_world_process_zero:
+            self.training_bar = _bar(total=state.max_steps, initial=state.global_step, desc="training", unit=" steps")
+
+    def on_prediction_step(
+        self, args: Any, state: Any, control: Any, eval_dataloader: Any = None, **kwargs: Any
+    ) -> None:
+        """Show a bar only for evaluations of over two seconds, and take it away before the samples are printed."""
+        if not state.is_world_process_zero:
+            return
+        if self.prediction_bar is None:
+            self.prediction_bar = _bar(
+                total=len(eval_dataloader), desc="evaluating", unit=" batches", delay=2, leave=False
+            )
+        self.prediction_bar.update(1)
+        if self.prediction_bar.n == self.prediction_bar.total:
+            self.on_evaluate(args, state, control)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         """Replace the library's print of the whole dict."""

@@ -15,6 +15,7 @@ Loading stays the library's own: it reads safetensors, and everything else with 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -24,11 +25,12 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from accelerate.utils import broadcast_object_list, gather_object
 from safetensors import SafetensorError
+from safetensors.torch import load_model
 from tqdm import tqdm
 from transformers import Trainer, TrainerState
 from transformers.trainer import TRAINING_ARGS_NAME
@@ -165,15 +167,26 @@ def _say(message: str) -> None:
 
 
 class _Sealer:
-    """Flushes and checksums finished files of a directory while the next ones are being written.
+    """Flushes and checksums the files of a directory while they are being written.
 
-    Both wait for the disk or run outside the interpreter's lock, so they cost the writer next to nothing.
+    Both wait for the disk or run outside the interpreter's lock, so they cost the writer little.
     """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="seal")
+        self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="seal")
         self._jobs: dict[str, tuple[Future[None], Future[str]]] = {}
+
+    def save(self, state: dict[str, Any], name: str) -> None:
+        """Write `state` by `torch.save`, checksumming the bytes on their way to the file."""
+        path = self._directory / name
+        with path.open("wb") as file:
+            sealed = _SealedFile(file, self._pool)
+            torch.save(state, sealed)
+            sealed.flush()
+        digest: Future[str] = Future()
+        digest.set_result(sealed.digest.hexdigest())
+        self._jobs[name] = (self._pool.submit(_flush, path), digest)
 
     def take_finished(self) -> None:
         """Start on every file that has appeared since the last call; each must be complete."""
@@ -195,6 +208,44 @@ class _Sealer:
     def close(self) -> None:
         """Wait for the threads; a file that is being deleted must not be open."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+class _SealedFile:
+    """What `torch.save` writes to: each piece is written and checksummed at the same time, and flushed meanwhile."""
+
+    _ALONE_BYTES = 1 << 16  # smaller pieces are not worth another thread
+    _FLUSH_BYTES = 1 << 26  # unflushed bytes that set the disk to work
+
+    def __init__(self, file: IO[bytes], pool: ThreadPoolExecutor) -> None:
+        self.digest = hashlib.sha256()
+        self._file, self._pool = file, pool
+        self._flushing: Future[None] | None = None
+        self._unflushed = 0
+
+    def write(self, piece: memoryview | bytes) -> int:
+        size = memoryview(piece).nbytes
+        if size < self._ALONE_BYTES:
+            self.digest.update(piece)
+            self._file.write(piece)
+        else:
+            digested = self._pool.submit(self.digest.update, piece)
+            try:
+                self._file.write(piece)
+            finally:
+                digested.result()  # the caller's memory is ours only until we return
+        self._flush_some(size)
+        return size
+
+    def flush(self) -> None:
+        """Hand all bytes to the system and wait for the flush that is under way: the file is closed next."""
+        self._file.flush()
+        if self._flushing is not None:
+            self._flushing.result()
+
+    def _flush_some(self, size: int) -> None:
+        self._unflushed += size
+        if self._unflushed > self._FLUSH_BYTES and (self._flushing is None or self._flushing.done()):
+            self._flushing, self._unflushed = self._pool.submit(os.fsync, self._file.fileno()), 0
 
 
 def _flush(path: Path) -> None:
@@ -252,6 +303,7 @@ class CheckpointedTrainer(Trainer):
         self.run_identity = {**(run_identity or {}), "processes": self.args.world_size}
         self.allow_changed = allow_changed
         self._saved_step: int | None = None
+        self._sealer: _Sealer  # of the save that is under way
         self._earlier_seconds = 0.0
         self._training_since = time.time()
         self._refuse_unsupported()
@@ -305,15 +357,15 @@ class CheckpointedTrainer(Trainer):
         self.store_flos()
         output_dir = Path(self._get_output_dir(trial))
         staging = output_dir / f"{_WRITING}{_PREFIX}{step}"
-        sealer = _Sealer(staging)
+        self._sealer = _Sealer(staging)
         try:
             failures = (
                 self._everywhere(lambda: self._check_worth_saving(output_dir, model))
-                or self._everywhere(lambda: self._write_files(staging, sealer))
-                or self._everywhere(lambda: self._put_in_place(staging, sealer))
+                or self._everywhere(lambda: self._write_files(staging))
+                or self._everywhere(lambda: self._put_in_place(staging))
             )
         finally:
-            sealer.close()
+            self._sealer.close()
         if failures:
             self._report_unsaved(staging, failures)
         else:
@@ -323,6 +375,12 @@ class CheckpointedTrainer(Trainer):
         """Save model and tokenizer without `training_args.bin`, a pickle that nobody should be asked to trust."""
         super()._save(output_dir, state_dict=state_dict)
         (Path(output_dir or self._get_output_dir(None)) / TRAINING_ARGS_NAME).unlink(missing_ok=True)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        """Save what the library saves here, checksummed on the way: reading 0.8 GB again would take as long."""
+        if self.args.should_save:
+            self._sealer.save(self.optimizer.state_dict(), "optimizer.pt")
+            self._sealer.save(self.lr_scheduler.state_dict(), "scheduler.pt")
 
     def _save_rng_state(self, output_dir: str) -> None:
         """Save this process' random states and, beside them, its open sums: see `progress`."""
@@ -346,7 +404,8 @@ class CheckpointedTrainer(Trainer):
                 f"The best checkpoint {best} is damaged: {'; '.join(problems)}. Remove it and go on with "
                 "--resume_from_checkpoint auto; the last checkpoint is then the one that counts."
             )
-        super()._load_best_model()
+        # By safetensors, which knows of tied weights; the library's own load warns of a missing lm_head.weight.
+        load_model(self.accelerator.unwrap_model(self.model), best / "model.safetensors")
 
     def _finalize_training(self, trial: Any, num_train_samples: float, start_time: float) -> Any:
         """Count the time before a resume too: the library divides the whole run's samples by this process' time."""
@@ -363,16 +422,16 @@ class CheckpointedTrainer(Trainer):
             if not all(math.isfinite(bound.item()) for bound in torch.aminmax(weight.detach())):
                 raise ValueError(f"{name} holds numbers that are not finite")
 
-    def _write_files(self, staging: Path, sealer: _Sealer) -> None:
+    def _write_files(self, staging: Path) -> None:
         """Write this process' files by the library's own functions; finished ones are sealed meanwhile."""
         self.save_model(str(staging), _internal_call=True)
         if self.args.should_save:
-            sealer.take_finished()
+            self._sealer.take_finished()
         self._save_optimizer_and_scheduler(str(staging))
         self._save_scaler(str(staging))
         self._save_rng_state(str(staging))
 
-    def _put_in_place(self, staging: Path, sealer: _Sealer) -> None:
+    def _put_in_place(self, staging: Path) -> None:
         """Complete the checkpoint, list it in its manifest, give it its name, and remove what is no longer kept."""
         if not self.args.should_save:
             return
@@ -383,7 +442,7 @@ class CheckpointedTrainer(Trainer):
             "step": self.state.global_step,
             "processes": self.args.world_size,
             "identity": self.run_identity,
-            "files": sealer.entries(),
+            "files": self._sealer.entries(),
         }
         write_text(staging / MANIFEST_NAME, json.dumps(manifest, indent=1, ensure_ascii=False))
         staging.rename(output_dir / f"{_PREFIX}{self.state.global_step}")

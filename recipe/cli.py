@@ -171,10 +171,11 @@ _UNSET: Any = argparse.SUPPRESS
 def _build_parser(program: str, description: str, groups: Sequence[type], passthrough: frozenset[str]) -> _Parser:
     parser = _Parser(
         prog=program,
+        usage="%(prog)s [--setting value ...]",
         description=description,
         allow_abbrev=False,
         argument_default=_UNSET,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=32, width=110),
     )
     for group in groups:
         section = parser.add_argument_group((group.__doc__ or "").rstrip("."))
@@ -195,7 +196,7 @@ class _Collect(argparse.Action):
     """Keep what was written: nothing means a bare switch, several values or repeats make a list."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
-        found = values if values else ["true"]
+        found = [values] if isinstance(values, str) else values or ["true"]
         earlier = getattr(namespace, self.dest, [])
         setattr(namespace, self.dest, [*earlier, *found])
 
@@ -208,11 +209,16 @@ def _add_flag(section: Any, item: dataclasses.Field, hint: Any) -> None:
     is_switch = bool in (hint, *typing.get_args(hint))
     section.add_argument(
         f"--{item.name}",
-        nargs="*" if is_switch or typing.get_origin(hint) is list else "+",
+        nargs="*" if typing.get_origin(hint) is list else "?" if is_switch else None,
         action=_Collect,
-        metavar="{" + ",".join(item.metadata["choices"]) + "}" if item.metadata["choices"] else item.name.upper(),
+        metavar="|".join(item.metadata["choices"]) or ("true|false" if is_switch else _placeholder(hint)),
         help=item.metadata["help"] + suffix,
     )
+
+
+def _placeholder(hint: Any) -> str:
+    kinds = [hint, *typing.get_args(hint)]
+    return next((name for kind, name in ((int, "N"), (float, "X")) if kind in kinds), "TEXT")
 
 
 def _read_yaml(path: Any, problems: list[str]) -> dict[str, Any]:

@@ -29,6 +29,8 @@ Config = TypeVar("Config", bound=PreTrainedConfig)
 _WRAPPER_PREFIXES = ("module.", "_orig_mod.", "model.", "gpt2.", "gpt.")
 # Buffers that GPT-2 recomputes; old files carry them. The head's weights are those of the embeddings.
 _REDUNDANT_ENDINGS = (".attn.bias", ".attn.masked_bias", "lm_head.weight")
+# Enough for any couplet or short poem; a text that ends stops earlier by itself. The library's default cuts at 20.
+_MAX_NEW_TOKENS = 128
 _MIN_CONTEXT = 1024  # positions cost 1 KiB of weights each at width 256; prompts of any corpus then fit
 
 
@@ -95,7 +97,7 @@ def _made_ready(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> P
     model.config.loss_type = "ForCausalLM"
     # A cache of keys and values is for generating; the Trainer switches it off while it trains.
     model.config.use_cache = True
-    model.generation_config = GenerationConfig(**ids, max_length=model.config.n_positions)
+    model.generation_config = GenerationConfig(**ids, max_new_tokens=_MAX_NEW_TOKENS)
     return model
 
 

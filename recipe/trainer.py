@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler, SequentialSampler
 
-from recipe.checkpoints import CheckpointedTrainer
+from recipe.nonfinite import GuardedTrainer
 from recipe.sampling import EpochOrderSampler
 from recipe.training_metrics import TokenWindow, window_figures
 
 
-class CoupletTrainer(CheckpointedTrainer):
-    """A `CheckpointedTrainer` that groups rows by length and knows what a real token is.
+class CoupletTrainer(GuardedTrainer):
+    """A `GuardedTrainer` that groups rows by length and knows what a real token is.
 
     Args:
         train_lengths: tokens of each training row, shape (rows,), for the sampler.
         group_by_length: batches of like length; otherwise in random order.
         generation_metrics: called with the model at every evaluation; its figures are merged into the evaluation's.
-        The other arguments are those of `CheckpointedTrainer`.
+        The other arguments are those of `GuardedTrainer`.
     """
 
     def __init__(
@@ -39,6 +40,17 @@ class CoupletTrainer(CheckpointedTrainer):
         self.generation_metrics = generation_metrics
         self.window = TokenWindow()
         self._window_since = time.perf_counter()
+        self._window_paused = 0.0
+
+    @contextlib.contextmanager
+    def _pause(self) -> Iterator[None]:
+        """Leave the time of a block out of the tokens/s: evaluating and saving are no training."""
+        started = time.perf_counter()
+        yield
+        self._window_paused += time.perf_counter() - started
+
+    def _window_seconds(self) -> float:
+        return time.perf_counter() - self._window_since - self._window_paused
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler:
         """Order the rows by seed and epoch alone.
@@ -74,27 +86,37 @@ class CoupletTrainer(CheckpointedTrainer):
         `compute_metrics` sees predictions, not the model; what `evaluate` returns is what loggers, the choice of the
         best checkpoint and the history read.
         """
-        output = super().evaluation_loop(*args, **kwargs)
-        prefix = kwargs.get("metric_key_prefix", "eval")
-        if self.generation_metrics is not None:
-            figures = self.generation_metrics(self.model)
-            output.metrics.update({f"{prefix}_{name}": value for name, value in figures.items()})
-        # Evaluating and saving are no training: they should not lower the tokens/s of the next log record.
-        self._window_since = time.perf_counter()
+        with self._pause():
+            output = super().evaluation_loop(*args, **kwargs)
+            if self.generation_metrics is not None:
+                prefix = kwargs.get("metric_key_prefix", "eval")
+                figures = self.generation_metrics(self.accelerator.unwrap_model(self.model))
+                output.metrics.update({f"{prefix}_{name}": value for name, value in figures.items()})
         return output
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        """Leave the time of saving out of the tokens/s."""
+        with self._pause():
+            super()._save_checkpoint(*args, **kwargs)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add accuracy and tokens/s to the records of training; the library's tokens/s counts padding."""
         sums = self.window.drain(lambda sums: self.accelerator.reduce(sums, "sum")) if "loss" in logs else {}
         if sums:
-            now = time.perf_counter()
-            logs |= window_figures(sums, now - self._window_since)
-            self._window_since = now
+            logs |= window_figures(sums, self._window_seconds())
+            self._window_since, self._window_paused = time.perf_counter(), 0.0
         super().log(logs, start_time)
 
     def progress(self) -> dict[str, Any]:
-        return super().progress() | {"window": self.window.state()}
+        window = {"sums": self.window.state(), "seconds": self._window_seconds()}
+        return super().progress() | {"window": window}
 
     def restore_progress(self, progress: dict[str, Any]) -> None:
         super().restore_progress(progress)
-        self.window.restore(progress["window"], self.args.device)
+        self.window.restore(progress["window"]["sums"], self.args.device)
+        self._window_since, self._window_paused = time.perf_counter() - progress["window"]["seconds"], 0.0
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Start the clock of the first window here, not when the trainer was made."""
+        self._window_since = time.perf_counter()
+        return super().train(*args, **kwargs)

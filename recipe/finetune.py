@@ -1,0 +1,334 @@
+"""The job of `run_finetune.py`: settings → corpus → tokenizer and model → training → a published model."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datasets.utils.logging import set_verbosity_error as quiet_datasets
+from tqdm import tqdm
+from transformers import (
+    DataCollatorForLanguageModeling,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    ProgressCallback,
+    TrainingArguments,
+)
+from transformers.utils.logging import disable_progress_bar
+
+from recipe import disk
+from recipe.arguments import make_training_arguments, set_threads, typed_training_settings
+from recipe.callbacks import MetricsFile, TidyProgress
+from recipe.cli import Settings, to_yaml
+from recipe.corpus import Corpus, prepare_corpus
+from recipe.errors import UserError
+from recipe.files import write_text
+from recipe.interruption import InterruptionCallback, stop_with_launcher
+from recipe.modeling import load_model, new_model
+from recipe.preprocessing import EncodedRows, describe_rows, encode_corpus
+from recipe.probing import GenerationProbe
+from recipe.publishing import CONFIG_FILE, check_hub_login, check_publish_dir, publish
+from recipe.reading import training_source
+from recipe.run_lock import run_lock
+from recipe.settings import DataSettings, ModelSettings, RunSettings
+from recipe.tokenization import build_tokenizer, corpus_vocabulary, extend_tokenizer, load_tokenizer, tokenizer_hash
+from recipe.trainer import CoupletTrainer
+from recipe.training_metrics import make_compute_metrics, reduce_logits
+
+_UNLIMITED_CONTEXT = 1 << 20
+
+
+@dataclass
+class Job:
+    """Everything a run works with, once it is known to fit together."""
+
+    settings: Settings
+    arguments: TrainingArguments
+    corpus: Corpus
+    tokenizer: PreTrainedTokenizerFast
+    model: PreTrainedModel
+    train: EncodedRows
+    held_out: EncodedRows
+
+    @property
+    def data(self) -> DataSettings:
+        return self.settings[DataSettings]
+
+    @property
+    def run(self) -> RunSettings:
+        return self.settings[RunSettings]
+
+    @property
+    def separator(self) -> str:
+        """The couplet's separator; empty for plain texts."""
+        return self.data.separator if self.data.text_format == "couplet" else ""
+
+    @property
+    def effective_batch_size(self) -> int:
+        """Rows of one optimizer step, over all processes and accumulated micro-batches."""
+        arguments = self.arguments
+        return arguments.train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
+
+
+def finetune(settings: Settings) -> None:
+    """Run the job that the settings describe.
+
+    Raises:
+        UserError: anything that the user can put right; before training wherever that can be known before.
+    """
+    quiet_datasets()
+    disable_progress_bar()
+    stop_with_launcher()
+    set_threads(settings[RunSettings].num_threads)
+    typed = check_settings(settings)
+    arguments = make_training_arguments(typed)
+    with _only_run(arguments):
+        job = prepare_job(settings, arguments)
+        _save_resolved_config(job)
+        if job.run.check:
+            from recipe.checkup import check_job
+
+            check_job(job, typed)
+            return
+        trainer = make_trainer(job)
+        _check_disk(job, trainer)
+        trainer.train(resume_from_checkpoint=typed.get("resume_from_checkpoint"))
+        finish(job, trainer, push_to=arguments.hub_model_id if typed.get("push_to_hub") else None)
+
+
+def check_settings(settings: Settings) -> dict[str, Any]:
+    """Return the typed training settings, or raise everything that is wrong with the settings as one UserError."""
+    problems: list[str] = []
+    typed: dict[str, Any] = {}
+
+    def collect(check: Callable[[], Any]) -> Any:
+        try:
+            return check()
+        except UserError as error:
+            problems.extend(error.problems)
+
+    typed = collect(lambda: typed_training_settings(settings)) or {}
+    collect(lambda: training_source(settings[DataSettings]))
+    model, run = settings[ModelSettings], settings[RunSettings]
+    if model.from_scratch == (model.model_name_or_path is not None):
+        problems.append("where does the model come from? give either --model_name_or_path or --from_scratch")
+    if model.from_scratch and (model.state_dict_file or model.extend_vocabulary):
+        problems.append(
+            "--state_dict_file and --extend_vocabulary go with --model_name_or_path, not with --from_scratch"
+        )
+    if settings[DataSettings].max_length < 4:
+        problems.append(f"--max_length {settings[DataSettings].max_length}: a row needs at least 4 tokens")
+    if run.publish_dir:
+        problems += check_publish_dir(run.publish_dir)
+    if typed.get("push_to_hub"):
+        problems += (
+            check_hub_login() if run.publish_dir else ["--push_to_hub pushes what --publish_dir holds; set both"]
+        )
+    if problems:
+        raise UserError(problems)
+    return typed
+
+
+@contextlib.contextmanager
+def _only_run(arguments: TrainingArguments) -> Iterator[None]:
+    """Hold the output directory against a second run; the first process of several does it for all."""
+    directory = str(arguments.output_dir)
+    with run_lock(directory) if arguments.process_index == 0 else contextlib.nullcontext():
+        yield
+
+
+def prepare_job(settings: Settings, arguments: TrainingArguments) -> Job:
+    """Read and encode the rows and make the model; other processes wait for the first and then read its cache."""
+    data, choice = settings[DataSettings], settings[ModelSettings]
+    with arguments.main_process_first():
+        corpus = prepare_corpus(data)
+        tokenizer = _make_tokenizer(corpus, choice, data)
+        train, held_out = encode_corpus(corpus, tokenizer, data)
+    # Seeded here: a new model's weights, a new character's embeddings are drawn before the Trainer sets the seed.
+    _seed(arguments.seed)
+    if choice.model_name_or_path is None:
+        model = new_model(choice, tokenizer, data.max_length)
+    else:
+        model = load_model(choice.model_name_or_path, tokenizer, choice)
+    if data.max_length > model.config.n_positions:
+        raise UserError(f"--max_length {data.max_length} exceeds the model's {model.config.n_positions} positions")
+    job = Job(settings, arguments, corpus, tokenizer, model, train, held_out)
+    if arguments.process_index == 0:
+        _describe(job)
+    return job
+
+
+def _seed(seed: int) -> None:
+    from transformers import set_seed
+
+    set_seed(seed)
+
+
+def _make_tokenizer(corpus: Corpus, choice: ModelSettings, data: DataSettings) -> PreTrainedTokenizerFast:
+    characters = corpus.summary.characters
+    if choice.model_name_or_path is None:
+        separator = [data.separator] if data.text_format == "couplet" else []
+        return build_tokenizer(corpus_vocabulary([*separator, *characters]), False, _UNLIMITED_CONTEXT)
+    tokenizer = load_tokenizer(choice.model_name_or_path)
+    return extend_tokenizer(tokenizer, characters) if choice.extend_vocabulary else tokenizer
+
+
+def _describe(job: Job) -> None:
+    """Say what the run works with, and show one row as the model will see it."""
+    tokenizer, row = job.tokenizer, job.train.dataset[0]["input_ids"]
+    lines = describe_rows(job.corpus, job.train, job.data, job.effective_batch_size)
+    if job.corpus.summary.rejected:
+        shutil.copyfile(job.corpus.rejected_file, Path(str(job.arguments.output_dir)) / "rejected_rows.csv")
+        lines.append(f"rejected rows, with reasons: {job.arguments.output_dir}/rejected_rows.csv")
+    lines += [
+        f"a row: {job.corpus.train[0]['text']}",
+        f"  encoded: {' '.join(map(str, row))}",
+        f"  decoded: {tokenizer.decode(row)}",
+        f"model: {job.model.num_parameters() / 1e6:.1f} million parameters, vocabulary {len(tokenizer):,}; "
+        f"device {job.arguments.device}, {_precision_name(job.arguments)}",
+        f"effective batch {job.effective_batch_size} rows = {job.arguments.train_batch_size} a device × "
+        f"{job.arguments.world_size} processes × {job.arguments.gradient_accumulation_steps} accumulated",
+    ]
+    print("\n".join(lines), flush=True)
+
+
+def _precision_name(arguments: TrainingArguments) -> str:
+    return "bf16 over fp32 weights" if arguments.bf16 else "fp16 over fp32 weights" if arguments.fp16 else "fp32"
+
+
+def _save_resolved_config(job: Job) -> None:
+    if job.arguments.process_index == 0:
+        write_text(Path(str(job.arguments.output_dir)) / CONFIG_FILE, resolved_config(job))
+
+
+def resolved_config(job: Job) -> str:
+    """Return all settings of the run as YAML that `--config` takes."""
+    chosen = {key: getattr(job.arguments, key) for key in job.settings.training if key != "resume_from_checkpoint"}
+    plain = {key: getattr(value, "value", value) for key, value in chosen.items()}
+    return to_yaml(Settings(job.settings.groups, plain))
+
+
+def make_trainer(job: Job) -> CoupletTrainer:
+    """Return the Trainer of a job."""
+    probe = GenerationProbe(job.tokenizer, job.separator, _held_out_lines(job), job.run.sample_prompts)
+    trainer = CoupletTrainer(
+        model=job.model,
+        args=job.arguments,
+        data_collator=DataCollatorForLanguageModeling(
+            job.tokenizer, mlm=False, pad_to_multiple_of=8 if job.arguments.device.type == "cuda" else None
+        ),
+        train_dataset=job.train.dataset,
+        eval_dataset=job.held_out.dataset,
+        processing_class=job.tokenizer,
+        compute_metrics=make_compute_metrics(job.tokenizer, job.separator or None),
+        preprocess_logits_for_metrics=reduce_logits,
+        callbacks=[MetricsFile(str(job.arguments.output_dir)), InterruptionCallback()],
+        train_lengths=job.train.lengths,
+        group_by_length=job.run.group_by_length,
+        generation_metrics=probe,
+        run_identity=run_identity(job),
+        allow_changed=job.run.allow_changed,
+        max_nonfinite_steps=job.run.max_nonfinite_steps,
+    )
+    trainer.remove_callback(ProgressCallback)
+    if not job.arguments.disable_tqdm:
+        trainer.add_callback(TidyProgress())
+    return trainer
+
+
+def run_identity(job: Job) -> dict[str, str | int | float]:
+    """Return what must be the same when a run is resumed, by the names that the user knows."""
+    arguments, config = job.arguments, job.model.config
+    seed = arguments.seed if arguments.data_seed is None else arguments.data_seed
+    return {
+        "data": job.corpus.fingerprint,
+        "max_length": job.data.max_length,
+        "tokenizer": tokenizer_hash(job.tokenizer),
+        "model": f"{config.model_type}, {config.n_layer} layers of {config.n_embd}, {config.vocab_size} words",
+        "seed": f"{arguments.seed}, data {seed}",
+        "effective batch": job.effective_batch_size,
+        "group_by_length": job.run.group_by_length,
+        "epochs or steps": f"{arguments.num_train_epochs} epochs, max_steps {arguments.max_steps}",
+        "learning rate": f"{arguments.learning_rate} {arguments.lr_scheduler_type}",
+    }
+
+
+def _held_out_lines(job: Job) -> list[tuple[str, str]]:
+    """Return the held-out (upper line, lower line) pairs that are answered freely at every evaluation."""
+    if not job.separator:
+        return []
+    from recipe.form import split_couplet
+
+    texts = job.corpus.validation[: job.run.generation_eval_size]["text"] if job.run.generation_eval_size else []
+    return [lines for text in texts if (lines := split_couplet(text, job.separator))]
+
+
+def _check_disk(job: Job, trainer: CoupletTrainer) -> None:
+    """Say what the checkpoints will need, and refuse a run whose disk cannot hold them."""
+    arguments = job.arguments
+    steps = planned_steps(job)
+    saves = max(1, steps // max(1, int(arguments.save_steps)))
+    needed = disk.run_bytes(disk.checkpoint_bytes(job.model), arguments.save_total_limit, saves)
+    if arguments.process_index == 0:
+        free = disk.readable(disk.free_bytes(str(arguments.output_dir)))
+        print(f"{steps:,} steps; checkpoints need up to {disk.readable(needed)} of the {free} free", flush=True)
+        disk.check_space_for_run(str(arguments.output_dir), needed)
+
+
+def planned_steps(job: Job) -> int:
+    """Return the number of optimizer steps of the whole run."""
+    if job.arguments.max_steps > 0:
+        return job.arguments.max_steps
+    steps_an_epoch = -(-len(job.train.lengths) // job.effective_batch_size)
+    return int(steps_an_epoch * job.arguments.num_train_epochs)
+
+
+def finish(job: Job, trainer: CoupletTrainer, push_to: str | None) -> None:
+    """Show what training changed and publish the best model."""
+    if not trainer.is_world_process_zero():
+        return
+    metrics = before_and_after(trainer)
+    tqdm.write(metrics_table(metrics, trainer))
+    if not job.run.publish_dir:
+        return
+    directory = publish(
+        job.run.publish_dir,
+        trainer.accelerator.unwrap_model(trainer.model),
+        job.tokenizer,
+        {"text_format": job.data.text_format, "separator": job.separator},
+        resolved_config(job),
+        metrics,
+        job.corpus.summary.file_hashes,
+    )
+    print(f"published: {directory}", flush=True)
+    if push_to is not None:
+        from huggingface_hub import HfApi
+
+        HfApi().create_repo(push_to, exist_ok=True)
+        print(f"pushed: {HfApi().upload_folder(repo_id=push_to, folder_path=directory)}", flush=True)
+
+
+def before_and_after(trainer: CoupletTrainer) -> dict[str, tuple[Any, Any]]:
+    """Return each held-out figure at the first evaluation and at that of the model that is kept."""
+    records = {record["step"]: record for record in trainer.state.log_history if "eval_loss" in record}
+    if not records:
+        return {}
+    kept_step = trainer.state.best_global_step if trainer.state.best_model_checkpoint else max(records)
+    before, after = records[min(records)], records[kept_step if kept_step in records else max(records)]
+    timing = ("eval_runtime", "eval_samples_per_second", "eval_steps_per_second")
+    names = [key for key in after if key.startswith("eval_") and key not in timing]
+    return {key.removeprefix("eval_"): (before.get(key, "–"), after[key]) for key in names}
+
+
+def metrics_table(metrics: dict[str, tuple[Any, Any]], trainer: CoupletTrainer) -> str:
+    """Return the table of the held-out figures before and after training."""
+    step = trainer.state.best_global_step or trainer.state.global_step
+    lines = [f"held-out rows, before training and after {step:,} steps (the model that is kept):"]
+    for name, (before, after) in metrics.items():
+        cells = [f"{value:12.4f}" if isinstance(value, float) else f"{value:>12}" for value in (before, after)]
+        lines.append(f"  {name:24}{cells[0]}{cells[1]}")
+    return "\n".join(lines)
