@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import torch
 from transformers import HfArgumentParser, TrainingArguments
@@ -54,7 +54,7 @@ def typed_training_settings(settings: Settings) -> dict[str, Any]:
     Raises:
         UserError: every value of a wrong type, and every field that the recipe refuses, at once.
     """
-    parser = _OneSetting([TrainingArguments])  # type: ignore[arg-type]
+    parser = _OneSetting(cast(Any, TrainingArguments))
     problems, typed = [], {}
     for key, value in settings.training.items():
         try:

@@ -64,12 +64,12 @@ class TidyProgress(ProgressCallback):
         """Show a bar only for evaluations of over two seconds, and take it away before the samples are printed."""
         if not state.is_world_process_zero:
             return
-        if self.prediction_bar is None:
-            self.prediction_bar = _bar(
-                total=len(eval_dataloader), desc="evaluating", unit=" batches", delay=2, leave=False
-            )
-        self.prediction_bar.update(1)
-        if self.prediction_bar.n == self.prediction_bar.total:
+        bar: tqdm | None = self.prediction_bar
+        if bar is None:
+            bar = _bar(total=len(eval_dataloader), desc="evaluating", unit=" batches", delay=2, leave=False)
+            self.prediction_bar = bar
+        bar.update(1)
+        if bar.n == bar.total:
             self.on_evaluate(args, state, control)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:

@@ -108,7 +108,8 @@ def _cost(
     arguments = job.arguments
     evaluations = 1 + steps // max(1, int(arguments.eval_steps or steps))
     record = next(record for record in reversed(trainer.state.log_history) if "eval_runtime" in record)
-    scale = len(job.held_out.lengths) / min(_HELD_OUT_ROWS, max(1, len(job.held_out.lengths)))
+    rows = min(_HELD_OUT_ROWS, len(job.held_out.lengths))
+    scale = len(job.held_out.lengths) / max(1, rows)
     training = steps * stopwatch.seconds_a_step
     evaluating = evaluations * record["eval_runtime"] * scale
     if torch.cuda.is_available():
@@ -118,8 +119,8 @@ def _cost(
         unit = 1 if sys.platform == "darwin" else 1024
         memory = f"{disk.readable(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)} of memory"
     return [
-        f"check passed: {trainer.state.global_step} training steps, an evaluation of {min(_HELD_OUT_ROWS, len(job.held_out.lengths))} "
-        f"rows, a checkpoint saved and reloaded ({seconds_reload:.1f} s, the same logits), sample lines answered above",
+        f"check passed: {trainer.state.global_step} training steps, an evaluation of {rows} rows, a checkpoint saved "
+        f"and reloaded ({seconds_reload:.1f} s, the same logits), the sample lines above",
         f"the full run: {steps:,} steps at {stopwatch.seconds_a_step:.2f} s = about {format_duration(training)}, "
         f"{evaluations} evaluations = about {format_duration(evaluating)}; disk {disk.readable(needed)}; peak {memory}",
     ]

@@ -50,7 +50,7 @@ def new_model(settings: ModelSettings, tokenizer: PreTrainedTokenizerFast, max_l
         n_positions=max(max_length, _MIN_CONTEXT),
         **_special_token_ids(tokenizer),
     )
-    return _made_ready(GPT2LMHeadModel(_with_dropout(config, settings.dropout)), tokenizer)
+    return _made_ready(GPT2LMHeadModel(_prepared(config, settings.dropout)), tokenizer)
 
 
 def load_model(
@@ -65,9 +65,7 @@ def load_model(
         UserError: missing, truncated or foreign files, a configuration that its weights contradict, or a vocabulary
             larger than the embeddings.
     """
-    config = load_config(name_or_path)
-    if settings is not None:
-        config = _with_dropout(config, settings.dropout)
+    config = _prepared(load_config(name_or_path), settings.dropout if settings is not None else None)
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             name_or_path, config=config, dtype=torch.float32, trust_remote_code=False, output_loading_info=True
@@ -93,8 +91,6 @@ def load_model(
 def _made_ready(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
     ids = _special_token_ids(tokenizer)
     model.config.update(ids)
-    # Named, or the loss function of the library warns that it has to guess.
-    model.config.loss_type = "ForCausalLM"
     # A cache of keys and values is for generating; the Trainer switches it off while it trains.
     model.config.use_cache = True
     model.generation_config = GenerationConfig(**ids, max_new_tokens=_MAX_NEW_TOKENS)
@@ -109,7 +105,9 @@ def _special_token_ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
     }
 
 
-def _with_dropout(config: Config, dropout: float | None) -> Config:
+def _prepared(config: Config, dropout: float | None) -> Config:
+    # Named before the model is made, or the library warns that it has to guess the loss.
+    config.loss_type = "ForCausalLM"
     if dropout is not None:
         config.update({"attn_pdrop": dropout, "embd_pdrop": dropout, "resid_pdrop": dropout})
     return config

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -91,7 +91,8 @@ class CoupletTrainer(GuardedTrainer):
             if self.generation_metrics is not None:
                 prefix = kwargs.get("metric_key_prefix", "eval")
                 figures = self.generation_metrics(self.accelerator.unwrap_model(self.model))
-                output.metrics.update({f"{prefix}_{name}": value for name, value in figures.items()})
+                metrics: dict[str, float] = cast(dict, output.metrics)
+                metrics.update({f"{prefix}_{name}": value for name, value in figures.items()})
         return output
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
