@@ -89,7 +89,7 @@ def histogram(edges: Sequence[float], shares: Mapping[str, Sequence[float]], axi
 
 def bars(labels: Sequence[str], values: Sequence[float | None], title: str, unit: str) -> Element:
     """Small bars with their values, one for each label; None leaves a gap."""
-    width, height, top, bottom = 320, 170, 34, 26
+    width, height, top, bottom = 320, 180, 46, 26
     svg = _svg(height, title, width)
     svg.append(_text(8, 16, f"{title}{f' ({unit})' if unit else ''}", "start", "label"))
     known = [value for value in values if value is not None]
