@@ -1,0 +1,275 @@
+"""The evaluation command on made-up couplets, with a tiny model and with lines from files, and on bad input."""
+
+import csv
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from recipe.errors import run_or_explain
+from recipe.form import form_violations
+from recipe.likelihood import line_losses
+from recipe.modeling import new_model
+from recipe.settings import EvaluationSettings, ModelSettings
+from recipe.testset import chance_lines, read_answers, read_test_set, read_training_file, shape_of
+from recipe.tokenization import build_tokenizer, corpus_vocabulary, encode_prompt
+from run_evaluate import main
+
+# Words whose second characters answer each other; the lines made of them mean nothing, and that is enough.
+UPPER_WORDS = ("青山", "白雪", "远水", "古树", "细雨", "晓月", "晚照", "翠柳")
+LOWER_WORDS = ("红日", "乌云", "高天", "新花", "轻风", "明星", "朝霞", "苍松")
+SHARED = Path(__file__).parents[2] / "shared" / "couplets"
+
+
+def made_up_couplets(count: int, seed: int) -> list[tuple[str, str]]:
+    generator = random.Random(seed)
+    couplets = []
+    for _ in range(count):
+        words = generator.sample(range(len(UPPER_WORDS)), generator.choice([2, 3, 4]))
+        mark = generator.choice(["", "，"])
+        upper = UPPER_WORDS[words[0]] + mark + "".join(UPPER_WORDS[word] for word in words[1:])
+        lower = LOWER_WORDS[words[0]] + mark + "".join(LOWER_WORDS[word] for word in words[1:])
+        couplets.append((upper, lower))
+    return couplets
+
+
+def write_couplets(path: Path, couplets: list[tuple[str, str]]) -> str:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text1"])
+        writer.writerows([f"{upper}-{lower}"] for upper, lower in couplets)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A test file of 30 different upper lines, 10 of which stand in the training file of 200; a tiny model."""
+    folder = tmp_path_factory.mktemp("evaluation")
+    couplets = list(dict(made_up_couplets(400, seed=0)).items())
+    write_couplets(folder / "test.csv", couplets[:30])
+    write_couplets(folder / "train.csv", couplets[20:220])
+    characters = "".join(UPPER_WORDS + LOWER_WORDS) + "，-春夏秋冬东西南北"
+    tokenizer = build_tokenizer(corpus_vocabulary(characters), lowercase=False, max_length=64)
+    torch.manual_seed(0)
+    model = new_model(ModelSettings(hidden_size=16, num_layers=1, num_heads=2), tokenizer, 64)
+    model.config.recipe = {"text_format": "couplet", "separator": "-"}
+    model.save_pretrained(folder / "model")
+    tokenizer.save_pretrained(folder / "model")
+    return folder
+
+
+def settings_for(folder: Path, **changes) -> EvaluationSettings:
+    return EvaluationSettings(test_file=[str(folder / "test.csv")], train_file=[str(folder / "train.csv")], **changes)
+
+
+def run(folder: Path, output: Path, *arguments: str) -> dict:
+    common = ["--test_file", str(folder / "test.csv"), "--output_dir", str(output), "--bootstrap_samples", "50"]
+    assert main([*common, *arguments]) == 0
+    return json.loads((output / "results.json").read_text(encoding="utf-8"))
+
+
+def test_model_end_to_end(folder, tmp_path, capsys):
+    arguments = ["--model_name_or_path", str(folder / "model"), "--seeds", "2", "--latency_calls", "3"]
+    results = run(folder, tmp_path, *arguments, "--train_file", str(folder / "train.csv"))
+    figures = results["figures"]
+    assert results["data"]["upper_lines"] == 30
+    assert results["data"]["leaks"] == {"upper_lines": 10, "lower_lines": 10, "couplets": 10}
+    assert figures["form"]["model"]["value"] == 100
+    assert figures["memorised_pairs"]["human"]["value"] == pytest.approx(100 / 3)
+    assert len(figures["bleu4"]["model"]["runs"]) == 2
+    assert set(figures["bleu4"]) == {"model", "chance", "unseen"}
+    assert {"model", "chance"} <= set(figures["loss_per_character"])
+    assert figures["parallelism"]["human"]["value"] > figures["parallelism"]["chance"]["value"]
+    assert {row["figure"]: row["kept"] for row in results["separation"]}["parallelism"]
+    assert results["efficiency"]["couplets_per_second"] > 0
+    assert results["system"]["seeds"] == [42, 43]
+    assert results["_evaluate_version"]
+    rows = [json.loads(line) for line in (tmp_path / "predictions.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len(rows) == 60
+    assert not any(form_violations(row["upper"], row["lower"]) for row in rows)
+    assert "All hard rules" in capsys.readouterr().out
+    for report in ("report.md", "report.html"):
+        assert rows[0]["upper"] or (tmp_path / report).read_text(encoding="utf-8")
+
+
+def test_same_seed_same_results(folder, tmp_path):
+    arguments = ["--model_name_or_path", str(folder / "model"), "--seeds", "1", "--latency_calls", "0"]
+    first, second = (run(folder, tmp_path / name, *arguments) for name in ("a", "b"))
+    assert first["figures"] == second["figures"]
+    assert first["efficiency"] == {}
+    assert (tmp_path / "a/predictions.jsonl").read_bytes() == (tmp_path / "b/predictions.jsonl").read_bytes()
+
+
+def test_references_as_predictions_get_everything(folder, tmp_path):
+    test_set = read_test_set(settings_for(folder))
+    rows = [
+        {"upper": upper, "lower": known[0]} for upper, known in zip(test_set.uppers, test_set.references, strict=True)
+    ]
+    file = tmp_path / "perfect.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    results = run(folder, tmp_path / "out", "--predictions", str(file), "--baseline", str(folder / "model"))
+    for figure in ("bleu4", "bleu2_without_marks", "chrf", "rouge1", "rouge2", "rougeL", "meteor_of_reference", "form"):
+        assert results["figures"][figure]["model"]["value"] == pytest.approx(100)
+    difference = results["figures"]["bleu4"]["difference"]
+    baseline = results["figures"]["bleu4"]["baseline"]["value"]
+    assert difference["value"] == pytest.approx(100 - baseline, abs=0.1)
+    assert difference["low"] <= difference["value"] <= difference["high"]
+    assert results["efficiency"] == {}
+
+
+def test_scored_again_from_its_own_predictions_file(folder, tmp_path):
+    arguments = ["--model_name_or_path", str(folder / "model"), "--seeds", "2", "--latency_calls", "0"]
+    first = run(folder, tmp_path / "model", *arguments)
+    second = run(folder, tmp_path / "file", "--predictions", str(tmp_path / "model/predictions.jsonl"))
+    assert second["system"]["runs"] == 2
+    for figure in ("bleu4", "chrf", "form", "self_bleu", "distinct2"):
+        assert second["figures"][figure]["model"] == first["figures"][figure]["model"]
+
+
+@pytest.mark.parametrize("form", ["pair", "tsv", "tsv with header", "csv", "lower lines"])
+def test_predictions_in_every_form_are_the_same(folder, tmp_path, form):
+    settings = settings_for(folder)
+    test_set = read_test_set(settings)
+    pairs = [(upper, "东" * len(upper)) for upper in test_set.uppers]
+    shuffled = random.Random(0).sample(pairs, len(pairs))
+    file, second = tmp_path / "predictions.tsv", tmp_path / "lower.txt"
+    files = [str(file)]
+    if form == "pair":
+        file = tmp_path / "upper.txt"
+        file.write_text("".join(" ".join(upper) + "\n" for upper, _ in shuffled), encoding="utf-8")
+        second.write_text("".join(" ".join(lower) + "\n" for _, lower in shuffled), encoding="utf-8")
+        files = [str(file), str(second)]
+    elif form == "lower lines":
+        second.write_text("".join(lower + "\n" for _, lower in pairs), encoding="utf-8")
+        files = [str(second)]
+    elif form == "csv":
+        file = tmp_path / "predictions.csv"
+        file.write_text("lower,upper\n" + "".join(f"{lower},{upper}\n" for upper, lower in shuffled), encoding="utf-8")
+        files = [str(file)]
+    else:
+        header = "upper\tlower\n" if form == "tsv with header" else ""
+        file.write_text(header + "".join(f"{upper}\t{lower}\n" for upper, lower in shuffled), encoding="utf-8")
+    assert read_answers(files, test_set, settings) == [[lower for _, lower in pairs]]
+
+
+def test_several_known_lower_lines_are_all_references(folder, tmp_path):
+    write_couplets(tmp_path / "test.csv", [("青山", "红日"), ("青山", "乌云"), ("白雪", "高天"), ("青山", "红日")])
+    test_set = read_test_set(EvaluationSettings(test_file=[str(tmp_path / "test.csv")]))
+    assert test_set.uppers == ["青山", "白雪"]
+    assert test_set.references == [["红日", "乌云"], ["高天"]]
+    (tmp_path / "lower.txt").write_text("乌云\n乌云\n高天\n乌云\n", encoding="utf-8")
+    results = run(tmp_path, tmp_path / "out", "--predictions", str(tmp_path / "lower.txt"))
+    assert results["figures"]["bleu1"]["model"]["value"] == pytest.approx(100)
+    # Humans against each other: of the one upper line with two lower lines, the first against the second.
+    assert results["figures"]["bleu1"]["human"]["upper_lines"] == 1
+    assert results["data"]["references_most"] == 2
+
+
+def test_chance_lines_have_the_shape_and_no_known_answer(folder):
+    settings = settings_for(folder)
+    test_set, training_file = read_test_set(settings), read_training_file(settings)
+    lines, same_shape = chance_lines(test_set, training_file, seed=1)
+    assert all(same_shape)
+    assert [shape_of(line) for line in lines] == [shape_of(upper) for upper in test_set.uppers]
+    assert not any(line in known for line, known in zip(lines, test_set.references, strict=True))
+    assert lines == chance_lines(test_set, training_file, seed=1)[0] != chance_lines(test_set, training_file, seed=2)[0]
+
+
+def test_losses_are_those_of_a_plain_forward_pass(folder):
+    from recipe.evaluation import load
+
+    loaded = load(str(folder / "model"))
+    # 雾 is unknown to the vocabulary: not counted. The others differ in length, so that batches mix nothing.
+    couplets = [("青山", "红日"), ("白雪远水", "乌云高天"), ("古树", "新雾")]
+    losses, characters = line_losses(loaded.model, loaded.tokenizer, *zip(*couplets, strict=True), "-")
+    assert characters == [2, 4, 1]
+    for (upper, lower), loss in zip(couplets, losses, strict=True):
+        ids = encode_prompt(loaded.tokenizer, upper + "-" + lower, "")
+        probabilities = loaded.model(torch.tensor([ids])).logits[0].log_softmax(-1)
+        start = len(upper) + 2
+        expected = -sum(
+            probabilities[place - 1, ids[place]].item()
+            for place in range(start, len(ids))
+            if ids[place] != loaded.tokenizer.unk_token_id
+        )
+        assert loss == pytest.approx(expected, abs=1e-4)
+
+
+def failure(capsys, *arguments: str) -> str:
+    assert run_or_explain(main, list(arguments)) == 2
+    message = capsys.readouterr().err
+    assert "Traceback" not in message
+    return message
+
+
+def test_bad_input_gets_one_clear_message(folder, tmp_path, capsys):
+    test_file = str(folder / "test.csv")
+    assert "no test file: give --test_file" in failure(capsys)
+    assert "no such file" in failure(capsys, "--test_file", "nowhere.csv", "--predictions", "p.txt")
+    empty = tmp_path / "empty.txt"
+    empty.touch()
+    assert "empty.txt: is empty" in failure(capsys, "--test_file", test_file, "--predictions", str(empty))
+    short = tmp_path / "short.txt"
+    short.write_text("东西\n南北\n", encoding="utf-8")
+    message = failure(capsys, "--test_file", test_file, "--predictions", str(short))
+    assert "has 2 lines, the test file 30 couplets" in message
+    assert "goes on; they must answer line by line" in failure(
+        capsys, "--test_file", test_file, "--predictions", str(short), str(folder / "test.csv")
+    )
+    assert "has no column named 'wrong'" in failure(
+        capsys, "--test_file", test_file, "--text_column", "wrong", "--predictions", str(short)
+    )
+    no_couplets = tmp_path / "no_couplets.csv"
+    no_couplets.write_text("text1\n没有分隔\n", encoding="utf-8")
+    message = failure(capsys, "--test_file", str(no_couplets), "--predictions", str(short))
+    assert "holds no couplet to compare with (1 no separator)" in message
+    message = failure(capsys, "--test_file", test_file, "--seeds", "0", "--encoding", "klingon", "--separator", "--")
+    assert all(part in message for part in ("3 problems", "--seeds 0", "--encoding klingon", "--separator"))
+    message = failure(capsys, "--test_file", test_file, "--model_name_or_path", str(tmp_path))
+    assert "holds no tokenizer" in message or "holds no model" in message
+    partial = tmp_path / "partial.tsv"
+    partial.write_text("青山\t红日\n", encoding="utf-8")
+    assert "of 30 upper lines of the test file have no lower line" in failure(
+        capsys, "--test_file", test_file, "--predictions", str(partial)
+    )
+    (tmp_path / "wide.tsv").write_text("青山\t红日\t1\n", encoding="utf-8")
+    assert "has 3 columns; expected two" in failure(
+        capsys, "--test_file", test_file, "--predictions", str(tmp_path / "wide.tsv")
+    )
+
+
+def test_missing_extras_are_said_and_the_core_goes_on(folder, tmp_path, monkeypatch):
+    import importlib
+
+    real = importlib.import_module
+
+    def without_extras(name, *arguments):
+        if name.split(".")[0] in ("rouge_score", "nltk", "jieba"):
+            raise ModuleNotFoundError(name=name.split(".")[0])
+        return real(name, *arguments)
+
+    monkeypatch.setattr("recipe.metrics.base.importlib.import_module", without_extras)
+    (tmp_path / "lower.txt").write_text("东西\n" * 30, encoding="utf-8")
+    results = run(folder, tmp_path / "out", "--predictions", str(tmp_path / "lower.txt"))
+    assert "bleu4" in results["figures"] and "chrf" in results["figures"]
+    assert "rouge1" not in results["figures"]
+    notes = " ".join(results["notes"])
+    assert all(f"the package {name} is not installed; run: pip install" in notes for name in ("rouge_score", "nltk"))
+
+
+@pytest.mark.skipif(not (SHARED / "couplet_dev_4k.csv").exists(), reason="the real couplets are not here")
+def test_human_lines_of_the_real_file_keep_the_rules():
+    from recipe.metrics.form import FormAgreement
+
+    test_set = read_test_set(EvaluationSettings(test_file=[str(SHARED / "couplet_dev_4k.csv")]))
+    result = FormAgreement().compute(predictions=test_set.first_references, uppers=test_set.uppers)
+    assert len(test_set.uppers) == 4000
+    assert result["form_length"] == result["form_punctuation"] == result["form_shared_character"] == 100
+    assert result["form_repetition"] >= 99.4
+    assert result["form_mark"] == pytest.approx(98.9, abs=0.5)
+    assert result["last_tone_either"] == pytest.approx(98.8, abs=0.2)
+    assert result["seven_tones_either"] == pytest.approx(92.9, abs=0.2)
+    assert not np.isnan(list(result.values())).any()
