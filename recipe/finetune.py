@@ -12,7 +12,6 @@ from typing import Any
 from datasets.utils.logging import set_verbosity_error as quiet_datasets
 from tqdm import tqdm
 from transformers import (
-    DataCollatorForLanguageModeling,
     PreTrainedModel,
     PreTrainedTokenizerFast,
     ProgressCallback,
@@ -29,7 +28,7 @@ from recipe.errors import UserError
 from recipe.files import write_text
 from recipe.interruption import InterruptionCallback, stop_with_launcher
 from recipe.modeling import load_model, new_model
-from recipe.preprocessing import EncodedRows, describe_rows, encode_corpus
+from recipe.preprocessing import EncodedRows, describe_rows, encode_corpus, make_collator
 from recipe.probing import GenerationProbe
 from recipe.publishing import CONFIG_FILE, check_hub_login, check_publish_dir, publish
 from recipe.reading import training_source
@@ -218,9 +217,7 @@ def make_trainer(job: Job) -> CoupletTrainer:
     trainer = CoupletTrainer(
         model=job.model,
         args=job.arguments,
-        data_collator=DataCollatorForLanguageModeling(
-            job.tokenizer, mlm=False, pad_to_multiple_of=8 if job.arguments.device.type == "cuda" else None
-        ),
+        data_collator=make_collator(job.tokenizer, 8 if job.arguments.device.type == "cuda" else None),
         train_dataset=job.train.dataset,
         eval_dataset=job.held_out.dataset,
         processing_class=job.tokenizer,

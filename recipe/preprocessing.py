@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from datasets import Dataset, Features, List, Value
 from datasets.utils.logging import disable_progress_bar, enable_progress_bar
-from transformers import PreTrainedTokenizerFast
+from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerFast
 
 from recipe.corpus import Corpus
 from recipe.sampling import padding_share, sorted_order
@@ -81,6 +82,19 @@ def _encode_batch(batch: pa.Table, table: CharacterTable, max_length: int) -> pa
     ids, offsets, lengths = table.encode(batch.column("text").to_pylist(), max_length)
     rows = pa.ListArray.from_arrays(pa.array(offsets), pa.array(ids))
     return pa.table({"input_ids": rows, "length": pa.array(lengths.astype(np.int32))})
+
+
+def make_collator(
+    tokenizer: PreTrainedTokenizerFast, pad_to_multiple_of: int | None = None
+) -> DataCollatorForLanguageModeling:
+    """Return the collator of training and evaluation: rows padded at their end, labels -100 where there is padding.
+
+    The tokenizer itself pads at the beginning, as generation needs it. In training that would move short rows to other
+    positions than a prompt starts at, and make `[CLS]` a label that is predicted from padding.
+    """
+    right = copy.deepcopy(tokenizer)
+    right.padding_side = "right"
+    return DataCollatorForLanguageModeling(right, mlm=False, pad_to_multiple_of=pad_to_multiple_of)
 
 
 def _column(dataset: Dataset, name: str) -> np.ndarray:
