@@ -91,6 +91,8 @@ def load_model(
 def _made_ready(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
     ids = _special_token_ids(tokenizer)
     model.config.update(ids)
+    # The library derives this from the class's name, finds nothing for GPT2LMHeadModel, and warns.
+    model.loss_type = "ForCausalLM"
     # A cache of keys and values is for generating; the Trainer switches it off while it trains.
     model.config.use_cache = True
     model.generation_config = GenerationConfig(**ids, max_new_tokens=_MAX_NEW_TOKENS)
@@ -106,8 +108,6 @@ def _special_token_ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
 
 
 def _prepared(config: Config, dropout: float | None) -> Config:
-    # Named before the model is made, or the library warns that it has to guess the loss.
-    config.loss_type = "ForCausalLM"
     if dropout is not None:
         config.update({"attn_pdrop": dropout, "embd_pdrop": dropout, "resid_pdrop": dropout})
     return config
