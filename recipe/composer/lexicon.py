@@ -10,8 +10,8 @@ from pathlib import Path
 
 WORDS_FILE = Path(__file__).parent / "words.tsv"
 
-# Marks a word whose last character has another tone in one of the two tone systems (mostly 入声, 平 today): it may stand
-# within a line, but never closes one, so that every line ends right in both systems.
+# Marks a word whose last character has another tone in one of the two tone systems (mostly 入声, 平 today): it may
+# stand within a line, but never closes one, so that every line ends right in both systems.
 _INNER_ONLY = "*"
 
 
