@@ -108,7 +108,7 @@ def _answers_text(system: Mapping[str, Any]) -> str:
 
 def escape_markdown(text: str) -> str:
     """Return text that Markdown shows as it is, in a table cell too."""
-    escaped = re.sub(r"([\\`*_{}\[\]()#+!|~$-])", r"\\\1", " ".join(text.split()))
+    escaped = re.sub(r"([\\`*_\[\]#|~$])", r"\\\1", " ".join(text.split()))
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 

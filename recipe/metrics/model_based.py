@@ -1,10 +1,13 @@
 """Model-based metrics: BERTScore, a learned regressor of the BLEURT kind, and a safety classifier."""
 
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import datasets
 import evaluate
 import numpy as np
+import torch
 
 from recipe.errors import UserError
 from recipe.metrics.base import LineMetric, as_reference_lists, import_extra, overlap_features
@@ -45,24 +48,42 @@ class EncoderBertScore(LineMetric):
 
     def line_statistics(self, *, predictions: list[str], references: list) -> np.ndarray:
         """Return (lines, 4): precision, recall, F1 (0 to 1), and 1; an empty line scores 0."""
-        references = as_reference_lists(references)
         pairs = [
             (line, prediction, target)
-            for line, prediction in enumerate(predictions)
-            for target in references[line]
+            for line, (prediction, known) in enumerate(zip(predictions, as_reference_lists(references), strict=True))
+            for target in known
             if prediction and target
         ]
         statistics = np.tile([0.0, 0.0, 0.0, 1.0], (len(predictions), 1))
-        if not pairs:
-            return statistics
+        by_length: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for index, (_, prediction, target) in enumerate(pairs):
+            by_length[self._tokens(prediction), self._tokens(target)].append(index)
+        for indices in by_length.values():
+            measures = self._score_equally_long([pairs[index][1:] for index in indices])
+            for index, row in zip(indices, measures, strict=True):
+                line = pairs[index][0]
+                if row[2] > statistics[line, 2]:
+                    statistics[line, :3] = row
+        return statistics
+
+    def _tokens(self, line: str) -> int:
+        return len(self.scorer.tokenizer(line, truncation=True, max_length=MAX_TOKENS).input_ids)
+
+    def _score_equally_long(self, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
+        """Return (pairs, 3) measures of pairs whose predictions, and whose targets, have one number of tokens.
+
+        torchmetrics 1.9 (its issue #2728) sorts both sides by length and undoes that with the same permutation instead of
+        its inverse: rows come back in another order and, where lengths differ, predictions meet foreign targets. Among
+        lines of one length both sides are permuted alike, which can be undone here.
+        """
         self.scorer.reset()
-        self.scorer.update([prediction for _, prediction, _ in pairs], [target for *_, target in pairs])
+        self.scorer.update([prediction for prediction, _ in pairs], [target for _, target in pairs])
         found = self.scorer.compute()
         measures = np.stack([np.atleast_1d(found[key].numpy()) for key in ("precision", "recall", "f1")], axis=1)
-        for (line, *_), row in zip(pairs, measures, strict=True):
-            if row[2] > statistics[line, 2]:
-                statistics[line, :3] = row
-        return statistics
+        order = torch.zeros(len(pairs), dtype=torch.long).argsort().numpy()
+        restored = np.empty_like(measures)
+        restored[order[order]] = measures
+        return restored
 
     def figures(self, sums: np.ndarray) -> dict[str, float]:
         names = ("bertscore_precision", "bertscore_recall", "bertscore_f1")
