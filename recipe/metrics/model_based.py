@@ -72,8 +72,8 @@ class EncoderBertScore(LineMetric):
     def _score_equally_long(self, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
         """Return (pairs, 3) measures of pairs whose predictions, and whose targets, have one number of tokens.
 
-        torchmetrics 1.9 (its issue #2728) sorts both sides by length and undoes that with the same permutation instead of
-        its inverse: rows come back in another order and, where lengths differ, predictions meet foreign targets. Among
+        torchmetrics 1.9 (its issue #2728) sorts both sides by length and undoes that with the very permutation instead
+        of its inverse: rows come back reordered and, where lengths differ, predictions meet foreign targets. Among
         lines of one length both sides are permuted alike, which can be undone here.
         """
         self.scorer.reset()
