@@ -134,8 +134,6 @@ def convert(value: Any, hint: Any, choices: Sequence[str] = ()) -> Any:
         ValueError: what is expected and what was found.
     """
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    if type(None) in options and (value is None or value in ("none", "None", "null")):
-        return None
     kind = next(option for option in options if option is not type(None))
     if typing.get_origin(kind) is list:
         items = value if isinstance(value, list) else [value]
@@ -144,6 +142,8 @@ def convert(value: Any, hint: Any, choices: Sequence[str] = ()) -> Any:
         if len(value) != 1:
             raise ValueError(f"takes one value, found {len(value)}: {value}")
         value = value[0]
+    if type(None) in options and (value is None or value in ("none", "None", "null")):
+        return None
     result = _convert_scalar(value, kind)
     if choices and result not in choices:
         raise ValueError(f"takes one of {', '.join(choices)}; found {value!r}{_did_you_mean(str(value), choices)}")

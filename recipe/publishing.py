@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import tempfile
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -26,9 +27,8 @@ def check_publish_dir(directory: str | Path) -> list[str]:
     if path.is_dir() and any(path.iterdir()) and not (path / "config.json").exists():
         return [f"--publish_dir {directory}: holds other files than a model and would be replaced; name another"]
     try:
-        with atomic_directory(path.with_name(f"{path.name}.probe")) as probe:
-            (probe / "probe").touch()
-        with atomic_directory(path.with_name(f".{path.name}.probe")):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent):
             pass
     except OSError as error:
         return [f"--publish_dir {directory}: cannot be written ({error.strerror}); name another"]
