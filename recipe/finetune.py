@@ -16,6 +16,7 @@ from transformers import (
     PreTrainedTokenizerFast,
     ProgressCallback,
     TrainingArguments,
+    set_seed,
 )
 from transformers.utils.logging import disable_progress_bar
 
@@ -148,7 +149,7 @@ def prepare_job(settings: Settings, arguments: TrainingArguments) -> Job:
         tokenizer = _make_tokenizer(corpus, choice, data)
         train, held_out = encode_corpus(corpus, tokenizer, data)
     # Seeded here: a new model's weights, a new character's embeddings are drawn before the Trainer sets the seed.
-    _seed(arguments.seed)
+    set_seed(arguments.seed)
     if choice.model_name_or_path is None:
         model = new_model(choice, tokenizer, data.max_length)
     else:
@@ -159,12 +160,6 @@ def prepare_job(settings: Settings, arguments: TrainingArguments) -> Job:
     if arguments.process_index == 0:
         _describe(job)
     return job
-
-
-def _seed(seed: int) -> None:
-    from transformers import set_seed
-
-    set_seed(seed)
 
 
 def _make_tokenizer(corpus: Corpus, choice: ModelSettings, data: DataSettings) -> PreTrainedTokenizerFast:

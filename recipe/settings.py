@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-SHIPPED_CORPUS = ("recipe/data/couplets.csv", "recipe/data/handwritten.csv")
 QUICKSTART_CONFIG = "recipe/configs/quickstart.yaml"
 PUBLISHED_MODEL = "models/couplet"
 
