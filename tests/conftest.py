@@ -1,0 +1,29 @@
+"""The whole suite runs without a network, on one thread, and leaves no process-wide state that a test depends on."""
+
+import os
+import sys
+from pathlib import Path
+
+_OFFLINE = str(Path(__file__).parent / "offline")
+# Before anything imports the libraries, which read these once; the commands that the tests start inherit them.
+os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [_OFFLINE, os.environ.get("PYTHONPATH")]))
+# Models of a few thousand weights are slower on two threads, many times so where other work shares the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+sys.path.insert(0, _OFFLINE)
+
+import network_block  # noqa: E402, F401
+import pytest  # noqa: E402
+from finetune_helpers import COMPOSED_ROWS, uer_directory, write_rows  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def uer_model(tmp_path_factory):
+    """A directory of the very layout of uer/gpt2-chinese-cluecorpussmall, in miniature, with random weights."""
+    return uer_directory(tmp_path_factory.mktemp("uer") / "gpt2-chinese-cluecorpussmall")
+
+
+@pytest.fixture(scope="session")
+def composed_csv(tmp_path_factory):
+    """A CSV of composed couplets."""
+    return write_rows(tmp_path_factory.mktemp("composed") / "couplets.csv", COMPOSED_ROWS)

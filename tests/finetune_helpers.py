@@ -1,0 +1,134 @@
+"""Tiny corpora, a tiny model in the layout people download, and the fine-tuning command, for the tests of training."""
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+
+import run_finetune
+from recipe.composer import compose
+from recipe.errors import run_or_explain
+from recipe.tokenization import build_tokenizer, corpus_vocabulary
+
+ROOT = Path(__file__).parents[1]
+COMPOSED_ROWS = [f"{upper}-{lower}" for upper, lower in compose(240, seed=5)]
+# Each character of the upper one is answered by the one below it: invented couplets are learnt in a few steps.
+UPPER_CHARACTERS = "山风花春日云红东高来金松鹤晨行雪江明书古"
+LOWER_CHARACTERS = "水月柳秋星雨绿西低去玉竹鱼暮坐霜湖暗画今"
+MARKS = "，。、；？！·《》“”-"
+TINY = {
+    "hidden_size": 16,
+    "num_layers": 1,
+    "num_heads": 2,
+    "per_device_train_batch_size": 8,
+    "num_threads": 1,
+    "disable_tqdm": True,
+}
+
+
+def invented_couplets(count, seed, lengths=(4, 5, 6, 7, 8, 9)):
+    """Rows of `upper-lower` of several lengths that depend on nothing but the arguments."""
+    rng = random.Random(seed)
+    answer = dict(zip(UPPER_CHARACTERS, LOWER_CHARACTERS, strict=True))
+    rows = {}
+    while len(rows) < count:
+        upper = "".join(rng.sample(UPPER_CHARACTERS, rng.choice(lengths)))
+        rows[upper + "-" + "".join(answer[char] for char in upper)] = None
+    return list(rows)
+
+
+def write_rows(path, rows, header="text1", encoding="utf-8"):
+    """Write a file of one line a row below a header and return its path."""
+    path.write_text("".join(f"{line}\n" for line in [header, *rows]), encoding=encoding)
+    return path
+
+
+def character_tokenizer(characters=UPPER_CHARACTERS + LOWER_CHARACTERS + MARKS):
+    """The tokenizer that a run from scratch makes out of a corpus of these characters."""
+    return build_tokenizer(corpus_vocabulary(characters), lowercase=False, max_length=64)
+
+
+def tiny_model(tokenizer, dropout=0.0, seed=0):
+    """A random GPT-2 of one layer; 64 positions."""
+    torch.manual_seed(seed)
+    drop = {"attn_pdrop": dropout, "embd_pdrop": dropout, "resid_pdrop": dropout}
+    ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    config = GPT2Config(vocab_size=len(tokenizer), n_positions=64, n_embd=16, n_layer=1, n_head=2, **ids, **drop)
+    model = GPT2LMHeadModel(config)
+    model.loss_type = "ForCausalLM"
+    return model
+
+
+def uer_vocabulary():
+    """BERT's special tokens and layout in small: ASCII in lower case, Chinese characters, `##` pieces of everything."""
+    characters = dict.fromkeys([*UPPER_CHARACTERS, *LOWER_CHARACTERS, *"".join(COMPOSED_ROWS)])
+    ascii_characters = [*"!\"#$%&'()*+,-./:;<=>?@[]^_`|~", *"0123456789abcdefghijklmnopqrstuvwxyz"]
+    chinese = [char for char in [*"，。、；？！·《》", *characters] if char not in ascii_characters]
+    specials = ["[PAD]", *(f"[unused{number}]" for number in range(1, 10)), "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    pieces = ["20", "202", "the", *(f"##{char}" for char in [*ascii_characters[-36:], *chinese])]
+    return [*specials, *ascii_characters, *chinese, *pieces]
+
+
+def uer_directory(directory):
+    """Write a miniature of uer/gpt2-chinese-cluecorpussmall: the same files and fields, other sizes, random weights."""
+    directory.mkdir(parents=True)
+    vocabulary = uer_vocabulary()
+    (directory / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
+    fields = {
+        "activation_function": "gelu_new",
+        "architectures": ["GPT2LMHeadModel"],
+        "attn_pdrop": 0.1,
+        "embd_pdrop": 0.1,
+        "gradient_checkpointing": False,
+        "initializer_range": 0.02,
+        "layer_norm_epsilon": 1e-05,
+        "model_type": "gpt2",
+        "n_ctx": 1024,
+        "n_embd": 16,
+        "n_head": 2,
+        "n_inner": None,
+        "n_layer": 2,
+        "n_positions": 1024,
+        "output_past": True,
+        "resid_pdrop": 0.1,
+        "task_specific_params": {"text-generation": {"do_sample": True, "max_length": 320}},
+        "tokenizer_class": "BertTokenizer",
+        "vocab_size": len(vocabulary),
+    }
+    (directory / "config.json").write_text(json.dumps(fields, indent=2), encoding="utf-8")
+    torch.manual_seed(3)
+    config = GPT2Config(vocab_size=len(vocabulary), n_embd=16, n_layer=2, n_head=2)
+    state = GPT2LMHeadModel(config).state_dict()
+    for layer in range(2):  # buffers that old versions of the library saved
+        state[f"transformer.h.{layer}.attn.bias"] = torch.tril(torch.ones(1, 1, 1024, 1024, dtype=torch.uint8))
+        state[f"transformer.h.{layer}.attn.masked_bias"] = torch.tensor(-1e4)
+    torch.save(state, directory / "pytorch_model.bin")
+    return directory
+
+
+def flags(**settings):
+    """Settings as words of a command line; a list takes several words."""
+    words = []
+    for name, value in settings.items():
+        words += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
+    return words
+
+
+def finetune_here(*words, **settings):
+    """Run the fine-tuning command in this process and return its exit code: 2 for a user's mistake.
+
+    Anything that the command does not explain itself is raised, as it would end the real command with a traceback.
+    """
+    return run_or_explain(run_finetune.main, [*map(str, words), *flags(**settings)])
+
+
+def run_command(*words, launcher=(), environment=None, timeout=240, cwd=ROOT):
+    """Run a command of the project in a process of its own."""
+    command = [sys.executable, *launcher, *map(str, words)]
+    return subprocess.run(
+        command, capture_output=True, text=True, encoding="utf-8", cwd=cwd, env=environment, timeout=timeout
+    )
