@@ -1,0 +1,249 @@
+"""Settings: precedence, types, every problem at once, and answers without waiting for torch."""
+
+import dataclasses
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+from finetune_helpers import ROOT, run_command
+
+from recipe.cli import Settings, convert, parse_settings, to_yaml, training_argument_names
+from recipe.errors import UserError, run_or_explain
+from recipe.settings import TRAINING_DEFAULTS, DataSettings, DecodingSettings, ModelSettings, RunSettings
+
+GROUPS = [ModelSettings, DataSettings, RunSettings]
+
+
+def parse(*argv):
+    return parse_settings("run_finetune.py", "description", GROUPS, argv, TRAINING_DEFAULTS)
+
+
+def problems_of(*argv):
+    with pytest.raises(UserError) as caught:
+        parse(*argv)
+    return caught.value.problems
+
+
+def write_config(tmp_path, text, **options):
+    path = tmp_path / "job.yaml"
+    path.write_text(text, **{"encoding": "utf-8", **options})
+    return str(path)
+
+
+def test_defaults_are_those_of_the_dataclasses():
+    settings = parse("--config", "none")
+    assert settings[ModelSettings] == ModelSettings()
+    assert settings[DataSettings] == DataSettings()
+    assert settings[RunSettings] == RunSettings(config=None)
+    assert settings.training == TRAINING_DEFAULTS
+
+
+def test_the_command_line_wins_over_the_file_and_the_file_over_the_defaults(tmp_path):
+    config = write_config(tmp_path, "hidden_size: 64\nnum_layers: 2\nlearning_rate: 1.0e-3\nweight_decay: 0.5\n")
+    settings = parse("--config", config, "--num_layers", "3", "--weight_decay", "0.1")
+    model = settings[ModelSettings]
+    assert (model.hidden_size, model.num_layers, model.num_heads) == (64, 3, ModelSettings().num_heads)
+    assert settings.training["learning_rate"] == 1e-3
+    assert settings.training["weight_decay"] == "0.1"  # typed by the library's own parser, once torch is there
+    assert settings.training["seed"] == TRAINING_DEFAULTS["seed"]
+
+
+def test_no_arguments_are_the_quickstart():
+    settings = parse()
+    assert settings[ModelSettings].from_scratch
+    assert settings.training["output_dir"] == "outputs/quickstart"
+
+
+@pytest.mark.parametrize(
+    ("argv", "field", "expected"),
+    [
+        (["--train_file", "a.csv", "b.csv"], "train_file", ["a.csv", "b.csv"]),
+        (["--train_file", "a.csv", "--train_file", "b.csv"], "train_file", ["a.csv", "b.csv"]),
+        (["--train_file=a.csv"], "train_file", ["a.csv"]),
+        (["--separator", "-"], "separator", "-"),
+        (["--separator", " "], "separator", " "),
+        (["--separator", "|"], "separator", "|"),
+        (["--max_rows", "10_000"], "max_rows", 10_000),
+        (["--max_rows", "none"], "max_rows", None),
+        (["--text_format", "plain"], "text_format", "plain"),
+    ],
+)
+def test_words_of_the_command_line_become_typed_settings(argv, field, expected):
+    assert getattr(parse("--config", "none", *argv)[DataSettings], field) == expected
+
+
+@pytest.mark.parametrize(("word", "expected"), [("true", True), ("No", False), ("on", True), ("0", False)])
+def test_switches_take_a_value_or_none(word, expected):
+    assert parse("--check", word)[RunSettings].check is expected
+    assert parse("--check")[RunSettings].check is True
+    assert parse("--check", "--group_by_length", "false")[RunSettings].group_by_length is False
+
+
+@pytest.mark.parametrize(
+    ("value", "hint", "message"),
+    [
+        ("1.5", int, "takes a whole number; found '1.5'"),
+        (True, int, "takes a whole number; found True"),
+        (None, int, "takes a whole number; found None"),
+        ("fast", float | None, "takes a number; found 'fast'"),
+        ("maybe", bool, "takes true or false; found 'maybe'"),
+        ({"a": 1}, str, "takes a text; found {'a': 1}"),
+        (["a", "b"], str, "takes one value, found 2: ['a', 'b']"),
+        ([{"a": 1}], list[str], "takes a text; found {'a': 1}"),
+    ],
+)
+def test_a_wrong_type_says_what_is_expected_and_what_was_found(value, hint, message):
+    with pytest.raises(ValueError) as caught:
+        convert(value, hint)
+    assert message in str(caught.value)
+
+
+def test_every_problem_stands_in_one_message_with_a_suggestion(tmp_path):
+    config = write_config(tmp_path, "hiden_size: 3\nnum_layers: many\nconfig: other.yaml\nlerning_rate: 1\n")
+    argv = [
+        "--config",
+        config,
+        "--trian_file",
+        "x.csv",
+        "--text_format",
+        "plan",
+        "--max_length",
+        "long",
+        "--zzzzz",
+        "1",
+    ]
+    problems = problems_of(*argv, "--zzzzz", "1")
+    text = "\n".join(problems)
+    for expected in (
+        "unknown setting --trian_file; did you mean --train_file?",
+        "unknown setting --zzzzz",
+        "unknown setting hiden_size; did you mean hidden_size?",
+        "unknown setting lerning_rate; did you mean learning_rate?",
+        "num_layers takes a whole number; found 'many'",
+        "--text_format takes one of couplet, plain; found 'plan'; did you mean plain?",
+        "--max_length takes a whole number; found 'long'",
+        "unknown setting config",
+    ):
+        assert expected in text
+    assert len(problems) == 8
+    assert config in text  # a problem of the file names the file
+
+
+def test_a_word_that_belongs_to_no_flag_is_named():
+    assert problems_of("couplets.csv") == ["'couplets.csv' stands alone; settings are written --name value"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("hidden_size: [1, 2", "cannot be read as UTF-8 YAML"),
+        ("- hidden_size", "expected lines of `key: value`, found list"),
+        ("just words", "expected lines of `key: value`, found str"),
+        ("hidden_size:", "hidden_size takes a whole number; found None"),
+        ("separator: yes", "separator takes a text; found True"),
+        ("3: 4", "unknown setting 3"),
+    ],
+)
+def test_a_damaged_file_is_explained(tmp_path, text, message):
+    (problem,) = problems_of("--config", write_config(tmp_path, text))
+    assert message in problem
+
+
+def test_a_file_that_is_not_there_is_named_beside_the_shipped_ones(tmp_path):
+    (problem,) = problems_of("--config", str(tmp_path / "no.yaml"))
+    assert "no.yaml: no such file" in problem
+    assert "recipe/configs/couplet-600k.yaml" in problem
+    assert "cannot be read" in problems_of("--config", str(tmp_path))[0]
+
+
+def test_an_empty_file_and_one_with_a_byte_order_mark_are_fine(tmp_path):
+    assert parse("--config", write_config(tmp_path, ""))[ModelSettings] == ModelSettings()
+    config = write_config(tmp_path, "hidden_size: 8\n", encoding="utf-8-sig")
+    assert parse("--config", config)[ModelSettings].hidden_size == 8
+
+
+def test_settings_written_as_yaml_are_the_same_settings_again(tmp_path):
+    argv = ["--config", "none", "--train_file", "甲.csv", "--separator", " ", "--dropout", "0.25", "--max_rows", "7"]
+    argv += ["--sample_prompts", "春", "1e5", "--learning_rate", "3e-4", "--from_scratch"]
+    settings = parse(*argv)
+    settings.training["learning_rate"] = 3e-4
+    text = to_yaml(settings)
+    assert "甲.csv" in text
+    again = parse("--config", write_config(tmp_path, text))
+    for group in GROUPS:
+        expected = dataclasses.asdict(settings[group]) | ({"config": None} if group is RunSettings else {})
+        found = dataclasses.asdict(again[group]) | ({"config": None} if group is RunSettings else {})
+        assert found == expected
+    assert again.training == settings.training
+
+
+def test_training_arguments_are_known_without_the_library():
+    names = training_argument_names()
+    assert {"learning_rate", "per_device_train_batch_size", "warmup_steps", "report_to"} <= names
+    assert "overwrite_output_dir" not in names and not any(name.startswith("_") for name in names)
+
+
+def test_training_arguments_are_refused_where_there_is_no_training():
+    with pytest.raises(UserError, match="unknown setting --learning_rate"):
+        parse_settings("run_generate.py", "", [DecodingSettings], ["--learning_rate", "1"])
+
+
+def test_every_setting_explains_itself_and_the_defaults_are_readable_as_yaml():
+    for group in GROUPS:
+        assert all(item.metadata["help"] for item in dataclasses.fields(group))
+    loaded = yaml.safe_load(to_yaml(Settings({group: group() for group in GROUPS}, dict(TRAINING_DEFAULTS))))
+    assert loaded["text_column"] == "text1" and loaded["seed"] == 42
+
+
+def test_errors_read_as_one_sentence_or_as_a_list(capsys):
+    def fail(problems):
+        raise UserError(problems)
+
+    assert run_or_explain(lambda argv: fail("one"), []) == 2
+    assert capsys.readouterr().err == "error: one\n"
+    assert run_or_explain(lambda argv: fail(["one", "two"]), []) == 2
+    assert capsys.readouterr().err == "error: 2 problems\n  1. one\n  2. two\n"
+    with pytest.raises(ZeroDivisionError):
+        run_or_explain(lambda argv: 1 // 0, [])
+
+
+# ---- The real command ----
+
+# Runs a command as `python COMMAND ...` would and says at the end whether torch was loaded on the way.
+WATCH_IMPORTS = """
+import atexit, runpy, sys
+atexit.register(lambda: print("heavy:", sorted({"torch", "transformers", "datasets", "evaluate"} & sys.modules.keys())))
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_a_mistyped_flag_is_answered_at_once_and_without_torch():
+    started = time.perf_counter()
+    result = run_command("run_finetune.py", "--trian_file", "x.csv", launcher=["-c", WATCH_IMPORTS])
+    seconds = time.perf_counter() - started
+    assert result.returncode == 2
+    assert result.stderr == "error: unknown setting --trian_file; did you mean --train_file?\n"
+    assert result.stdout == "heavy: []\n"
+    assert seconds < 3  # 0.1 on an idle machine; importing torch alone takes longer than this on a busy one
+
+
+@pytest.mark.parametrize("command", ["run_finetune.py", "run_generate.py", "run_evaluate.py"])
+def test_help_names_every_setting_without_torch(command):
+    result = run_command(command, "--help", launcher=["-c", WATCH_IMPORTS])
+    assert result.returncode == 0 and result.stderr == ""
+    assert result.stdout.endswith("heavy: []\n")
+    assert command in result.stdout
+    if command == "run_finetune.py":
+        for group in GROUPS:
+            assert all(f"--{item.name} " in result.stdout for item in dataclasses.fields(group))
+        assert "TrainingArguments" in result.stdout
+        assert "%%" not in result.stdout
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    code = "import recipe, recipe.settings, recipe.cli, recipe.form, sys; print('torch' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert result.stdout == "False\n"
