@@ -91,8 +91,7 @@ def parse_settings(
     problems += _unknown_flags(unknown, known)
     values: dict[str, tuple[Any, str]] = {}
     if "config" in own:
-        default_config = own["config"][1].default
-        path = command_line.get("config", default_config)
+        path = command_line.get("config", [own["config"][1].default])[-1]
         for key, value in _read_yaml(path, problems).items():
             if key not in known or key == "config":
                 problems.append(f"{path}: {_unknown_key(str(key), known)}")
@@ -221,8 +220,7 @@ def _placeholder(hint: Any) -> str:
     return next((name for kind, name in ((int, "N"), (float, "X")) if kind in kinds), "TEXT")
 
 
-def _read_yaml(path: Any, problems: list[str]) -> dict[str, Any]:
-    path = path[-1] if isinstance(path, list) else path
+def _read_yaml(path: str | None, problems: list[str]) -> dict[str, Any]:
     if path in (None, "none"):
         return {}
     try:
