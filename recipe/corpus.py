@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,7 +27,7 @@ from tqdm import tqdm
 
 from recipe.errors import UserError
 from recipe.files import atomic_directory, atomic_open, sha256_of
-from recipe.form import split_couplet
+from recipe.form import DEFAULT_SEPARATOR, split_couplet
 from recipe.reading import Row, Source, read_rows, training_source, validation_source
 from recipe.settings import DataSettings
 
@@ -122,16 +123,27 @@ class _Quarantine:
         self._file.close()
 
 
+def row_separator(data: DataSettings) -> str:
+    """Return what stands between the lines of a checked row; empty for plain texts.
+
+    That is the files' separator; but white space, which vocabularies have no token for, becomes the default one.
+    """
+    if data.text_format == "plain":
+        return ""
+    return DEFAULT_SEPARATOR if data.separator.isspace() else data.separator
+
+
 def make_row_check(data: DataSettings) -> Callable[[Row], tuple[str, str, str]]:
     """Return the function that turns a row into `(text, upper line, "")`, or `("", "", reason)` to reject it.
 
     For `text_format=plain` the "upper line", by which rows are held out, is the whole text.
     """
     separator, keeps_unequal = data.separator, data.unequal_lines == "keep"
+    between = row_separator(data)
 
     def check_couplet(row: Row) -> tuple[str, str, str]:
         cells = []
-        for cell in row.cells:
+        for cell in _split_at_space(row.cells, separator) if separator.isspace() else row.cells:
             text, reason = _clean(cell, keep_spaces=False)
             if reason:
                 return "", "", reason
@@ -146,13 +158,20 @@ def make_row_check(data: DataSettings) -> Callable[[Row], tuple[str, str, str]]:
             return "", "", Reason.EMPTY_LINE
         if len(upper) != len(lower) and not keeps_unequal:
             return "", "", Reason.UNEQUAL
-        return upper + separator + lower, upper, ""
+        return upper + between + lower, upper, ""
 
     def check_plain(row: Row) -> tuple[str, str, str]:
         text, reason = _clean(row.cells[0], keep_spaces=True)
         return text, text, reason
 
     return check_couplet if data.text_format == "couplet" else check_plain
+
+
+def _split_at_space(cells: tuple[Any, ...], separator: str) -> tuple[Any, ...]:
+    """Split a cell at its separating space before cleaning, which would remove it."""
+    if len(cells) == 1 and isinstance(cells[0], str):
+        return split_couplet(cells[0].strip(), separator) or cells
+    return cells
 
 
 def _clean(cell: object, keep_spaces: bool) -> tuple[str, str]:
@@ -208,7 +227,9 @@ def _build(
     summary = CorpusSummary(file_hashes=hashes)
     quarantine = _Quarantine(directory / "rejected_rows.csv")
     with contextlib.closing(quarantine):
-        pairs, uppers = _stream_checked(directory / "train-checked.arrow", data, source, summary, quarantine)
+        pairs, uppers = _stream_checked(
+            directory / "train-checked.arrow", data, source, summary, quarantine, data.max_rows
+        )
         keep = _first_of_each(pairs)
         names = source.files
         if held_out_source is None:
@@ -241,7 +262,12 @@ def _build(
 
 
 def _stream_checked(
-    path: Path, data: DataSettings, source: Source, summary: CorpusSummary, quarantine: _Quarantine
+    path: Path,
+    data: DataSettings,
+    source: Source,
+    summary: CorpusSummary,
+    quarantine: _Quarantine,
+    max_rows: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Write the rows that pass the checks; return 64-bit hashes of their texts and of their upper lines."""
     check, sink = make_row_check(data), _ArrowSink(path)
@@ -249,7 +275,7 @@ def _stream_checked(
     file_numbers = {file: number for number, file in enumerate(source.files)}
     digest = xxhash.xxh3_64_intdigest
     with contextlib.closing(sink):
-        for row in _limited(tqdm(read_rows(source), desc="reading", unit=" rows", delay=2, leave=False), data.max_rows):
+        for row in _limited(tqdm(read_rows(source), desc="reading", unit=" rows", delay=2, leave=False), max_rows):
             summary.read += 1
             text, upper, reason = ("", "", row.fault) if row.fault else check(row)
             if reason:

@@ -24,7 +24,7 @@ from recipe import disk
 from recipe.arguments import make_training_arguments, set_threads, typed_training_settings
 from recipe.callbacks import MetricsFile, TidyProgress
 from recipe.cli import Settings, to_yaml
-from recipe.corpus import Corpus, prepare_corpus
+from recipe.corpus import Corpus, prepare_corpus, row_separator
 from recipe.errors import UserError
 from recipe.files import write_text
 from recipe.interruption import InterruptionCallback, stop_with_launcher
@@ -35,7 +35,14 @@ from recipe.publishing import CONFIG_FILE, check_hub_login, check_publish_dir, p
 from recipe.reading import training_source
 from recipe.run_lock import run_lock
 from recipe.settings import DataSettings, ModelSettings, RunSettings
-from recipe.tokenization import build_tokenizer, corpus_vocabulary, extend_tokenizer, load_tokenizer, tokenizer_hash
+from recipe.tokenization import (
+    build_tokenizer,
+    characters_known,
+    corpus_vocabulary,
+    extend_tokenizer,
+    load_tokenizer,
+    tokenizer_hash,
+)
 from recipe.trainer import CoupletTrainer
 from recipe.training_metrics import make_compute_metrics, reduce_logits
 
@@ -64,8 +71,8 @@ class Job:
 
     @property
     def separator(self) -> str:
-        """The couplet's separator; empty for plain texts."""
-        return self.data.separator if self.data.text_format == "couplet" else ""
+        """What stands between the lines of a row; empty for plain texts."""
+        return row_separator(self.data)
 
     @property
     def effective_batch_size(self) -> int:
@@ -163,12 +170,18 @@ def prepare_job(settings: Settings, arguments: TrainingArguments) -> Job:
 
 
 def _make_tokenizer(corpus: Corpus, choice: ModelSettings, data: DataSettings) -> PreTrainedTokenizerFast:
-    characters = corpus.summary.characters
+    characters, separator = corpus.summary.characters, row_separator(data)
     if choice.model_name_or_path is None:
-        separator = [data.separator] if data.text_format == "couplet" else []
         return build_tokenizer(corpus_vocabulary([*separator, *characters]), False, _UNLIMITED_CONTEXT)
     tokenizer = load_tokenizer(choice.model_name_or_path)
-    return extend_tokenizer(tokenizer, characters) if choice.extend_vocabulary else tokenizer
+    if choice.extend_vocabulary:
+        return extend_tokenizer(tokenizer, characters)
+    if separator and not characters_known(tokenizer, [separator])[separator]:
+        raise UserError(
+            f"{choice.model_name_or_path}: its vocabulary has no token for the separator {separator!r}, so the model "
+            "could not see where a line ends; add --extend_vocabulary, or put another mark between the lines"
+        )
+    return tokenizer
 
 
 def _describe(job: Job) -> None:
