@@ -93,7 +93,9 @@ class DataSettings:
     text_format: str = setting(
         "couplet", "couplet: two lines and the form's rules; plain: any short texts", choices=("couplet", "plain")
     )
-    separator: str = setting("-", "the one character between the lines; the one in the exact middle separates")
+    separator: str = setting(
+        "-", "the one character between the lines; the one in the exact middle separates (a space is kept as -)"
+    )
     encoding: str = setting("utf-8", "encoding of the text files (a BOM is fine); GB18030 is common in China")
     unequal_lines: str = setting(
         "reject", "couplets whose lines differ in length: reject them, or keep them", choices=("reject", "keep")

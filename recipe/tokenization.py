@@ -127,10 +127,11 @@ def load_tokenizer(name_or_path: str) -> PreTrainedTokenizerFast:
 def extend_tokenizer(tokenizer: PreTrainedTokenizerFast, characters: Iterable[str]) -> PreTrainedTokenizerFast:
     """Return a tokenizer that also knows `characters`; new ids follow the old ones, which stay as they are."""
     vocabulary = dict(tokenizer.get_vocab())
-    known = characters_known(tokenizer, list(characters))
-    for char, is_known in known.items():
-        if not is_known:
-            vocabulary[SPACE_TOKEN if char.isspace() else char] = len(vocabulary)
+    unknown = [char for char, is_known in characters_known(tokenizer, list(characters)).items() if not is_known]
+    # Behind the highest id, which in a vocab.txt with a line twice is more than the number of tokens.
+    first_id = max(vocabulary.values()) + 1
+    for new_id, token in enumerate((SPACE_TOKEN if char.isspace() else char for char in unknown), start=first_id):
+        vocabulary[token] = new_id
     return build_tokenizer(vocabulary, bool(tokenizer.init_kwargs["do_lower_case"]), tokenizer.model_max_length)
 
 

@@ -62,9 +62,12 @@ def make_compute_metrics(
     from recipe.metrics.accuracy import TokenAccuracy
     from recipe.metrics.bleu import CharacterBleu
 
-    tokens_by_id = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
-    names = np.array([text_of(token) for token in tokens_by_id], dtype=np.str_)
-    separator_id = tokenizer.get_vocab()[separator] if separator else None
+    vocabulary = tokenizer.get_vocab()
+    # The last name is for ids without a token: embeddings padded to a round number have some, and may predict one.
+    names = np.full(max(vocabulary.values()) + 2, "□", dtype="<U1")
+    for token, index in vocabulary.items():
+        names[index] = text_of(token)
+    separator_id = vocabulary[separator] if separator else None
 
     def accuracy(predicted: np.ndarray, expected: np.ndarray) -> float:
         return TokenAccuracy().compute(predictions=predicted, references=expected)["accuracy"]
@@ -100,7 +103,7 @@ def text_of(token: str) -> str:
 
 
 def _texts(tokens: np.ndarray, mask: np.ndarray, names: np.ndarray) -> list[str]:
-    return ["".join(names[row[chosen]]) for row, chosen in zip(tokens, mask, strict=True)]
+    return ["".join(names[np.minimum(row[chosen], len(names) - 1)]) for row, chosen in zip(tokens, mask, strict=True)]
 
 
 class TokenWindow:

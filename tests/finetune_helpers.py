@@ -67,7 +67,7 @@ def uer_vocabulary():
     """BERT's special tokens and layout in small: ASCII in lower case, Chinese characters, `##` pieces of everything."""
     characters = dict.fromkeys([*UPPER_CHARACTERS, *LOWER_CHARACTERS, *"".join(COMPOSED_ROWS)])
     ascii_characters = [*"!\"#$%&'()*+,-./:;<=>?@[]^_`|~", *"0123456789abcdefghijklmnopqrstuvwxyz"]
-    chinese = [char for char in [*"，。、；？！·《》", *characters] if char not in ascii_characters]
+    chinese = [char for char in dict.fromkeys([*"，。、；？！·《》", *characters]) if char not in ascii_characters]
     specials = ["[PAD]", *(f"[unused{number}]" for number in range(1, 10)), "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     pieces = ["20", "202", "the", *(f"##{char}" for char in [*ascii_characters[-36:], *chinese])]
     return [*specials, *ascii_characters, *chinese, *pieces]
