@@ -1,6 +1,7 @@
 """The reports: what they say, and that no text of the data can act in them."""
 
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -135,3 +136,10 @@ def test_catalogue_is_consistent():
     assert {figure.group for figure in CATALOGUE} == set(GROUPS)
     assert len({figure.key for figure in CATALOGUE}) == len(CATALOGUE)
     assert all(figure.definition for figure in CATALOGUE)
+
+
+def test_documentation_defines_every_figure():
+    text = (Path(__file__).parents[1] / "docs/evaluation.md").read_text(encoding="utf-8")
+    for figure in CATALOGUE:
+        assert f"| {figure.label} | `{figure.key}` |" in text
+        assert f"| {figure.better} | {figure.definition} |" in text
