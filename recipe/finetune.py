@@ -48,6 +48,14 @@ from recipe.training_metrics import make_compute_metrics, reduce_logits
 
 _UNLIMITED_CONTEXT = 1 << 20
 
+# The smallest value of each number that has one: the recipe's own settings, then the library's.
+_LEAST = {
+    **dict.fromkeys(("hidden_size", "num_layers", "num_heads", "max_rows", "num_threads", "max_nonfinite_steps"), 1),
+    **{"max_length": 4, "validation_size": 0, "generation_eval_size": 0},
+    **dict.fromkeys(("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"), 1),
+    **{"logging_steps": 0, "num_train_epochs": 0, "learning_rate": 0, "weight_decay": 0, "warmup_steps": 0},
+}
+
 
 @dataclass
 class Job:
@@ -127,8 +135,7 @@ def check_settings(settings: Settings) -> dict[str, Any]:
         problems.append(
             "--state_dict_file and --extend_vocabulary go with --model_name_or_path, not with --from_scratch"
         )
-    if settings[DataSettings].max_length < 4:
-        problems.append(f"--max_length {settings[DataSettings].max_length}: a row needs at least 4 tokens")
+    problems += _values_out_of_range(settings, typed)
     if run.publish_dir:
         problems += check_publish_dir(run.publish_dir)
     if typed.get("push_to_hub"):
@@ -138,6 +145,19 @@ def check_settings(settings: Settings) -> dict[str, Any]:
     if problems:
         raise UserError(problems)
     return typed
+
+
+def _values_out_of_range(settings: Settings, typed: dict[str, Any]) -> list[str]:
+    """Return a problem for each number that nothing can be done with; the libraries would fail on it late or oddly."""
+    values = {key: value for group in settings.groups.values() for key, value in vars(group).items()} | typed
+    problems = [
+        f"--{name} {values[name]}: takes {least} or more"
+        for name, least in _LEAST.items()
+        if values.get(name) is not None and values[name] < least
+    ]
+    if values["dropout"] is not None and not 0 <= values["dropout"] < 1:
+        problems.append(f"--dropout {values['dropout']}: takes a probability, 0 or more and below 1")
+    return problems
 
 
 @contextlib.contextmanager
@@ -153,6 +173,7 @@ def prepare_job(settings: Settings, arguments: TrainingArguments) -> Job:
     data, choice = settings[DataSettings], settings[ModelSettings]
     with arguments.main_process_first():
         corpus = prepare_corpus(data)
+        _require_held_out_rows(corpus, data)
         tokenizer = _make_tokenizer(corpus, choice, data)
         train, held_out = encode_corpus(corpus, tokenizer, data)
     # Seeded here: a new model's weights, a new character's embeddings are drawn before the Trainer sets the seed.
@@ -161,12 +182,24 @@ def prepare_job(settings: Settings, arguments: TrainingArguments) -> Job:
         model = new_model(choice, tokenizer, data.max_length)
     else:
         model = load_model(choice.model_name_or_path, tokenizer, choice)
-    if data.max_length > model.config.n_positions:
-        raise UserError(f"--max_length {data.max_length} exceeds the model's {model.config.n_positions} positions")
+    if data.max_length > (positions := model.config.max_position_embeddings):
+        raise UserError(f"--max_length {data.max_length} exceeds the model's {positions} positions")
     job = Job(settings, arguments, corpus, tokenizer, model, train, held_out)
     if arguments.process_index == 0:
         _describe(job)
     return job
+
+
+def _require_held_out_rows(corpus: Corpus, data: DataSettings) -> None:
+    """Raise UserError if nothing is held out: the evaluations, the best model and the table at the end rest on it."""
+    if corpus.summary.held_out:
+        return
+    if data.validation_file:
+        raise UserError(f"{', '.join(data.validation_file)}: no row of it passes the checks; none can be held out")
+    raise UserError(
+        f"no rows are held out: --validation_size is {data.validation_size}, and at most a tenth of the "
+        f"{corpus.summary.kept:,} rows may be. Set it above 0, give ten rows or more, or name a --validation_file"
+    )
 
 
 def _make_tokenizer(corpus: Corpus, choice: ModelSettings, data: DataSettings) -> PreTrainedTokenizerFast:
@@ -253,7 +286,7 @@ def run_identity(job: Job) -> dict[str, str | int | float]:
         "data": job.corpus.fingerprint,
         "max_length": job.data.max_length,
         "tokenizer": tokenizer_hash(job.tokenizer),
-        "model": f"{config.model_type}, {config.n_layer} layers of {config.n_embd}, {config.vocab_size} words",
+        "model": f"{config.model_type}, {config.num_hidden_layers} layers of {config.hidden_size}, {config.vocab_size} words",
         "seed": f"{arguments.seed}, data {seed}",
         "effective batch": job.effective_batch_size,
         "group_by_length": job.run.group_by_length,
