@@ -281,12 +281,13 @@ def make_trainer(job: Job) -> CoupletTrainer:
 def run_identity(job: Job) -> dict[str, str | int | float]:
     """Return what must be the same when a run is resumed, by the names that the user knows."""
     arguments, config = job.arguments, job.model.config
+    shape = f"{config.num_hidden_layers} layers of {config.hidden_size}"
     seed = arguments.seed if arguments.data_seed is None else arguments.data_seed
     return {
         "data": job.corpus.fingerprint,
         "max_length": job.data.max_length,
         "tokenizer": tokenizer_hash(job.tokenizer),
-        "model": f"{config.model_type}, {config.num_hidden_layers} layers of {config.hidden_size}, {config.vocab_size} words",
+        "model": f"{config.model_type}, {shape}, {config.vocab_size} words",
         "seed": f"{arguments.seed}, data {seed}",
         "effective batch": job.effective_batch_size,
         "group_by_length": job.run.group_by_length,
