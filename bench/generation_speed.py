@@ -4,8 +4,9 @@ Run:  python bench/generation_speed.py [--model_name_or_path DIR] [--upper_file 
           [--parts overhead throughput startup]
 
 overhead: greedy decoding of one batch with the form and without it, interleaved, equally many tokens on both sides
-  (without the form no end token is known); the median over the pairs of time with / time without - 1. For the model
-  and for random weights of the 102M-parameter GPT-2 over 21,128 tokens.
+  (without the form no end token is known); the median over the pairs of time with / time without - 1. Beside it the
+  time spent inside the form's own code over the rest of the same run, which other work on the machine disturbs less.
+  For the model and for random weights of the 102M-parameter GPT-2 over 21,128 tokens.
 throughput: upper lines answered by `Generator` with the default settings (sampling), the same upper lines at each batch
   size, longest ones included; the tutorial's way is one prompt a call, sampled with its settings (n-gram blocking too)
   until the length fits, at most --tries times. A couplet is valid if it keeps the whole form; seconds per valid one.
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
+from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel, LogitsProcessor
 from transformers.utils import logging
 
 from recipe.composer import compose
@@ -63,6 +64,19 @@ def large_model_and_tokenizer() -> tuple[Any, Any]:
     return GPT2LMHeadModel(GPT2Config(vocab_size=21_128, pad_token_id=0, **ids)).eval(), tokenizer
 
 
+class TimedForm(LogitsProcessor):
+    """The form, with the seconds that it takes."""
+
+    def __init__(self, form: FormLogitsProcessor) -> None:
+        self.form, self.seconds = form, 0.0
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        started = time.perf_counter()
+        result = self.form(input_ids, scores)
+        self.seconds += time.perf_counter() - started
+        return result
+
+
 def timed(work: Callable[[], Any]) -> float:
     started = time.perf_counter()
     work()
@@ -78,14 +92,20 @@ def overhead(model: Any, tokenizer: Any, uppers: Sequence[str], pairs: int) -> s
     config = GenerationConfig(max_new_tokens=steps, pad_token_id=tokenizer.pad_token_id, use_cache=True)
     model.generation_config = config
     mask = torch.ones_like(prompts)
+    inside: list[float] = []
 
     def without() -> None:
         model.generate(prompts, attention_mask=mask)
 
     def with_form() -> None:
-        form = FormLogitsProcessor(tables, uppers, prompts.shape[1], TonePolicy.PREFER)
+        started = time.perf_counter()
+        form = TimedForm(FormLogitsProcessor(tables, uppers, prompts.shape[1], TonePolicy.PREFER))
+        form.seconds += time.perf_counter() - started
         output = model.generate(prompts, attention_mask=mask, logits_processor=[form])
-        form.lower_lines(output)
+        finished = time.perf_counter()
+        form.form.lower_lines(output)
+        form.seconds += time.perf_counter() - finished
+        inside.append(form.seconds / (time.perf_counter() - started - form.seconds))
 
     without()
     with_form()
@@ -98,7 +118,8 @@ def overhead(model: Any, tokenizer: Any, uppers: Sequence[str], pairs: int) -> s
     quarters = statistics.quantiles(ratios, n=4)
     return (
         f"batch {len(uppers):3}, {steps - 1} characters: {statistics.median(times) * 1000:.0f} ms without, "
-        f"{statistics.median(ratios) - 1:+.1%} with (quartiles {quarters[0] - 1:+.1%} to {quarters[2] - 1:+.1%})"
+        f"{statistics.median(ratios) - 1:+.1%} with (quartiles {quarters[0] - 1:+.1%} to {quarters[2] - 1:+.1%}); "
+        f"inside the form {statistics.median(inside):.1%}"
     )
 
 
