@@ -1,0 +1,217 @@
+"""The figures of training, against values worked by hand."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from finetune_helpers import character_tokenizer
+from sacrebleu.metrics import BLEU
+from transformers import EvalPrediction
+
+from recipe.training_metrics import (
+    IGNORED,
+    TokenWindow,
+    lower_line_mask,
+    make_compute_metrics,
+    reduce_logits,
+    text_of,
+    window_figures,
+)
+
+TOKENIZER = character_tokenizer("-春夏秋冬东西南北，")
+CLS, SEP, DASH = TOKENIZER.bos_token_id, TOKENIZER.eos_token_id, TOKENIZER.get_vocab()["-"]
+
+
+def ids(text):
+    """Labels of a row: `[CLS] text [SEP]`."""
+    return [*TOKENIZER(text).input_ids, SEP]
+
+
+def padded(rows):
+    length = max(map(len, rows))
+    return np.array([row + [IGNORED] * (length - len(row)) for row in rows])
+
+
+# ---- Logits to tokens and losses ----
+
+
+def test_logits_are_shifted_and_reduced():
+    logits = torch.log(
+        torch.tensor(
+            [
+                [[0.1, 0.7, 0.2], [0.5, 0.25, 0.25], [0.1, 0.1, 0.8]],
+                [[0.6, 0.3, 0.1], [0.2, 0.2, 0.6], [0.9, 0.05, 0.05]],
+            ]
+        )
+    )
+    labels = torch.tensor([[0, 1, 2], [2, 0, IGNORED]])
+    predicted, losses = reduce_logits(logits, labels)
+    # Position 0 predicts label 1, position 1 label 2; what the last position says has no label.
+    assert torch.equal(predicted, torch.tensor([[1, 0], [0, 2]]))
+    expected = torch.tensor([[-math.log(0.7), -math.log(0.25)], [-math.log(0.6), 0.0]])
+    torch.testing.assert_close(losses, expected)
+    assert losses.dtype == torch.float32 and predicted.dtype == torch.int64
+
+
+def test_half_precision_logits_are_reduced_in_full():
+    logits = torch.randn(2, 4, 50, generator=torch.Generator().manual_seed(0)).to(torch.bfloat16)
+    labels = torch.randint(50, (2, 4), generator=torch.Generator().manual_seed(1))
+    _, losses = reduce_logits(logits, labels)
+    expected = torch.nn.functional.cross_entropy(logits[:, :-1].float().flatten(0, 1), labels[:, 1:].flatten())
+    torch.testing.assert_close(losses.mean(), expected)
+
+
+# ---- The lower line ----
+
+
+@pytest.mark.parametrize(
+    ("text", "lower"),
+    [
+        ("春夏-秋冬", "秋冬"),
+        ("春-夏-秋-冬", "秋-冬"),  # the middle one separates
+        ("-春夏-秋冬-", "秋冬-"),  # a line may begin or end with one
+        ("春-夏秋冬", "夏秋冬"),  # unequal lines: the only one there is
+        ("春夏，东-秋冬，西", "秋冬，西"),
+        ("春-夏", "夏"),
+    ],
+)
+def test_the_mask_of_the_lower_line(text, lower):
+    longer = "春夏秋冬东西-南北东西春夏"
+    labels = padded([ids(text), ids(longer)])
+    mask = lower_line_mask(labels, DASH)
+    assert "".join(TOKENIZER.convert_ids_to_tokens(labels[0][mask[0]].tolist())) == lower
+    assert "".join(TOKENIZER.convert_ids_to_tokens(labels[1][mask[1]].tolist())) == "南北东西春夏"
+
+
+def test_the_mask_literally():
+    labels = padded([ids("春夏-秋冬"), ids("春夏，东-秋冬，西")])
+    assert lower_line_mask(labels, DASH).astype(int).tolist() == [
+        [0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0],
+        [0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 0],
+    ]
+
+
+def test_rows_without_a_lower_line_have_an_empty_mask():
+    cut_before_the_separator = ids("春夏秋冬")[:-1]
+    all_padding = [IGNORED] * 5
+    assert not lower_line_mask(np.array([cut_before_the_separator, all_padding]), DASH).any()
+
+
+# ---- compute_metrics ----
+
+
+def evaluate(rows, predicted, losses, tokenizer=TOKENIZER, separator="-"):
+    """Run compute_metrics on label rows; predictions and losses as `reduce_logits` would give them."""
+    labels = padded(rows)
+    shape = (len(rows), labels.shape[1] - 1)
+    filled_predictions, filled_losses = np.full(shape, 7), np.zeros(shape, np.float32)
+    for row, (tokens, nats) in enumerate(zip(predicted, losses, strict=True)):
+        filled_predictions[row, : len(tokens)] = tokens
+        filled_losses[row, : len(nats)] = nats
+    metrics = make_compute_metrics(tokenizer, separator)
+    return metrics(EvalPrediction(predictions=(filled_predictions, filled_losses), label_ids=labels))
+
+
+def test_figures_by_hand():
+    rows = [ids("春-夏"), ids("春夏秋-冬东西")]
+    # Right except for one character of the upper line in the first row and two of the lower line in the second.
+    predicted = [ids("秋-夏")[1:], ids("春夏秋-冬南北")[1:]]
+    losses = [[1.0] * 4, [0.5] * 8]
+    metrics = evaluate(rows, predicted, losses)
+    assert metrics["loss"] == pytest.approx(8 / 12)  # 12 tokens after [CLS]; the mean of the two means would be 0.75
+    assert metrics["perplexity"] == pytest.approx(math.exp(8 / 12))
+    assert metrics["accuracy"] == pytest.approx(9 / 12)
+    assert metrics["lower_accuracy"] == pytest.approx(2 / 4)
+    reference = BLEU(tokenize="zh").corpus_score(["夏", "冬南北"], [["夏", "冬东西"]]).score
+    assert metrics["bleu_teacher_forced"] == pytest.approx(reference)
+    assert all(isinstance(value, float) for value in metrics.values())
+    json.dumps(metrics)
+
+
+def test_padding_and_whole_padded_rows_count_nowhere():
+    rows, predicted, losses = [ids("春夏-秋冬")], [ids("春夏-秋东")[1:]], [[0.3] * 6]
+    alone = evaluate(rows, predicted, losses)
+    # Distributed evaluation fills up with rows of padding; whatever was predicted there, nothing changes.
+    joined = evaluate([*rows, [IGNORED] * 12], [*predicted, [DASH] * 11], [*losses, [9.0] * 11])
+    assert joined == alone
+
+
+def test_plain_texts_have_no_lower_line():
+    metrics = evaluate([ids("春夏秋冬")], [ids("春夏秋东")[1:]], [[1.0] * 5], separator=None)
+    assert "lower_accuracy" not in metrics
+    assert metrics["accuracy"] == pytest.approx(4 / 5)
+    reference = BLEU(tokenize="zh").corpus_score(["春夏秋东"], [["春夏秋冬"]]).score
+    assert metrics["bleu_teacher_forced"] == pytest.approx(reference)
+
+
+def test_a_prediction_without_a_token_is_a_box_not_a_crash():
+    beyond = len(TOKENIZER) + 40  # embeddings padded to a round number have such rows
+    metrics = evaluate([ids("春夏-秋冬")], [[*ids("春夏-")[1:-1], beyond, SEP, SEP]], [[1.0] * 6])
+    assert metrics["accuracy"] == pytest.approx(4 / 6) and metrics["lower_accuracy"] == 0.0
+
+
+def test_a_hopeless_loss_has_a_finite_perplexity():
+    assert math.isfinite(evaluate([ids("春-夏")], [[1] * 4], [[5000.0] * 4])["perplexity"])
+
+
+def test_tokens_read_as_characters():
+    assert [text_of(token) for token in ("春", "▁", "[UNK]", "##春", "-")] == ["春", " ", "□", "□", "-"]
+
+
+# ---- The log window ----
+
+
+def one_hot(tokens, width=20):
+    return torch.nn.functional.one_hot(torch.tensor(tokens), width).float()
+
+
+def test_the_window_counts_real_tokens_and_the_tutorials_padded_ones():
+    window = TokenWindow()
+    assert window.drain(lambda sums: sums) == {}
+    # Two rows of 6 and 4 tokens: 5 + 3 targets. Three and two of them are right.
+    labels = torch.tensor([[2, 5, 6, 4, 7, 3], [2, 5, 4, 3, IGNORED, IGNORED]])
+    predicted = [[5, 6, 4, 9, 9, 0], [5, 9, 3, 0, 0, 0]]
+    window.add(one_hot(predicted), labels)
+    sums = window.drain(lambda sums: sums)
+    assert sums == {
+        "hits": 5,
+        "targets": 8,
+        "tokens": 10,
+        "rows": 2,
+        # Padded to 50 tokens a row has 49 targets; what is not a real one is padding, a hit each.
+        "tutorial_hits": 5 + 2 * 49 - 8,
+        "tutorial_targets": 2 * 49,
+    }
+    figures = window_figures(sums, seconds=4.0)
+    assert figures["accuracy"] == 5 / 8
+    assert figures["tutorial_accuracy_padded_to_50"] == 95 / 98
+    assert figures["tokens_per_second"] == 10 / 4
+    assert window.drain(lambda sums: sums) == {}
+
+
+def test_the_tutorials_figure_cuts_rows_at_50_tokens():
+    labels = torch.full((1, 60), 5)
+    window = TokenWindow()
+    window.add(one_hot([[5] * 60]), labels)
+    sums = window.drain(lambda sums: sums)
+    assert (sums["hits"], sums["tutorial_hits"], sums["tutorial_targets"]) == (59, 49, 49)
+
+
+def test_batches_add_up_as_sums_not_as_means():
+    window = TokenWindow()
+    window.add(one_hot([[5, 9, 9]]), torch.tensor([[2, 5, 3]]))  # 1 of 2
+    window.add(one_hot([[5, 5, 5, 5, 5, 5, 5]]), torch.tensor([[2, 5, 5, 5, 5, 5, 5]]))  # 6 of 6
+    assert window_figures(window.drain(lambda sums: sums), 1.0)["accuracy"] == 7 / 8
+
+
+def test_the_window_is_summed_over_processes_and_survives_a_checkpoint():
+    window = TokenWindow()
+    window.add(one_hot([[5, 9, 9]]), torch.tensor([[2, 5, 3]]))
+    state = json.loads(json.dumps(window.state()))
+    again = TokenWindow()
+    again.restore(state, torch.device("cpu"))
+    assert again.drain(lambda sums: 2 * sums)["targets"] == 4
+    again.restore(None, torch.device("cpu"))
+    assert again.state() is None
