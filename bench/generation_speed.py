@@ -33,7 +33,7 @@ from transformers.utils import logging
 from recipe.composer import compose
 from recipe.decoding import FormLogitsProcessor, FormTables
 from recipe.form import form_violations, split_couplet
-from recipe.form_plan import TonePolicy
+from recipe.form_plan import TonePolicy, plan_form
 from recipe.generation import Generator
 from recipe.modeling import load_model
 from recipe.reading import Source, read_rows
@@ -98,6 +98,7 @@ def overhead(model: Any, tokenizer: Any, uppers: Sequence[str], pairs: int) -> s
         model.generate(prompts, attention_mask=mask)
 
     def with_form() -> None:
+        plan_form.cache_clear()
         started = time.perf_counter()
         form = TimedForm(FormLogitsProcessor(tables, uppers, prompts.shape[1], TonePolicy.PREFER))
         form.seconds += time.perf_counter() - started

@@ -58,11 +58,13 @@ class FormTables:
         self._tokenizer = tokenizer
         self.token_of = _one_character_tokens(tokenizer, vocabulary_size)
         _check_one_character_one_token(tokenizer, self.token_of, self.eos_id)
+        self._encoded: dict[str, int | None] = dict(self.token_of)
         self._banned = tuple(dict.fromkeys(word for word in banned_words if word))
         self.words = WordTables(self._banned, self.token_of, vocabulary_size)
         self._answers = self.token_of.keys() - set(self._banned)
         self.allowed = cache(self._find_allowed)
         self.tone_tables = cache(self._make_tone_tables)
+        self.tone_bias = cache(self._make_tone_bias)
 
     def _find_allowed(self, system: ToneSystem, need: Tone) -> frozenset[str]:
         """The characters that may answer where all tone bits of `need` are asked for."""
@@ -77,6 +79,20 @@ class FormTables:
                 tables[system][self.token_of[char]] = int(tone_of(char, system))
         return tables
 
+    def _make_tone_bias(self, policy: TonePolicy, strength: float) -> torch.Tensor:
+        """(systems x needs, size): what is added to each token's score where a system and tone bits are asked for."""
+        rows = []
+        for system in ToneSystem:
+            for need in _TONE_NEEDS:
+                missing = int(need) & ~self.tone_tables()[system]
+                count = (missing & 1) + (missing >> 1)
+                rows.append(
+                    torch.zeros(self.size).masked_fill(count > 0, _FORBIDDEN)
+                    if policy is TonePolicy.STRICT
+                    else -strength * count.float()
+                )
+        return torch.stack(rows)
+
     def answer_bias(self) -> torch.Tensor:
         """(size,) float: 0 for tokens that may answer, minus infinity for all others."""
         bias = torch.full((self.size,), _FORBIDDEN)
@@ -85,8 +101,11 @@ class FormTables:
 
     def encode_characters(self, text: str) -> list[int | None]:
         """The token of each character; None for one that the tokenizer drops (whitespace, in most vocabularies)."""
-        encoded = self._tokenizer(list(text), add_special_tokens=False).input_ids if text else []
-        return [ids[0] if ids else None for ids in encoded]
+        # A call of the tokenizer costs as much as a step of a small model; texts repeat their characters.
+        if unseen := list(set(text) - self._encoded.keys()):
+            tokens = self._tokenizer(unseen, add_special_tokens=False).input_ids
+            self._encoded |= {char: ids[0] if ids else None for char, ids in zip(unseen, tokens, strict=True)}
+        return [self._encoded[char] for char in text]
 
     def unknown_characters(self, text: str) -> list[str]:
         """The distinct characters of `text` that the vocabulary lacks, in order."""
@@ -180,7 +199,8 @@ class FormLogitsProcessor(LogitsProcessor):
         self.plans = [plan_form(upper, tones) for upper in uppers]
         if reasons := [reason for plan in self.plans if (reason := tables.refusal(plan, tones))]:
             raise UserError(reasons)
-        self._kept = [_decoded_positions(tables, plan) for plan in self.plans]
+        self._tokens = [tables.encode_characters(upper) for upper in uppers]
+        self._kept = list(map(_decoded_positions, self.plans, self._tokens))
         self.steps = max(map(len, self._kept)) + 1
         step_of = [{position: step for step, position in enumerate(kept)} for kept in self._kept]
         self._fixed, self._sources = self._forced_tables(step_of)
@@ -188,42 +208,43 @@ class FormLogitsProcessor(LogitsProcessor):
         self._some_forced = self._is_forced.any(dim=0).tolist()
         self._all_forced = self._is_forced.all(dim=0).tolist()
         self._bias = self._static_bias()
-        self._tone_bias = _tone_bias(tables, tones, tone_strength)
+        self._tone_bias = tables.tone_bias(tones, tone_strength)
         self._tone_rows = self._needed_tone_rows()
         self._some_tones = self._tone_rows.any(dim=0).tolist()
         self._word_bans = WordBans(tables.words, self.plans, step_of)
 
     def _forced_tables(self, step_of: Sequence[dict[int, int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """Two (plans, steps) tables: the token that a step must take, and the earlier step it must repeat; -1: none."""
-        fixed = torch.full((len(self.plans), self.steps), self._tables.eos_id)
-        sources = torch.full_like(fixed, -1)
-        for row, (plan, kept) in enumerate(zip(self.plans, self._kept, strict=True)):
-            tokens = self._tables.encode_characters(plan.upper)
+        fixed = [[self._tables.eos_id] * self.steps for _ in self.plans]
+        sources = [[-1] * self.steps for _ in self.plans]
+        for row, (plan, kept, tokens) in enumerate(zip(self.plans, self._kept, self._tokens, strict=True)):
             for step, position in enumerate(kept):
                 token = tokens[position]
-                fixed[row, step] = token if plan.is_mark[position] and token is not None else -1
+                fixed[row][step] = token if plan.is_mark[position] and token is not None else -1
                 if plan.sources[position] != position:
-                    sources[row, step] = step_of[row][plan.sources[position]]
-        return fixed, sources
+                    sources[row][step] = step_of[row][plan.sources[position]]
+        return torch.tensor(fixed), torch.tensor(sources)
 
     def _static_bias(self) -> torch.Tensor:
         """(plans, size): minus infinity for tokens that may stand nowhere in the plan's line."""
         bias = self._tables.answer_bias().repeat(len(self.plans), 1)
-        for row, plan in enumerate(self.plans):
-            bias[row, [self._tables.token_of[char] for char in set(plan.upper) if char in self._tables.token_of]] = (
-                _FORBIDDEN
-            )
+        token_of = self._tables.token_of
+        taken = [
+            (row, token_of[char]) for row, plan in enumerate(self.plans) for char in plan.upper if char in token_of
+        ]
+        rows, tokens = zip(*taken, strict=True) if taken else ((), ())
+        bias[list(rows), list(tokens)] = _FORBIDDEN
         return bias
 
     def _needed_tone_rows(self) -> torch.Tensor:
         """(plans, steps): the row of the tone bias that a step takes; row 0 asks for nothing."""
-        rows = torch.zeros((len(self.plans), self.steps), dtype=torch.long)
         systems = list(ToneSystem)
+        rows = [[0] * self.steps for _ in self.plans]
         for row, (plan, kept) in enumerate(zip(self.plans, self._kept, strict=True)):
             for step, position in enumerate(kept):
                 if need := plan.needs[position]:
-                    rows[row, step] = systems.index(plan.system) * len(_TONE_NEEDS) + int(need)
-        return rows
+                    rows[row][step] = systems.index(plan.system) * len(_TONE_NEEDS) + int(need)
+        return torch.tensor(rows)
 
     def _move_to(self, device: torch.device) -> None:
         if self._bias.device != device:
@@ -310,22 +331,6 @@ class UpperLineLogitsProcessor(LogitsProcessor):
         return (scores + bias.to(scores.device)).scatter(1, input_ids, _FORBIDDEN)
 
 
-def _decoded_positions(tables: FormTables, plan: FormPlan) -> list[int]:
+def _decoded_positions(plan: FormPlan, tokens: Sequence[int | None]) -> list[int]:
     """The positions of the line that take a step of decoding: all but marks that the tokenizer drops."""
-    tokens = tables.encode_characters(plan.upper)
     return [position for position, token in enumerate(tokens) if token is not None or not plan.is_mark[position]]
-
-
-def _tone_bias(tables: FormTables, policy: TonePolicy, strength: float) -> torch.Tensor:
-    """(systems x needs, size): what is added to each token's score where a system and tone bits are asked for."""
-    rows = []
-    for system in ToneSystem:
-        for need in _TONE_NEEDS:
-            missing = int(need) & ~tables.tone_tables()[system]
-            count = (missing & 1) + (missing >> 1)
-            rows.append(
-                torch.zeros(tables.size).masked_fill(count > 0, _FORBIDDEN)
-                if policy is TonePolicy.STRICT
-                else -strength * count.float()
-            )
-    return torch.stack(rows)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from recipe.form import is_punctuation, repetition_pattern
 from recipe.tones import Tone, ToneSystem, choose_system, opposite, rhythm_positions, tone_of
@@ -53,6 +54,7 @@ class FormPlan:
         return [position for position in range(len(self.upper)) if self.is_fresh(position)]
 
 
+@lru_cache(maxsize=1 << 14)  # a line is planned when it is checked, decoded and rated
 def plan_form(upper: str, tones: TonePolicy = TonePolicy.OFF) -> FormPlan:
     """Make the plan of the lower line that answers `upper`."""
     system = choose_system(upper)

@@ -22,7 +22,7 @@ from recipe.form import DEFAULT_SEPARATOR, is_chinese_character
 from recipe.form_plan import TonePolicy, plan_form
 from recipe.settings import DecodingSettings
 from recipe.tokenization import encode_prompt
-from recipe.tones import ToneSystem, choose_system, rhythm_positions, tones_opposed
+from recipe.tones import ToneSystem, rhythm_positions, tones_opposed
 
 # Rounds of sampling that look for answers not yet found, before beam search adds the likeliest others.
 _SAMPLING_ROUNDS = 3
@@ -189,7 +189,7 @@ class Generator:
 
     def _possible_answers(self, upper: str) -> int:
         """How many answers to look for: one where the form leaves no choice at all (an upper line of marks)."""
-        has_choice = self._tables is None or plan_form(upper).fresh_positions
+        has_choice = self._tables is None or plan_form(upper, self._tones).fresh_positions
         return self._wanted if has_choice else 1
 
     def _add_answers(
@@ -255,7 +255,7 @@ class Generator:
         return self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
 
     def _rated(self, upper: str, lower: str, score: float) -> Answer:
-        system = choose_system(upper)
+        system = plan_form(upper, self._tones).system
         rhythm = [position for position in rhythm_positions(upper) if position < len(lower)]
         opposed = sum(tones_opposed(upper[position], lower[position], system) for position in rhythm)
         answer = Answer(upper, lower, score, opposed / len(rhythm) if rhythm else 1.0)
