@@ -68,7 +68,12 @@ def load_model(
     config = _prepared(load_config(name_or_path), settings.dropout if settings is not None else None)
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
-            name_or_path, config=config, dtype=torch.float32, trust_remote_code=False, output_loading_info=True
+            name_or_path,
+            config=config,
+            dtype=torch.float32,
+            trust_remote_code=False,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # refused below, by name; the library's error names none
         )
         model, report = loaded
     except LOAD_ERRORS as error:
