@@ -10,6 +10,7 @@ from typing import Any, NoReturn, cast
 
 import torch
 from transformers import HfArgumentParser, TrainingArguments
+from transformers.integrations.integration_utils import get_available_reporting_integrations
 
 from recipe.cli import Settings
 from recipe.errors import UserError
@@ -63,9 +64,22 @@ def typed_training_settings(settings: Settings) -> dict[str, Any]:
             problems += error.problems
         if key in _REFUSED:
             problems.append(f"--{key} {value}: {_REFUSED[key]}")
+    problems += _missing_trackers(typed.get("report_to"))
     if problems:
         raise UserError(problems)
     return typed | _precision(settings[RunSettings].precision, typed)
+
+
+def _missing_trackers(report_to: Any) -> list[str]:
+    """Name the trackers that are not installed; the Trainer would raise when the data is ready and the model loaded."""
+    wanted = [report_to] if isinstance(report_to, str) else report_to or []
+    available = get_available_reporting_integrations()
+    return [
+        f"--report_to {name}: is not installed or not known; installed: {', '.join(available) or 'none'}. "
+        "TensorBoard comes with: pip install -c constraints.txt -e '.[track]'"
+        for name in wanted
+        if name not in ("none", "all", *available)
+    ]
 
 
 def _typed(parser: HfArgumentParser, key: str, value: Any) -> Any:
