@@ -81,7 +81,7 @@ def _facts(results: Results) -> list[tuple[str, str]]:
     system, data = results["system"], results["data"]
     facts = [
         ("Evaluated", system["name"]),
-        ("Baseline", results["baseline"]["name"] if results.get("baseline") else "none"),
+        ("Baseline", results["baseline"]["name"] if results["baseline"] else "none"),
         ("Test file", f"{', '.join(data['test_files'])} ({data['rows']:,} couplets)"),
         ("Upper lines", f"{data['upper_lines']:,} different ones"),
         ("References", f"{data['references_mean']:.2f} for each upper line, at most {data['references_most']}"),
@@ -123,8 +123,8 @@ def markdown_report(results: Results) -> str:
     parts += _markdown_separation(results)
     if results["by_length"]:
         parts += ["## By length of the upper line", _markdown_table(*_length_table(results))]
-    if results["efficiency"]:
-        parts += ["## Efficiency", _markdown_table(("", ""), _efficiency_rows(results["efficiency"]))]
+    for name, rows in _efficiency_tables(results):
+        parts += [f"## Efficiency of {escape_markdown(name)}", _markdown_table(("", ""), rows)]
     parts += ["## Side by side", _markdown_table(*_sample_table(results))]
     parts += ["## Settings", _markdown_table(("Setting", "Value"), _setting_rows(results))]
     if results["signatures"]:
@@ -161,7 +161,7 @@ def _markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str
 
 def _interval_note(results: Results) -> str:
     pool = "training" if results["data"]["train_files"] else "test"
-    return INTERVAL_NOTE.format(samples=f"{results['bootstrap_samples']:,}", pool=pool)
+    return INTERVAL_NOTE.format(samples=f"{results['settings']['bootstrap_samples']:,}", pool=pool)
 
 
 def _separation_table(results: Results) -> Table:
@@ -199,6 +199,14 @@ def _length_table(results: Results) -> Table:
         for label, row in zip(_length_labels(results), results["by_length"], strict=True)
     ]
     return ("Characters", "Upper lines", *(figure.label for figure in figures)), rows
+
+
+def _efficiency_tables(results: Results) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return the name and the table of each system whose efficiency was measured."""
+    systems = [results["system"], results["baseline"]]
+    return [
+        (found["name"], _efficiency_rows(found["efficiency"])) for found in systems if found and found["efficiency"]
+    ]
 
 
 def _efficiency_rows(efficiency: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -454,9 +462,8 @@ def _html_samples(results: Results) -> list[Element]:
 
 def _html_appendix(results: Results) -> list[Element]:
     sections = []
-    if results["efficiency"]:
-        table = _html_table(("", ""), _efficiency_rows(results["efficiency"]))
-        sections.append(element("section", element("h2", "Efficiency"), table))
+    for name, rows in _efficiency_tables(results):
+        sections.append(element("section", element("h2", f"Efficiency of {name}"), _html_table(("", ""), rows)))
     if results["notes"]:
         notes = element("ul", *(element("li", note) for note in results["notes"]))
         sections.append(element("section", element("h2", "Notes"), notes))

@@ -188,10 +188,23 @@ class _Scorer:
         self.scores.figures.setdefault(figure, {})[column] = cell
         return cell
 
-    def parallelism(self, association: CharacterAssociation | None, same_shape: list[bool]) -> None:
+    def memory(self, training_file: TrainingFile | None) -> None:
+        """Count lines that stand in the training file; the chance lines all do, which says nothing."""
+        if training_file is not None:
+            known = training_file.lower_set, training_file.pair_set
+            self.pairwise(lambda: TrainingMemory(*known), (MODEL, BASELINE, HUMAN))
+            if not self.unseen.any():
+                self.scores.notes.append(
+                    "every upper line of the test file stands in the training file: none is unseen"
+                )
+
+    def parallelism(self, training_file: TrainingFile | None, same_shape: np.ndarray) -> None:
         """Measure how well each score tells human lines from random ones, and use those that do."""
-        if association is None:
+        association = None
+        if training_file is None:
             self.scores.notes.append("the learned parallelism needs couplets to learn from; give --train_file")
+        else:
+            association = CharacterAssociation.learn(training_file.uppers, training_file.lowers)
         makers: list[Callable[[], LineMetric]] = [
             PartOfSpeechAgreement,
             lambda: PartOfSpeechAgreement(unit="word"),
@@ -200,7 +213,7 @@ class _Scorer:
             makers.insert(0, lambda: LearnedParallelism(association))
         for make_metric in makers:
             metric = self.made(make_metric)
-            if metric is not None and self._separates(metric, np.asarray(same_shape)):
+            if metric is not None and self._separates(metric, same_shape):
                 self.add(self.pair_measure(metric))
         if association is not None:
             self._add_histogram(association)
@@ -314,13 +327,8 @@ def score(
         scorer.overlap(make_metric)
     scorer.pairwise(FormAgreement)
     scorer.likelihood()
-    association = None
-    if training_file is not None:
-        association = CharacterAssociation.learn(training_file.uppers, training_file.lowers)
-        # Chance lines are training lines: that they stand in the training file says nothing.
-        memory = TrainingMemory(training_file.lower_set, training_file.pair_set)
-        scorer.pairwise(lambda: memory, (MODEL, BASELINE, HUMAN))
-    scorer.parallelism(association, same_shape)
+    scorer.memory(training_file)
+    scorer.parallelism(training_file, np.asarray(same_shape))
     scorer.diversity()
     if listed_words:
         words = ListedWords(listed_words)

@@ -84,7 +84,7 @@ def test_model_end_to_end(folder, tmp_path, capsys):
     assert {"model", "chance"} <= set(figures["loss_per_character"])
     assert figures["parallelism"]["human"]["value"] > figures["parallelism"]["chance"]["value"]
     assert {row["figure"]: row["kept"] for row in results["separation"]}["parallelism"]
-    assert results["efficiency"]["couplets_per_second"] > 0
+    assert results["system"]["efficiency"]["couplets_per_second"] > 0
     assert results["system"]["seeds"] == [42, 43]
     assert results["_evaluate_version"]
     rows = [json.loads(line) for line in (tmp_path / "predictions.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -100,7 +100,7 @@ def test_same_seed_same_results(folder, tmp_path):
     arguments = ["--model_name_or_path", str(folder / "model"), "--seeds", "1", "--latency_calls", "0"]
     first, second = (run(folder, tmp_path / name, *arguments) for name in ("a", "b"))
     assert first["figures"] == second["figures"]
-    assert first["efficiency"] == {}
+    assert first["system"]["efficiency"] == {}
     assert (tmp_path / "a/predictions.jsonl").read_bytes() == (tmp_path / "b/predictions.jsonl").read_bytes()
 
 
@@ -117,7 +117,7 @@ def test_references_as_predictions_get_everything(folder, tmp_path):
     baseline = results["figures"]["bleu4"]["baseline"]["value"]
     assert difference["value"] == pytest.approx(100 - baseline, abs=0.1)
     assert difference["low"] <= difference["value"] <= difference["high"]
-    assert results["efficiency"] == {}
+    assert results["system"]["efficiency"] == {}
 
 
 def test_scored_again_from_its_own_predictions_file(folder, tmp_path):
@@ -179,7 +179,7 @@ def test_chance_lines_have_the_shape_and_no_known_answer(folder):
 
 
 def test_losses_are_those_of_a_plain_forward_pass(folder):
-    from recipe.evaluation import load
+    from recipe.answering import load
 
     loaded = load(str(folder / "model"))
     # 雾 is unknown to the vocabulary: not counted. The others differ in length, so that batches mix nothing.
@@ -228,6 +228,10 @@ def test_bad_input_gets_one_clear_message(folder, tmp_path, capsys):
     assert "holds no couplet to compare with (1 no separator)" in message
     message = failure(capsys, "--test_file", test_file, "--seeds", "0", "--encoding", "klingon", "--separator", "::")
     assert all(part in message for part in ("3 problems", "--seeds 0", "--encoding klingon", "--separator"))
+    message = failure(capsys, "--test_file", test_file, "--predictions", str(short), "--temperature", "0.9")
+    assert "the settings of decoding say nothing" in message
+    message = failure(capsys, "--test_file", test_file, "--num_return_sequences", "2")
+    assert "for several answers raise --seeds" in message
     message = failure(capsys, "--test_file", test_file, "--model_name_or_path", str(tmp_path))
     assert "holds no tokenizer" in message or "holds no model" in message
     partial = tmp_path / "partial.tsv"

@@ -16,7 +16,13 @@ def make_results(**changes) -> dict:
         return {"value": value, "low": value - 1, "high": value + 1}
 
     results = {
-        "system": {"name": HOSTILE, "runs": 2, "seeds": [42, 43], "decoding": {"do_sample": True, "temperature": 0.7}},
+        "system": {
+            "name": HOSTILE,
+            "runs": 2,
+            "seeds": [42, 43],
+            "decoding": {"do_sample": True, "temperature": 0.7},
+            "efficiency": {},
+        },
         "baseline": None,
         "data": {
             "test_files": [f"{HOSTILE}.csv"],
@@ -43,11 +49,9 @@ def make_results(**changes) -> dict:
         ],
         "histogram": {"edges": [-1.0, 0.0, 1.0], "shares": {"model": [0.5, 0.5], "human": [0.0, 1.0]}},
         "signatures": {"bleu4": "nrefs:var|tok:zh"},
-        "efficiency": {},
         "samples": [{"upper": HOSTILE, "model": "红日", "human": "乌云", "chance": ""}],
         "notes": [f"note {HOSTILE}"],
-        "settings": {"test_file": [HOSTILE]},
-        "bootstrap_samples": 1000,
+        "settings": {"test_file": [HOSTILE], "bootstrap_samples": 1000},
     }
     return results | changes
 
@@ -113,10 +117,32 @@ def test_escaped_markdown_holds_no_active_character(hostile):
 
 def test_reports_do_without_what_was_not_measured():
     bare = make_results(separation=[], by_length=[], histogram={}, signatures={}, notes=[])
-    bare["system"] = {"name": "file", "runs": 1, "seeds": [], "decoding": None}
+    bare["system"] = {"name": "file", "runs": 1, "seeds": [], "decoding": None, "efficiency": {}}
     bare["data"] = bare["data"] | {"train_files": []}
     assert "from a file" in markdown_report(bare)
     assert "Training file" not in " ".join(Page(html_report(bare)).text)
+
+
+def test_efficiency_is_told_of_each_system():
+    measured = {
+        "device": "cpu",
+        "dtype": "float32",
+        "threads": 2,
+        "batch_size": 64,
+        "load_seconds": 0.5,
+        "couplets_per_second": 250.0,
+        "tokens_per_second": 2000.0,
+        "latency_p50_ms": 40.0,
+        "latency_p95_ms": 60.0,
+        "peak_memory_mib": 600.0,
+        "parameters": 3_600_000,
+        "weights_mib": 14.0,
+    }
+    results = make_results(baseline={"name": "other", "runs": 1, "seeds": [], "decoding": None, "efficiency": measured})
+    for text in (markdown_report(results), " ".join(Page(html_report(results)).text)):
+        assert "Efficiency of other" in text
+        assert "3,600,000" in text
+        assert f"Efficiency of {HOSTILE}" not in text
 
 
 def test_summary_shows_main_figures_only():
