@@ -182,9 +182,9 @@ class _Sealer:
         self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="seal")
         self._jobs: dict[str, tuple[Future[None], Future[str]]] = {}
 
-    def take_finished(self) -> None:
-        """Start on every file that has appeared since the last call; all of them must be complete."""
-        for path in sorted(self._directory.rglob("*")):
+    def take_finished(self, pattern: str = "*") -> None:
+        """Start on every file of that name that has appeared since the last call; all of them must be complete."""
+        for path in sorted(self._directory.rglob(pattern)):
             name = path.relative_to(self._directory).as_posix()
             if path.is_file() and name not in self._jobs:
                 self._jobs[name] = (self._pool.submit(_flush, path), self._pool.submit(_checksum, path))
@@ -385,7 +385,8 @@ class CheckpointedTrainer(Trainer):
         """Write this process' files by the library's own functions; finished ones are sealed meanwhile."""
         self.save_model(str(staging), _internal_call=True)
         if self.args.should_save:
-            self._sealer.take_finished()
+            # Other processes are writing their random states into the same directory: those are not complete yet.
+            self._sealer.take_finished("*.safetensors")
         self._save_optimizer_and_scheduler(str(staging))
         self._save_scaler(str(staging))
         self._save_rng_state(str(staging))
@@ -467,6 +468,8 @@ class CheckpointedTrainer(Trainer):
                 "with its own. Go on from the newest with --resume_from_checkpoint auto, remove them, or choose "
                 "another --output_dir."
             )
+        if checkpoint:
+            _say(f"Going on from {checkpoint}, verified whole.")
         return checkpoint
 
     # ---- All processes together ----

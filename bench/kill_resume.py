@@ -1,0 +1,192 @@
+"""Kill the real command again and again, at random moments and in the middle of its saves, and compare the end.
+
+Run:  python bench/kill_resume.py [--kills 100] [--directory outputs/kill_resume]
+
+First an unbroken run of `run_finetune.py` on a small configuration. Then runs of the same command that are killed
+(SIGKILL) and started again with `--resume_from_checkpoint auto` until they finish; a finished one is compared and the
+next begins. Six kills of ten wait for a checkpoint that is being written or removed (its hidden directory stands there) and
+strike within it, the others strike at a moment drawn from the length of a whole run, start-up and publishing included.
+A kill counts as "during a save" only if the half-written directory is still there when the process is dead.
+
+After every kill each directory named `checkpoint-N` must be whole, and the next start must say that it goes on from the
+newest of them. At the end of every run the published weights, the held-out figures and every logged loss must equal the
+unbroken run's. Results are added up in DIRECTORY/kills.jsonl, so that the hundred can be reached in several sittings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tqdm import tqdm
+
+from recipe.checkpoints import checkpoints_by_step, problems_of
+
+ROOT = Path(__file__).parents[1]
+SETTINGS = {
+    "train_file": "recipe/data/handwritten.csv",
+    "validation_size": 20,
+    "from_scratch": "true",
+    "hidden_size": 128,
+    "num_layers": 4,
+    "max_steps": 40,  # the second epoch begins at step 27
+    "per_device_train_batch_size": 12,
+    "learning_rate": 1e-3,
+    "save_steps": 2,
+    "eval_steps": 2,
+    "logging_steps": 3,
+    "generation_eval_size": 4,
+    "num_threads": 1,
+}
+SHARE_DURING_SAVE = 0.6
+TIMED = re.compile(r"runtime|per_second")
+
+
+@dataclass
+class Attempt:
+    """One process of the command that was killed, or that finished before it could be."""
+
+    killed: bool = False
+    during_save: bool = False
+    resumed: bool = False
+    problems: list[str] = field(default_factory=list)
+
+
+def command(directory: Path, resume: bool) -> list[str]:
+    """Return the command of a run in `directory`."""
+    settings = SETTINGS | {
+        "output_dir": directory / "run",
+        "publish_dir": directory / "model",
+        "cache_dir": directory.parent / "cache",
+    }
+    arguments = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
+    resuming = ["--resume_from_checkpoint", "auto"] if resume else []
+    return [sys.executable, str(ROOT / "run_finetune.py"), *arguments, *resuming]
+
+
+def outcome(directory: Path) -> dict[str, object]:
+    """Return what two runs must agree on: the weights' sha256, and every logged figure that no clock is in."""
+    records = [json.loads(line) for line in (directory / "run/metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    figures = [{name: value for name, value in record.items() if not TIMED.search(name)} for record in records]
+    weights = (directory / "model/model.safetensors").read_bytes()
+    return {"sha256": hashlib.sha256(weights).hexdigest(), "figures": figures}
+
+
+def unfinished(run: Path) -> list[Path]:
+    """Return the hidden directories of checkpoints that are being written or removed."""
+    return [*run.glob(".writing-*"), *run.glob(".removing-*")]
+
+
+def wait_to_strike(process: subprocess.Popen, run: Path, draw: random.Random, whole_run: float) -> None:
+    """Return when the process is to be killed, or when it has ended by itself."""
+    if draw.random() >= SHARE_DURING_SAVE:
+        until = time.monotonic() + draw.uniform(0, whole_run)
+        while process.poll() is None and time.monotonic() < until:
+            time.sleep(0.01)
+        return
+    saves_to_let_pass, standing = draw.randrange(3), False
+    while process.poll() is None:
+        stood, standing = standing, bool(unfinished(run))
+        if standing and not stood:
+            if saves_to_let_pass == 0:
+                time.sleep(draw.uniform(0, 0.03))  # a save of this model takes about so long
+                return
+            saves_to_let_pass -= 1
+        time.sleep(0.0005)
+
+
+def attempt(directory: Path, draw: random.Random, whole_run: float, strike: bool) -> Attempt:
+    """Start or go on with the run in `directory`, kill it if it is to be, and look at what it left."""
+    run = directory / "run"
+    expected = max(checkpoints_by_step(run), default=None)
+    log = directory / "output.txt"
+    with log.open("w", encoding="utf-8") as output:
+        process = subprocess.Popen(command(directory, resume=True), stdout=output, stderr=output, cwd=ROOT)
+        if strike:
+            wait_to_strike(process, run, draw, whole_run)
+            process.kill()
+        code = process.wait()
+    result = Attempt(killed=code == -9, during_save=code == -9 and bool(unfinished(run)))
+    if code not in (0, -9):
+        result.problems.append(f"exit code {code}: {log.read_text(encoding='utf-8')[-2000:]}")
+    for checkpoint in checkpoints_by_step(run).values():
+        result.problems += [f"{checkpoint} after the kill: {problem}" for problem in problems_of(checkpoint)]
+    result.problems += [f"set aside: {path}" for path in run.glob("*.damaged*")]
+    started = re.search(r"Going on from \S*checkpoint-(\d+)", log.read_text(encoding="utf-8"))
+    result.resumed = started is not None
+    if started and int(started[1]) != expected:
+        result.problems.append(f"went on from step {started[1]} instead of {expected}")
+    if not started and expected is not None and max(checkpoints_by_step(run), default=0) > expected:
+        result.problems.append(f"trained on without going on from step {expected}")
+    return result
+
+
+def report(attempts: list[dict], finished: int) -> list[str]:
+    """Print the sums so far and return all problems."""
+    kills = [record for record in attempts if record["killed"]]
+    problems = [problem for record in attempts for problem in record["problems"]]
+    print(
+        f"{len(kills)} kills, {sum(record['during_save'] for record in kills)} of them during a save, "
+        f"{sum(record['resumed'] for record in attempts)} starts that went on from a checkpoint, "
+        f"{finished} runs brought to their end and equal to the unbroken one, {len(problems)} problems"
+    )
+    return problems
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=100, help="stop after so many, earlier sittings included")
+    parser.add_argument("--directory", type=Path, default=Path("outputs/kill_resume"), help="where the runs live")
+    parser.add_argument("--minutes", type=float, default=None, help="stop this sitting after so many minutes")
+    options = parser.parse_args()
+    base = options.directory.absolute()
+    records_file, unbroken, broken = base / "kills.jsonl", base / "unbroken", base / "broken"
+    base.mkdir(parents=True, exist_ok=True)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    if not (unbroken / "seconds.txt").exists():
+        start = time.monotonic()
+        subprocess.run(command(unbroken, resume=False), cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        (unbroken / "seconds.txt").write_text(str(time.monotonic() - start), encoding="utf-8")
+    whole_run = float((unbroken / "seconds.txt").read_text(encoding="utf-8"))
+    expected = outcome(unbroken)
+    lines = records_file.read_text(encoding="utf-8").splitlines() if records_file.exists() else []
+    records = [json.loads(line) for line in lines]
+    draw = random.Random(len(records))
+    deadline = time.monotonic() + 60 * options.minutes if options.minutes else float("inf")
+
+    bar = tqdm(total=options.kills, initial=sum(record["killed"] for record in records), desc="kills")
+    ended = False
+    while (bar.n < options.kills or not ended) and time.monotonic() < deadline:
+        broken.mkdir(exist_ok=True)
+        # Once the kills are done, the last run is brought to its end.
+        result = attempt(broken, draw, whole_run, strike=bar.n < options.kills)
+        bar.update(int(result.killed))
+        ended = not result.killed
+        record = vars(result) | {"finished": ended}
+        if ended and not result.problems:
+            if outcome(broken) != expected:
+                result.problems.append("the run's end differs from the unbroken one's")
+            shutil.rmtree(broken)
+        records.append(record)
+        with records_file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+        if result.problems:
+            break
+    bar.close()
+    problems = report(records, sum(record["finished"] and not record["problems"] for record in records))
+    print("\n".join(problems), f"weights: sha256 {expected['sha256']}", sep="\n")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
