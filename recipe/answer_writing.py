@@ -52,6 +52,7 @@ class AnswerWriter:
         Raises:
             UserError: the file cannot be written.
         """
+        self.written = 0  # couplets
         self._target = Path(output_file) if output_file else None
         self.partial = self._target.with_name(self._target.name + ".part") if self._target else None
         self._file = self._open()
@@ -72,6 +73,7 @@ class AnswerWriter:
         """Write the answers of one upper line."""
         for answer in answers:
             self._file.write(self._format(self, answer) + "\n")
+            self.written += 1
 
     def flush(self) -> None:
         """Hand everything written so far to the system."""

@@ -18,12 +18,15 @@ from transformers.utils import logging as transformers_logging
 from recipe.answer_writing import AnswerWriter, output_format
 from recipe.cli import Settings
 from recipe.errors import INTERRUPTED_EXIT_CODE, UserError
-from recipe.form import DEFAULT_SEPARATOR
+from recipe.form import DEFAULT_SEPARATOR, split_couplet
 from recipe.generation import Answer, Generator, check_settings
 from recipe.modeling import load_model
+from recipe.parallelism import CharacterAssociation
 from recipe.prompts import read_prompts, upper_line
+from recipe.reading import Source, read_rows
 from recipe.settings import DecodingSettings, GenerationSettings
 from recipe.tokenization import load_tokenizer
+from recipe.word_lists import read_word_list
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # Lines that are grouped by length before the first of them is written: a second or a minute of work.
@@ -38,8 +41,8 @@ def generate(settings: Settings) -> int:
         UserError: prompts, files, words or a model that cannot be used, before anything is decoded.
     """
     choice, decoding = settings[GenerationSettings], settings[DecodingSettings]
-    _check_choice(choice)
-    banned_words = _read_words(decoding.banned_words)
+    _check_choice(choice, decoding)
+    banned_words = read_word_list("--banned_words", decoding.banned_words)
     check_settings(decoding, banned_words)
     prompts = [] if choice.interactive or choice.compose else read_prompts(choice)
     generator = _load_generator(choice, decoding, banned_words)
@@ -59,25 +62,26 @@ def generate(settings: Settings) -> int:
     return answer_all(generator, uppers, writer)
 
 
-def _check_choice(choice: GenerationSettings) -> None:
+def _check_choice(choice: GenerationSettings, decoding: DecodingSettings) -> None:
     """Refuse settings that would be left aside."""
     sources = {"--prompt or --prompts_file": bool(choice.prompt or choice.prompts_file), "--compose": choice.compose}
     given = [name for name, is_given in {**sources, "--interactive": choice.interactive}.items() if is_given]
     problems = [f"{' and '.join(given)} exclude each other: give one of them"] if len(given) > 1 else []
     if choice.interactive and (choice.output_file or choice.output_format):
         problems.append("--interactive answers on the screen; leave --output_file and --output_format off")
+    if choice.parallelism_file and not decoding.best_of:
+        problems.append("--parallelism_file ranks lines; it needs --best_of N")
+    if choice.parallelism_file and not Path(choice.parallelism_file).is_file():
+        problems.append(f"--parallelism_file {choice.parallelism_file}: no such file")
     if problems:
         raise UserError(problems)
 
 
-def _read_words(file: str | None) -> list[str]:
-    if file is None:
-        return []
-    try:
-        lines = Path(file).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--banned_words {file}: cannot be read as a UTF-8 text file ({error})") from None
-    return [line.strip() for line in lines if line.strip()]
+def _learn_parallelism(file: str, choice: GenerationSettings) -> CharacterAssociation:
+    """Learn which characters answer which from a file of couplets in the prompts' encoding and column."""
+    rows = read_rows(Source((file,), (choice.prompt_column,), choice.encoding))
+    pairs = [pair for row in rows if row.cells and (pair := split_couplet(str(row.cells[0])))]
+    return CharacterAssociation.learn([upper for upper, _ in pairs], [lower for _, lower in pairs])
 
 
 def _load_generator(choice: GenerationSettings, decoding: DecodingSettings, banned_words: Sequence[str]) -> Generator:
@@ -100,7 +104,9 @@ def _load_generator(choice: GenerationSettings, decoding: DecodingSettings, bann
         raise UserError(f"{path}: was trained on plain texts, which have no form to hold; add --continue_freely")
     size = sum(parameter.numel() for parameter in model.parameters()) / 1e6
     print(f"{path}: {size:.1f}M parameters on {device}, {str(dtype).removeprefix('torch.')}", file=sys.stderr)
-    return Generator(model, tokenizer, decoding, banned_words, "" if is_plain else carried["separator"])
+    file = choice.parallelism_file
+    parallelism = _learn_parallelism(file, choice).score if file else None
+    return Generator(model, tokenizer, decoding, banned_words, "" if is_plain else carried["separator"], parallelism)
 
 
 def _device(name: str | None) -> torch.device:
@@ -144,7 +150,7 @@ def answer_all(generator: Generator, uppers: Sequence[str], writer: AnswerWriter
             where = f"; they are in {writer.partial}" if writer.partial else ""
             print(f"interrupted after {progress.n:,} of {len(uppers):,} upper lines{where}", file=sys.stderr)
             return INTERRUPTED_EXIT_CODE
-    _say_summary(generator, len(uppers), fewer, time.perf_counter() - started)
+    _say_summary(generator, writer.written, fewer, time.perf_counter() - started)
     return 0
 
 
@@ -162,12 +168,12 @@ def _answer_chunk(generator: Generator, uppers: Sequence[str], writer: AnswerWri
     return sum(len(answers) < generator.settings.num_return_sequences for answers in found.values())
 
 
-def _say_summary(generator: Generator, lines: int, fewer: int, seconds: float) -> None:
+def _say_summary(generator: Generator, couplets: int, fewer: int, seconds: float) -> None:
     if fewer:
         wanted = generator.settings.num_return_sequences
         print(f"upper lines with fewer than {wanted} different answers, all of them given: {fewer:,}", file=sys.stderr)
-    if lines > 1:
-        print(f"{lines:,} upper lines in {seconds:.1f} s: {lines / seconds:.1f} couplets/s", file=sys.stderr)
+    if couplets > 1:
+        print(f"{couplets:,} couplets in {seconds:.1f} s: {couplets / seconds:.1f} couplets/s", file=sys.stderr)
 
 
 def compose_all(generator: Generator, themes: Sequence[str], line_length: int, writer: AnswerWriter) -> int:

@@ -26,8 +26,9 @@ from recipe.tones import ToneSystem, rhythm_positions, tones_opposed
 
 # Rounds of sampling that look for answers not yet found, before beam search adds the likeliest others.
 _SAMPLING_ROUNDS = 3
-# best_of: what a line with all its tones opposed gains over one with none, in mean log-probability.
-_TONE_WEIGHT = 1.0
+# best_of: what a line with all its tones opposed gains over one with none, and one nat of parallelism, in mean
+# log-probability. Both move a line by about as much as the likelihoods of good and bad samples differ.
+_TONE_WEIGHT, _PARALLELISM_WEIGHT = 1.0, 0.5
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Answer:
     @property
     def rank(self) -> float:
         """What `best_of` sorts by: the score, raised by opposed tones and by parallelism."""
-        return self.score + _TONE_WEIGHT * self.tones + (self.parallelism or 0.0)
+        return self.score + _TONE_WEIGHT * self.tones + _PARALLELISM_WEIGHT * (self.parallelism or 0.0)
 
 
 class Generator:
@@ -70,7 +71,7 @@ class Generator:
         Args:
             banned_words: words that no answer holds (`settings.banned_words` names a file; this is its content).
             separator: what stands between the lines in the model's training rows; empty for a model of plain texts.
-            parallelism: scores (upper, lower), 0 to 1; counts in `best_of`.
+            parallelism: scores (upper, lower), in nats a position as `CharacterAssociation`; counts in `best_of`.
 
         Raises:
             UserError: settings that contradict each other, or a tokenizer with which the form cannot be held.

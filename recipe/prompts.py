@@ -25,6 +25,8 @@ def read_prompts(settings: GenerationSettings) -> list[str]:
     elif settings.prompts_file == STANDARD_INPUT or (not prompts and not sys.stdin.isatty()):
         prompts += _decode(sys.stdin.buffer.read(), "standard input", settings.encoding).splitlines()
     kept = [prompt.strip() for prompt in prompts if prompt.strip()]
+    if broken := [prompt for prompt in kept if not _is_text(prompt)]:
+        raise UserError([f"{prompt!r} is not UTF-8 text; set the terminal to UTF-8" for prompt in broken])
     if not kept:
         raise UserError(
             "no upper line to answer: give --prompt 春满神州花似锦, --prompts_file FILE, lines on standard input, or "
@@ -39,6 +41,11 @@ def upper_line(prompt: str, separator: str) -> str:
     if halves is not None and len(halves[0]) == len(halves[1]) > 0:
         return halves[0]
     return prompt.removesuffix(separator) if separator else prompt
+
+
+def _is_text(prompt: str) -> bool:
+    """Whether `prompt` holds no lone surrogate, as which Python hands over undecodable bytes of the command line."""
+    return not any("\ud800" <= char <= "\udfff" for char in prompt)
 
 
 def _read_file(settings: GenerationSettings) -> list[str]:

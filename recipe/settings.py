@@ -204,6 +204,10 @@ class GenerationSettings:
     interactive: bool = setting(False, "ask for upper lines one by one and answer each at once")
     compose: list[str] = setting([], "write whole couplets whose upper line begins with these characters")
     line_length: int = setting(7, "compose: characters of a line")
+    parallelism_file: str | None = setting(
+        None,
+        "best_of: couplets (CSV, TSV, JSON Lines, Parquet) to learn from which characters answer which; it counts too",
+    )
     device: str | None = setting(None, "cpu, cuda, cuda:1, mps …; unset takes a GPU where there is one")
     dtype: str | None = setting(
         None,

@@ -15,6 +15,7 @@ import run_generate
 from recipe.errors import UserError, run_or_explain
 from recipe.form import form_violations
 from recipe.generation import Generator, answer
+from recipe.parallelism import CharacterAssociation
 from recipe.settings import DecodingSettings
 from recipe.tokenization import encode_prompt
 from recipe.tones import ToneSystem, choose_system, rhythm_positions, tone_of, tones_opposed
@@ -262,6 +263,20 @@ def test_a_missing_default_model_says_how_to_get_one(capsys, monkeypatch, tmp_pa
     code, _, err = run(capsys, "--prompt", "丁")
     assert code == 2
     assert "run_finetune.py" in err
+
+
+def test_parallelism_is_learned_from_a_file_and_ranks(model_directory, tmp_path, capsys):
+    file = tmp_path / "couplets.csv"
+    file.write_text("text1\n" + "丁-万\n七-丈\n" * 50, encoding="utf-8")
+    options = ("--prompt", "丁七", "--best_of", 40, "--temperature", 3, "--top_k", 0, "--tones", "off")
+    model = ("--model_name_or_path", model_directory)
+    plain = run(capsys, *model, *options)[1]
+    swayed = run(capsys, *model, *options, "--parallelism_file", file)[1]
+    association = CharacterAssociation.learn(["丁", "七"] * 50, ["万", "丈"] * 50)
+    upper, lower = swayed.split("  ")[0].split("-")
+    assert association.score(upper, lower) >= association.score(*plain.split("  ")[0].split("-"))
+    code, _, err = run(capsys, *model, "--prompt", "丁", "--parallelism_file", file)
+    assert (code, "--best_of" in err) == (2, True)
 
 
 def test_conversation(model_directory, capsys, monkeypatch):
