@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from accelerate import PartialState
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
 
@@ -37,8 +38,10 @@ class GenerationProbe:
         model.eval()
         generator = self._generator(model)
         figures = self._score(generator) if self.held_out else {}
-        if self.samples:
-            tqdm.write("\n".join(f"  {line}" for line in self._sample(generator)))
+        # All processes answer, since a sharded model needs them all; one of them prints.
+        lines = [f"  {line}" for line in self._sample(generator)] if self.samples else []
+        if lines and PartialState().is_main_process:
+            tqdm.write("\n".join(lines))
         model.train(was_training)
         return figures
 

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset, Sampler, SequentialSampler
 
 from recipe.nonfinite import GuardedTrainer
 from recipe.sampling import EpochOrderSampler
-from recipe.training_metrics import TokenWindow, window_figures
+from recipe.training_metrics import IGNORED, TokenWindow, window_figures
 
 
 class CoupletTrainer(GuardedTrainer):
@@ -65,6 +65,23 @@ class CoupletTrainer(GuardedTrainer):
     def _get_eval_sampler(self, eval_dataset: Dataset) -> Sampler:
         """Keep the order given (by length). The library returns no sampler at all in distributed runs."""
         return SequentialSampler(eval_dataset)  # type: ignore[arg-type]
+
+    def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int, device: torch.device) -> tuple[list, Any]:
+        """Let each row count once: see `_unrepeated`."""
+        return super().get_batch_samples(self._unrepeated(epoch_iterator), num_batches, device)
+
+    def _unrepeated(self, batches: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Take the labels from rows that come a second time in an epoch.
+
+        With several processes accelerate fills the last round of batches up with the first rows of the epoch, so that
+        every process has a batch of full size.
+        """
+        size, state = self.args.train_batch_size, self.accelerator.gradient_state
+        last_round = len(self.train_lengths) % (size * self.args.world_size)
+        for batch in batches:
+            if last_round and state.end_of_dataloader:
+                batch["labels"][max(0, last_round - size * self.args.process_index) :] = IGNORED
+            yield batch
 
     def compute_loss(
         self,
