@@ -1,0 +1,75 @@
+"""The fine-tuning command, with a recorder of what each process sees; a script for `torchrun`.
+
+`distributed_run.py RECORD_DIR [settings of run_finetune.py]` writes RECORD_DIR/rank-N.json: the number of processes,
+the kind of run, the rows of every training batch of this process, and the rows that each evaluation counts.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from transformers import EvalPrediction, TrainerCallback
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import run_finetune
+from recipe import finetune
+from recipe.errors import run_or_explain
+from recipe.trainer import CoupletTrainer
+from recipe.training_metrics import IGNORED
+
+
+class Recorder(TrainerCallback):
+    """Keeps the rows that one process trains on, and those that its evaluations count, until training ends."""
+
+    def __init__(self, directory: Path, trainer: CoupletTrainer) -> None:
+        self.file = directory / f"rank-{trainer.args.process_index}.json"
+        self.found: dict[str, Any] = {
+            "processes": trainer.accelerator.num_processes,
+            "type": str(trainer.accelerator.distributed_type),
+            "train": [],
+            "evaluated": [],
+        }
+        trainer.model.register_forward_pre_hook(self._before_forward, with_kwargs=True)
+        self._compute_metrics = trainer.compute_metrics
+        trainer.compute_metrics = self._counted
+        trainer.add_callback(self)
+
+    def _before_forward(self, module: Any, args: Any, kwargs: Any) -> None:
+        if module.training:
+            self.found["train"].append(real_rows(kwargs["labels"].tolist()))
+
+    def _counted(self, evaluation: EvalPrediction) -> dict[str, float]:
+        self.found["evaluated"].append(real_rows(evaluation.label_ids.tolist()))
+        return self._compute_metrics(evaluation)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.file.write_text(json.dumps(self.found), encoding="utf-8")
+
+
+def real_rows(labels: list[list[int]]) -> list[list[int]]:
+    """Return the rows that count, without padding: repeated rows and padded ones have no labels."""
+    rows = [[token for token in row if token != IGNORED] for row in labels]
+    return [row for row in rows if row]
+
+
+def main(argv: Sequence[str]) -> int:
+    directory, make_trainer = Path(argv[0]), finetune.make_trainer
+
+    def make_recorded_trainer(job: finetune.Job) -> CoupletTrainer:
+        trainer = make_trainer(job)
+        Recorder(directory, trainer)
+        return trainer
+
+    with mock.patch.object(finetune, "make_trainer", make_recorded_trainer):
+        return run_finetune.main(argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(run_or_explain(main))
