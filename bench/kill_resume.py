@@ -4,8 +4,9 @@ Run:  python bench/kill_resume.py [--kills 100] [--directory outputs/kill_resume
 
 First an unbroken run of `run_finetune.py` on a small configuration. Then runs of the same command that are killed
 (SIGKILL) and started again with `--resume_from_checkpoint auto` until they finish; a finished one is compared and the
-next begins. Six kills of ten wait for a checkpoint that is being written or removed (its hidden directory stands there) and
-strike within it, the others strike at a moment drawn from the length of a whole run, start-up and publishing included.
+next begins. Six kills of ten wait for a checkpoint that is being written or removed (its hidden directory stands
+there) and strike within it, the others strike at a moment drawn from the length of a whole run, start-up and
+publishing included.
 A kill counts as "during a save" only if the half-written directory is still there when the process is dead.
 
 After every kill each directory named `checkpoint-N` must be whole, and the next start must say that it goes on from the

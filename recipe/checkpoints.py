@@ -283,6 +283,8 @@ class CheckpointedTrainer(Trainer):
                 checkpoints that this run would mix with its own.
         """
         checkpoint = self._on_leader(lambda: self._checkpoint_to_start_from(resume_from_checkpoint))
+        if checkpoint:
+            self.args.eval_on_start = False  # its place in the run's history is before the first step
         self._training_since = time.time()
         return super().train(str(checkpoint) if checkpoint else None, *args, **kwargs)
 

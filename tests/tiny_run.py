@@ -65,6 +65,7 @@ def tiny_trainer(
         "logging_steps": 3,
         "eval_strategy": "steps",
         "eval_steps": 5,
+        "eval_on_start": True,
         "save_total_limit": 2,
         "report_to": "none",
         "disable_tqdm": True,
