@@ -1,0 +1,134 @@
+"""What the documentation says exists: commands parse; flags, files and anchors are there; translations agree."""
+
+import dataclasses
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from recipe.cli import parse_settings, training_argument_names
+from recipe.errors import UserError
+from recipe.settings import (
+    TRAINING_DEFAULTS,
+    DataSettings,
+    DecodingSettings,
+    EvaluationSettings,
+    GenerationSettings,
+    ModelSettings,
+    RunSettings,
+)
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").glob("*.md"))]
+TRANSLATIONS = [page for page in PAGES if page.name.endswith(".zh-CN.md")]
+INSTALL_AND_RUN = (
+    "python3 -m venv .venv && . .venv/bin/activate && pip install -c constraints.txt -e . "
+    "&& accelerate launch run_finetune.py"
+)
+INSTALL_AND_TEST = (
+    "python3 -m venv .venv && . .venv/bin/activate && pip install -c constraints.txt -e '.[test]' && pytest"
+)
+GROUPS = {
+    "run_finetune.py": (ModelSettings, DataSettings, RunSettings),
+    "run_generate.py": (GenerationSettings, DecodingSettings),
+    "run_evaluate.py": (EvaluationSettings, DecodingSettings),
+}
+# Flags of other programs that the pages name.
+FOREIGN_FLAGS = {
+    *("--config_file", "--num_processes", "--num_machines", "--machine_rank", "--main_process_ip"),  # accelerate
+    *("--cpu", "--nproc_per_node", "--nnodes", "--standalone"),  # accelerate, torchrun
+    *("--index-url", "--help", "--rows", "--seed", "--output_file"),  # pip, argparse, python -m recipe.composer
+}
+
+
+def fenced_blocks(page: Path) -> list[str]:
+    """Return the fenced code blocks of a page, without their fences."""
+    return re.findall(r"^```[a-z]*\n(.*?)^```$", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+def commands(page: Path) -> list[tuple[str, list[str], str]]:
+    """Return (program, arguments, what the page shows below the command) of each run_*.py in the fenced blocks."""
+    found = []
+    for block in fenced_blocks(page):
+        lines = block.replace("\\\n", " ").splitlines()
+        for number, line in enumerate(lines):
+            match = re.search(r"(run_(?:finetune|generate|evaluate)\.py)(.*)", line)
+            if match and re.search(r"(?:^|\s)(?:python|accelerate|torchrun)\s", line[: match.start()]):
+                arguments = re.split(r"\s(?:&&|[|>&])\s?", match[2])[0]
+                shown = "\n".join(lines[number + 1 :]) if line.startswith("$ ") else ""
+                found.append((match[1], shlex.split(arguments), shown))
+    return found
+
+
+def settings_names(program: str) -> set[str]:
+    own = {field.name for group in GROUPS[program] for field in dataclasses.fields(group)}
+    return own | (training_argument_names() if program == "run_finetune.py" else set())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_parse(page, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    for program, arguments, shown in commands(page):
+        defaults = TRAINING_DEFAULTS if program == "run_finetune.py" else None
+        try:
+            parse_settings(program, "", GROUPS[program], arguments, defaults)
+        except UserError as error:
+            assert str(error) == shown, f"{program} {shlex.join(arguments)}: {error}"
+        else:
+            assert not shown.startswith("error:"), f"{program} {shlex.join(arguments)} is accepted"
+
+
+def test_readme_shows_commands_of_all_three_programs():
+    assert {program for program, _, _ in commands(ROOT / "README.md")} == GROUPS.keys()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_flags_in_the_text_exist(page):
+    known = set().union(*map(settings_names, GROUPS))
+    prose = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    flags = set(re.findall(r"(?<![\w-])--[a-z][a-z_-]+", prose))
+    assert flags
+    assert {flag for flag in flags - FOREIGN_FLAGS if flag.removeprefix("--") not in known} == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_and_anchors_exist(page):
+    text = page.read_text(encoding="utf-8")
+    named = re.findall(r"(?<![\w/.-])(?:recipe|docs|tests|bench)/[\w./-]*\w", text)
+    targets = re.findall(r"\]\(([^)\s]+)\)", text)
+    links = [target for target in targets if "://" not in target]
+    assert [name for name in named if not (ROOT / name).exists()] == []
+    for link in links:
+        file, _, anchor = link.partition("#")
+        target = page.parent / file if file else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that GitHub gives to the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", TRANSLATIONS, ids=lambda page: page.name)
+def test_translations_have_the_same_code_blocks(page):
+    original = page.with_name(page.name.replace(".zh-CN", ""))
+    assert fenced_blocks(page) == fenced_blocks(original)
+
+
+def test_readme_installs_and_runs_in_one_line_each():
+    blocks = [block.strip() for block in fenced_blocks(ROOT / "README.md")]
+    assert INSTALL_AND_RUN in blocks
+    assert INSTALL_AND_TEST in blocks
+
+
+def test_every_change_is_checked_by_the_readmes_test_command():
+    assert INSTALL_AND_TEST in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+
+
+def test_pinned_torch_is_the_one_that_the_readme_installs():
+    pinned = re.search(r"^torch==([\d.]+)", (ROOT / "constraints.txt").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    installed = re.findall(r"pip install torch==([\d.]+)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert pinned and set(installed) == {pinned[1]}
