@@ -15,6 +15,7 @@ from transformers.integrations.integration_utils import get_available_reporting_
 from recipe.cli import Settings
 from recipe.errors import UserError
 from recipe.settings import RunSettings
+from recipe.training_metrics import LOWER_IS_BETTER
 
 # Fields of the library that would be accepted and then do nothing, or something else than they say, here.
 _REFUSED = {
@@ -28,6 +29,8 @@ _REFUSED = {
     "do_train": "run_finetune.py always trains (--check tries everything without); leave it out",
     "do_eval": "run_finetune.py always evaluates; set --eval_steps, or leave it out",
     "do_predict": "run_evaluate.py scores a test file; leave it out",
+    "prediction_loss_only": "the recipe's loss is one of its metrics, weighted by tokens; leave it out",
+    "dataloader_drop_last": "it would drop held-out rows from the evaluations too; leave it out",
     "auto_find_batch_size": "it would change the effective batch of a run; choose a batch that fits",
 }
 
@@ -110,6 +113,9 @@ def make_training_arguments(typed: Mapping[str, Any]) -> TrainingArguments:
     own = {key: value for key, value in typed.items() if key not in ("resume_from_checkpoint", "push_to_hub")}
     # Pinned memory is for copies to a GPU; without one torch warns.
     own.setdefault("dataloader_pin_memory", torch.cuda.is_available())
+    # The library takes every figure whose name does not end in "loss" for one that should grow; perplexity should not.
+    best_by = str(own.get("metric_for_best_model") or "loss").removeprefix("eval_")
+    own.setdefault("greater_is_better", best_by not in LOWER_IS_BETTER)
     try:
         return TrainingArguments(**own)
     except (ValueError, ImportError, RuntimeError) as error:

@@ -255,7 +255,8 @@ def _build(
             )
     summary.rejected = dict(quarantine.counts.most_common())
     if not summary.kept:
-        found = "; ".join(f"{count:,} {reason}" for reason, count in summary.rejected.items()) or "no rows at all"
+        counts = summary.rejected | ({"held out with their upper line": summary.held_out} if summary.held_out else {})
+        found = "; ".join(f"{count:,} {reason}" for reason, count in counts.items()) or "no rows at all"
         raise UserError(f"{', '.join(source.files)}: no row is left to train on (read {summary.read:,}: {found})")
     with atomic_open(directory / "summary.json") as file:
         json.dump(asdict(summary), file, ensure_ascii=False)

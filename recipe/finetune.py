@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, is_dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from transformers import (
 from transformers.utils.logging import disable_progress_bar
 
 from recipe import disk
-from recipe.arguments import make_training_arguments, set_threads, typed_training_settings
+from recipe.arguments import make_training_arguments, set_threads
 from recipe.callbacks import MetricsFile, TidyProgress
 from recipe.cli import Settings, to_yaml
 from recipe.corpus import Corpus, prepare_corpus, row_separator
@@ -29,10 +30,10 @@ from recipe.errors import UserError
 from recipe.files import write_text
 from recipe.interruption import InterruptionCallback, stop_with_launcher
 from recipe.modeling import load_model, new_model
+from recipe.precheck import check_settings
 from recipe.preprocessing import EncodedRows, describe_rows, encode_corpus, make_collator
 from recipe.probing import GenerationProbe
-from recipe.publishing import CONFIG_FILE, check_hub_login, check_publish_dir, publish
-from recipe.reading import training_source
+from recipe.publishing import CONFIG_FILE, publish
 from recipe.run_lock import run_lock
 from recipe.settings import DataSettings, ModelSettings, RunSettings
 from recipe.tokenization import (
@@ -47,14 +48,6 @@ from recipe.trainer import CoupletTrainer
 from recipe.training_metrics import make_compute_metrics, reduce_logits
 
 _UNLIMITED_CONTEXT = 1 << 20
-
-# The smallest value of each number that has one: the recipe's own settings, then the library's.
-_LEAST = {
-    **dict.fromkeys(("hidden_size", "num_layers", "num_heads", "max_rows", "num_threads", "max_nonfinite_steps"), 1),
-    **{"max_length": 4, "validation_size": 0, "generation_eval_size": 0},
-    **dict.fromkeys(("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"), 1),
-    **{"logging_steps": 0, "num_train_epochs": 0, "learning_rate": 0, "weight_decay": 0, "warmup_steps": 0},
-}
 
 
 @dataclass
@@ -98,8 +91,8 @@ def finetune(settings: Settings) -> None:
     quiet_datasets()
     disable_progress_bar()
     stop_with_launcher()
-    set_threads(settings[RunSettings].num_threads)
     typed = check_settings(settings)
+    set_threads(settings[RunSettings].num_threads)
     arguments = make_training_arguments(typed)
     with _only_run(arguments):
         job = prepare_job(settings, arguments)
@@ -113,51 +106,6 @@ def finetune(settings: Settings) -> None:
         _check_disk(job, trainer)
         trainer.train(resume_from_checkpoint=typed.get("resume_from_checkpoint"))
         finish(job, trainer, push_to=arguments.hub_model_id if typed.get("push_to_hub") else None)
-
-
-def check_settings(settings: Settings) -> dict[str, Any]:
-    """Return the typed training settings, or raise everything that is wrong with the settings as one UserError."""
-    problems: list[str] = []
-    typed: dict[str, Any] = {}
-
-    def collect(check: Callable[[], Any]) -> Any:
-        try:
-            return check()
-        except UserError as error:
-            problems.extend(error.problems)
-
-    typed = collect(lambda: typed_training_settings(settings)) or {}
-    collect(lambda: training_source(settings[DataSettings]))
-    model, run = settings[ModelSettings], settings[RunSettings]
-    if model.from_scratch == (model.model_name_or_path is not None):
-        problems.append("where does the model come from? give either --model_name_or_path or --from_scratch")
-    if model.from_scratch and (model.state_dict_file or model.extend_vocabulary):
-        problems.append(
-            "--state_dict_file and --extend_vocabulary go with --model_name_or_path, not with --from_scratch"
-        )
-    problems += _values_out_of_range(settings, typed)
-    if run.publish_dir:
-        problems += check_publish_dir(run.publish_dir)
-    if typed.get("push_to_hub"):
-        problems += (
-            check_hub_login() if run.publish_dir else ["--push_to_hub pushes what --publish_dir holds; set both"]
-        )
-    if problems:
-        raise UserError(problems)
-    return typed
-
-
-def _values_out_of_range(settings: Settings, typed: dict[str, Any]) -> list[str]:
-    """Return a problem for each number that nothing can be done with; the libraries would fail on it late or oddly."""
-    values = {key: value for group in settings.groups.values() for key, value in vars(group).items()} | typed
-    problems = [
-        f"--{name} {values[name]}: takes {least} or more"
-        for name, least in _LEAST.items()
-        if values.get(name) is not None and values[name] < least
-    ]
-    if values["dropout"] is not None and not 0 <= values["dropout"] < 1:
-        problems.append(f"--dropout {values['dropout']}: takes a probability, 0 or more and below 1")
-    return problems
 
 
 @contextlib.contextmanager
@@ -248,8 +196,16 @@ def _save_resolved_config(job: Job) -> None:
 def resolved_config(job: Job) -> str:
     """Return all settings of the run as YAML that `--config` takes."""
     chosen = {key: getattr(job.arguments, key) for key in job.settings.training if key != "resume_from_checkpoint"}
-    plain = {key: getattr(value, "value", value) for key, value in chosen.items()}
-    return to_yaml(Settings(job.settings.groups, plain))
+    return to_yaml(Settings(job.settings.groups, {key: _plain(value) for key, value in chosen.items()}))
+
+
+def _plain(value: Any) -> Any:
+    """Return a value of the library's arguments as YAML can hold it and the command line can read it."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
 def make_trainer(job: Job) -> CoupletTrainer:

@@ -32,7 +32,6 @@ TRAINING_DEFAULTS: dict[str, Any] = {
     "save_total_limit": 3,  # the newest three; the best is kept besides
     "load_best_model_at_end": True,
     "metric_for_best_model": "loss",
-    "greater_is_better": False,
     "report_to": "none",
     "logging_nan_inf_filter": False,  # it would hide a loss that is not finite
     "seed": 42,
@@ -166,7 +165,7 @@ class DecodingSettings:
         choices=("off", "prefer", "strict"),
     )
     tone_strength: float = setting(
-        2.0, "prefer: what a character of the wrong tone loses in log-probability; 2 makes it 7 times less likely"
+        3.0, "prefer: what a character of the wrong tone loses in log-probability; 3 makes it 20 times less likely"
     )
     banned_words: str | None = setting(
         None, "text file of words, one a line, that never appear; an upper line that holds one is refused"

@@ -20,6 +20,16 @@ IGNORED = -100  # label of padding, by the collator's convention
 TUTORIAL_ROW_TOKENS = 50  # the tutorial pads every row to so many tokens
 
 
+# Figures of an evaluation in which less is more.
+LOWER_IS_BETTER = ("loss", "perplexity")
+
+
+def figure_names(is_couplet: bool, is_generating: bool) -> list[str]:
+    """Return the names of an evaluation's figures, `generation_bleu` of `recipe.probing` among them."""
+    of_couplets = [*(["lower_accuracy"] if is_couplet else []), "bleu_teacher_forced"]
+    return [*LOWER_IS_BETTER, "accuracy", *of_couplets, *(["generation_bleu"] if is_couplet and is_generating else [])]
+
+
 def reduce_logits(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Reduce logits (batch, length, vocabulary) to what the metrics need, shifted: position t predicts label t + 1.
 
