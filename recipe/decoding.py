@@ -32,7 +32,7 @@ _PROBE = "我们没有一个中国人"
 _PROBED_CANDIDATES = 50
 _FORBIDDEN = float("-inf")
 _TONE_NEEDS = (NO_NEED, Tone.LEVEL, Tone.OBLIQUE, Tone.EITHER)
-DEFAULT_TONE_STRENGTH = 2.0
+DEFAULT_TONE_STRENGTH = 3.0
 
 
 class FormTables:
@@ -189,7 +189,7 @@ class FormLogitsProcessor(LogitsProcessor):
         Args:
             prompt_length: tokens of a row of the prompts, left padding included.
             tone_strength: what `prefer` takes off the logit of a character for each tone it should have and has not
-                (natural logarithm: 2 makes it about 7 times less likely).
+                (natural logarithm: 3 makes it about 20 times less likely).
 
         Raises:
             UserError: upper lines that cannot be answered, all of them, each with its reason.

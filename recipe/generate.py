@@ -31,7 +31,7 @@ from recipe.word_lists import read_word_list
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # Lines that are grouped by length before the first of them is written: a second or a minute of work.
 _BATCHES_PER_CHUNK = 64
-_LINES_NAMED = 10
+_LINES_NAMED = 20
 
 
 def generate(settings: Settings) -> int:
@@ -49,7 +49,8 @@ def generate(settings: Settings) -> int:
     if choice.interactive:
         return converse(generator)
     if reasons := generator.refusals(uppers := [upper_line(prompt, generator.separator) for prompt in prompts]):
-        raise UserError(reasons)
+        more = [f"and {len(reasons) - _LINES_NAMED:,} more"] if len(reasons) > _LINES_NAMED else []
+        raise UserError(reasons[:_LINES_NAMED] + more)
     _say_unknown_characters(generator, uppers)
     writer = AnswerWriter(
         output_format(choice.output_format, choice.output_file),
@@ -171,7 +172,9 @@ def _answer_chunk(generator: Generator, uppers: Sequence[str], writer: AnswerWri
 def _say_summary(generator: Generator, couplets: int, fewer: int, seconds: float) -> None:
     if fewer:
         wanted = generator.settings.num_return_sequences
-        print(f"upper lines with fewer than {wanted} different answers, all of them given: {fewer:,}", file=sys.stderr)
+        print(
+            f"upper lines with fewer than {wanted} different answers, all that were found: {fewer:,}", file=sys.stderr
+        )
     if couplets > 1:
         print(f"{couplets:,} couplets in {seconds:.1f} s: {couplets / seconds:.1f} couplets/s", file=sys.stderr)
 
