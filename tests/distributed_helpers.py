@@ -67,6 +67,10 @@ def read_run(directory: Path) -> Run:
 
 def finish(*agents: subprocess.Popen, timeout: float = 240) -> list[str]:
     """Wait for agents that must succeed and return what they printed."""
-    outputs = [agent.communicate(timeout=timeout)[0] for agent in agents]
+    try:
+        outputs = [agent.communicate(timeout=timeout)[0] for agent in agents]
+    finally:
+        for agent in agents:
+            agent.kill()
     assert [agent.returncode for agent in agents] == [0] * len(agents), "\n".join(outputs)
     return outputs

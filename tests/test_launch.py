@@ -96,12 +96,12 @@ def test_several_gpus_start_one_process_each() -> None:
     assert arguments.num_processes == 8
 
 
-def test_two_machines_share_the_processes_and_need_no_rank() -> None:
-    arguments = understood(launch_file("two-machines"), "--main_process_ip", "10.0.0.1")
+def test_two_machines_share_the_processes_and_have_a_rank() -> None:
+    arguments = understood(launch_file("two-machines"), "--main_process_ip", "10.0.0.1", "--machine_rank", "1")
     prepare_multi_gpu_env(arguments)
     assert arguments.multi_gpu
-    assert (int(arguments.nnodes), int(arguments.nproc_per_node)) == (2, 8)
-    assert (arguments.rdzv_backend, arguments.rdzv_endpoint) == ("c10d", "10.0.0.1:29500")
+    assert (arguments.nnodes, arguments.nproc_per_node, arguments.node_rank) == ("2", "8", 1)
+    assert arguments.rdzv_endpoint == "10.0.0.1:29500"
 
 
 def test_fsdp2_reaches_the_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,8 +130,12 @@ def start(path: Path, script: Path, what: str, *words: str) -> subprocess.Popen[
 
 
 def found_by(*launchers: subprocess.Popen[str]) -> list[dict[str, str]]:
-    """Wait for the launchers and return what their processes found."""
-    outputs = [launcher.communicate(timeout=120)[0] for launcher in launchers]
+    """Wait for the launchers and return what their processes found; none is left behind."""
+    try:
+        outputs = [launcher.communicate(timeout=120)[0] for launcher in launchers]
+    finally:
+        for launcher in launchers:
+            launcher.kill()
     assert [launcher.returncode for launcher in launchers] == [0] * len(launchers), "\n".join(outputs)
     return [json.loads(found) for found in re.findall(r"PROBE (.*)", "\n".join(outputs))]
 
@@ -150,7 +154,8 @@ def test_one_gpu_starts_one_process(probe: Path) -> None:
 
 def test_two_launchers_on_this_machine_meet(probe: Path) -> None:
     words = ["--main_process_ip", "127.0.0.1", "--main_process_port", str(free_port()), "--num_processes", "2"]
-    launchers = [start(launch_file("two-machines"), probe, "environment", *words) for _ in range(2)]
+    ranks = ("0", "1")
+    launchers = [start(launch_file("two-machines"), probe, "environment", *words, "--machine_rank", r) for r in ranks]
     found = found_by(*launchers)
     assert sorted(each["RANK"] for each in found) == ["0", "1"]
     assert {(each["WORLD_SIZE"], each["LOCAL_RANK"]) for each in found} == {("2", "0")}
