@@ -30,30 +30,30 @@ from recipe.files import sync_directory
 TARGET_RATIO = 1.3
 
 
-def make_trainers(directory: Path, layers: int) -> tuple[Trainer, CheckpointedTrainer]:
-    """Return both trainers on the same weights and the same AdamW state, as they stand within a run."""
+def make_trainers(directory: Path, layers: int) -> tuple[torch.nn.Module, list[Trainer]]:
+    """Return a model, and the library's and our trainer on its weights and one AdamW state, as within a run."""
     torch.manual_seed(0)
     model = GPT2LMHeadModel(GPT2Config(vocab_size=21128, n_layer=layers, bos_token_id=101, eos_token_id=102))
-    arguments = {"report_to": "none", "use_cpu": True, "save_total_limit": None}
-    library = Trainer(model, TrainingArguments(str(directory / "library"), **arguments))
-    ours = CheckpointedTrainer(model, TrainingArguments(str(directory / "ours"), **arguments))
-    library.create_optimizer_and_scheduler(num_training_steps=100)
+    library = Trainer(model, TrainingArguments(str(directory / "library"), report_to="none", use_cpu=True))
+    ours = CheckpointedTrainer(model, TrainingArguments(str(directory / "ours"), report_to="none", use_cpu=True))
+    optimizer = library.create_optimizer()
+    library.create_scheduler(num_training_steps=100)
     for weight in model.parameters():
         weight.grad = torch.randn_like(weight)
-    library.optimizer.step()
+    optimizer.step()
     model.zero_grad()
-    ours.optimizer, ours.lr_scheduler = library.optimizer, library.lr_scheduler
+    ours.optimizer, ours.lr_scheduler = optimizer, library.lr_scheduler
     for trainer in (library, ours):
         # What `train` sets before its first step and a save reads.
         trainer._tr_loss, trainer._total_loss_scalar, trainer._globalstep_last_logged = torch.tensor(0.0), 0.0, 0
-    return library, ours
+    return model, [library, ours]
 
 
-def save_and_flush(trainer: Trainer, step: int) -> Path:
+def save_and_flush(trainer: Trainer, model: torch.nn.Module, step: int) -> Path:
     """Save by the library's code and make it as durable as ours is when its save returns."""
     trainer.state.global_step = step
-    trainer._save_checkpoint(trainer.model, trial=None)
-    checkpoint = Path(trainer.args.output_dir) / f"checkpoint-{step}"
+    trainer._save_checkpoint(model, trial=None)
+    checkpoint = Path(str(trainer.args.output_dir)) / f"checkpoint-{step}"
     if not isinstance(trainer, CheckpointedTrainer):
         for path in checkpoint.rglob("*"):
             with path.open("rb") as file:
@@ -63,14 +63,14 @@ def save_and_flush(trainer: Trainer, step: int) -> Path:
     return checkpoint
 
 
-def timed_save(trainer: Trainer, step: int) -> float:
+def timed_save(trainer: Trainer, model: torch.nn.Module, step: int) -> float:
     """Return the seconds of one save onto an idle disk; the checkpoint is removed afterwards."""
     os.sync()
     # A virtual machine hands freed memory back to its host and waits for it when the page cache grows again: half a
     # second that falls on either side by chance. Touching as much memory beforehand keeps that out of both.
-    torch.ones(2 * checkpoint_bytes(trainer.model, trainer.optimizer), dtype=torch.uint8)
+    torch.ones(2 * checkpoint_bytes(model, trainer.optimizer), dtype=torch.uint8)
     start = time.perf_counter()
-    checkpoint = save_and_flush(trainer, step)
+    checkpoint = save_and_flush(trainer, model, step)
     seconds = time.perf_counter() - start
     if isinstance(trainer, CheckpointedTrainer) and (problems := problems_of(checkpoint)):
         raise AssertionError(problems)
@@ -87,14 +87,14 @@ def main() -> int:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     with tempfile.TemporaryDirectory(dir=options.directory) as directory:
-        trainers = make_trainers(Path(directory), options.layers)
-        print(f"one checkpoint: {readable(checkpoint_bytes(trainers[0].model, trainers[0].optimizer))}")
+        model, trainers = make_trainers(Path(directory), options.layers)
+        print(f"one checkpoint: {readable(checkpoint_bytes(model, trainers[0].optimizer))}")
         for trainer in trainers:
-            timed_save(trainer, 1)  # the first save of each loads code and grows the file system
+            timed_save(trainer, model, 1)  # the first save of each loads code and grows the file system
         seconds: tuple[list[float], list[float]] = ([], [])
         for turn in range(options.saves):
             for side in (0, 1) if turn % 2 == 0 else (1, 0):
-                seconds[side].append(timed_save(trainers[side], turn + 2))
+                seconds[side].append(timed_save(trainers[side], model, turn + 2))
             print(f"pair {turn + 1}: library + flush {seconds[0][-1]:.2f} s, ours {seconds[1][-1]:.2f} s", flush=True)
     medians = [statistics.median(side) for side in seconds]
     ratio = medians[1] / medians[0]
