@@ -72,6 +72,17 @@ def _plain_cell(cell: Mapping[str, Any] | None, unit: str) -> str:
     return "–" if cell is None else f"{format_value(cell['value'], unit)} {format_interval(cell)}".strip()
 
 
+def _details(cell: Mapping[str, Any], unit: str) -> list[str]:
+    """Return what stands below a figure: its interval, the lowest and highest seed, on how many upper lines."""
+    details = [format_interval(cell)] if format_interval(cell) else []
+    if "runs" in cell:
+        low, high = (format_value(bound, unit) for bound in (min(cell["runs"]), max(cell["runs"])))
+        details.append(f"seeds {low} to {high}")
+    if "upper_lines" in cell:
+        details.append(f"on {cell['upper_lines']:,} upper lines")
+    return details
+
+
 def _figures(results: Results) -> list[Figure]:
     return catalogue_for(list(results["figures"]))
 
@@ -138,8 +149,11 @@ def _markdown_figures(results: Results, figures: Sequence[Figure]) -> str:
     columns = columns_of(results)
     rows = []
     for figure in figures:
-        cells = results["figures"][figure.key]
-        values = [_plain_cell(cells.get(column), figure.unit) for column in columns]
+        cells = [results["figures"][figure.key].get(column) for column in columns]
+        values = [
+            "–" if cell is None else ", ".join([format_value(cell["value"], figure.unit), *_details(cell, figure.unit)])
+            for cell in cells
+        ]
         rows.append((figure.label, *values, figure.better, figure.definition))
     return _markdown_table(("Figure", *(COLUMN_TITLES[column] for column in columns), "Better", "Definition"), rows)
 
@@ -371,15 +385,9 @@ def _html_figure_row(figure: Figure, cells: Mapping[str, Any], columns: Sequence
 def _html_cell(cell: Mapping[str, Any] | None, unit: str, column: str) -> Element:
     if cell is None:
         return element("td", "–", class_="number none")
-    parts: list[Element | str] = [element("span", format_value(cell["value"], unit), class_="value")]
-    if interval := format_interval(cell):
-        parts.append(element("span", interval, class_="interval"))
-    if "runs" in cell:
-        low, high = (format_value(bound, unit) for bound in (min(cell["runs"]), max(cell["runs"])))
-        parts.append(element("span", f"seeds {low} to {high}", class_="interval"))
-    if "upper_lines" in cell:
-        parts.append(element("span", f"on {cell['upper_lines']:,} upper lines", class_="interval"))
-    return element("td", *parts, class_=f"number {column}")
+    details = [element("span", detail, class_="interval") for detail in _details(cell, unit)]
+    value = element("span", format_value(cell["value"], unit), class_="value")
+    return element("td", value, *details, class_=f"number {column}")
 
 
 def _scrolling(table: Element) -> Element:

@@ -219,13 +219,13 @@ class _Scorer:
             self._add_histogram(association)
 
     def _separates(self, metric: LineMetric, same_shape: np.ndarray) -> bool:
+        if not same_shape.any():
+            return False
         measure = self.pair_measure(metric)
         values = []
         for name in (HUMAN, CHANCE):
             statistics = measure.statistics(self.systems[name].runs[0])[same_shape]
             values.append(statistics[:, 0] / statistics[:, 1])
-        if not same_shape.any():
-            return False
         auc = area_under_curve(*values)
         (key,) = metric.figures(np.ones(2))
         scale = metric.figures(np.ones(2))[key]

@@ -179,8 +179,8 @@ def _read_answer_pairs(files: Sequence[str], settings: EvaluationSettings) -> li
         source = Source(tuple(files), columns, settings.encoding)
     pairs, faults = [], []
     for row in read_rows(source):
-        if row.fault or not all(isinstance(cell, str) for cell in row.cells):
-            faults.append(f"{row.file}, row {row.number}: {row.fault or 'a cell is not text'}")
+        if row.fault or not all(_is_text(cell) for cell in row.cells):
+            faults.append(f"{row.file}, row {row.number}: {row.fault or 'a cell is not text, or damaged'}")
         else:
             pairs.append((_joined(row.cells[0]), _joined(row.cells[1])))
     if faults:
@@ -203,6 +203,14 @@ def _read_headerless(file: str, encoding: str) -> list[tuple[str, str]]:
         number, count = wrong[0]
         raise UserError(f"{file}, line {number}: has {count} columns; expected two, upper and lower line, tab between")
     return [(_joined(upper), _joined(lower)) for _, (upper, lower) in cells]
+
+
+def _is_text(cell: object) -> bool:
+    """Whether a cell is text that a file can hold: JSON escapes can name half a character."""
+    try:
+        return isinstance(cell, str) and cell.encode("utf-8") is not None
+    except UnicodeEncodeError:
+        return False
 
 
 def _joined(line: str) -> str:

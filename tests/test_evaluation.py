@@ -239,6 +239,11 @@ def test_bad_input_gets_one_clear_message(folder, tmp_path, capsys):
     assert "of 30 upper lines of the test file have no lower line" in failure(
         capsys, "--test_file", test_file, "--predictions", str(partial)
     )
+    damaged = tmp_path / "damaged.jsonl"
+    damaged.write_text('{"upper": "青山", "lower": "\\ud800日"}\n', encoding="utf-8")
+    assert "row 1: a cell is not text, or damaged" in failure(
+        capsys, "--test_file", test_file, "--predictions", str(damaged)
+    )
     (tmp_path / "wide.tsv").write_text("青山\t红日\t1\n", encoding="utf-8")
     assert "has 3 columns; expected two" in failure(
         capsys, "--test_file", test_file, "--predictions", str(tmp_path / "wide.tsv")
