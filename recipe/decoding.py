@@ -127,7 +127,7 @@ class FormTables:
         for used_before, position in enumerate(plan.fresh_positions):
             need = plan.needs[position] if policy is TonePolicy.STRICT else NO_NEED
             allowed = self.allowed(plan.system, need)
-            left = len(allowed) - sum(char in allowed for char in set(plan.upper))
+            left = len(allowed) - sum(char in allowed for char in plan.taken)
             if left - used_before - banned_at[position] < 1:
                 return (
                     f"{plan.upper!r}: position {position + 1} may be left without a character. The vocabulary has "
@@ -230,7 +230,7 @@ class FormLogitsProcessor(LogitsProcessor):
         bias = self._tables.answer_bias().repeat(len(self.plans), 1)
         token_of = self._tables.token_of
         taken = [
-            (row, token_of[char]) for row, plan in enumerate(self.plans) for char in plan.upper if char in token_of
+            (row, token_of[char]) for row, plan in enumerate(self.plans) for char in plan.taken if char in token_of
         ]
         rows, tokens = zip(*taken, strict=True) if taken else ((), ())
         bias[list(rows), list(tokens)] = _FORBIDDEN

@@ -7,9 +7,10 @@ carries plans out, so whatever is impossible can be known beforehand.
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from recipe.form import is_punctuation, repetition_pattern
 from recipe.tones import Tone, ToneSystem, choose_system, opposite, rhythm_positions, tone_of
@@ -43,6 +44,11 @@ class FormPlan:
     is_mark: tuple[bool, ...]
     needs: tuple[Tone, ...]
     system: ToneSystem
+
+    @cached_property
+    def taken(self) -> frozenset[str]:
+        """The characters that the lower line may not use: the upper line's, and what compatibility forms stand for."""
+        return frozenset(self.upper + unicodedata.normalize("NFKC", self.upper))
 
     def is_fresh(self, position: int) -> bool:
         """Whether `position` decides its character by itself."""

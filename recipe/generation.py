@@ -288,8 +288,8 @@ def check_settings(settings: DecodingSettings, banned_words: Sequence[str]) -> N
         )
     if not 0 < settings.top_p <= 1:
         problems.append(f"--top_p {settings.top_p}: must be above 0 and at most 1")
-    if not 0 <= settings.tone_strength < float("inf"):
-        problems.append(f"--tone_strength {settings.tone_strength}: must be 0 or more")
+    if not 0 <= settings.tone_strength <= 1000:
+        problems.append(f"--tone_strength {settings.tone_strength}: must be 0 to 1000")
     if settings.best_of is not None and settings.best_of < settings.num_return_sequences:
         problems.append(
             f"--best_of {settings.best_of}: cannot return --num_return_sequences {settings.num_return_sequences} lines"

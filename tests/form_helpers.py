@@ -7,6 +7,7 @@ import random
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LogitsProcessor
 
+from recipe.decoding import DEFAULT_TONE_STRENGTH
 from recipe.form import is_chinese_character, is_punctuation
 from recipe.form_plan import TonePolicy, plan_form
 from recipe.tokenization import SPECIAL_TOKENS, build_tokenizer
@@ -53,7 +54,7 @@ def fuzzed_line(rng, length=None):
 class SlowForm(LogitsProcessor):
     """The form by its definition: each row, each token, each rule by itself."""
 
-    def __init__(self, tokenizer, uppers, prompt_length, tones=TonePolicy.OFF, strength=2.0, banned_words=()):
+    def __init__(self, tokenizer, uppers, prompt_length, tones, banned_words=(), strength=DEFAULT_TONE_STRENGTH):
         self.tokenizer, self.uppers, self.prompt_length = tokenizer, uppers, prompt_length
         self.tones, self.strength, self.banned_words = tones, strength, banned_words
         self.text_of = {index: token for token, index in tokenizer.get_vocab().items()}

@@ -195,6 +195,18 @@ def test_a_plain_bert_tokenizer_will_do(tmp_path):
     assert output[0, -1] == tokenizer.sep_token_id
 
 
+def test_compatibility_forms_count_as_the_character_they_stand_for():
+    tokenizer = character_tokenizer("不丁")
+    upper = "\uf967"  # 不 under another code point
+    for seed in range(5):
+        model = random_model(tokenizer, seed)
+        tables = FormTables(tokenizer, model.config.vocab_size)
+        prompt = tokenizer(upper + "-", return_tensors="pt")
+        form = FormLogitsProcessor(tables, [upper], prompt.input_ids.shape[1], TonePolicy.OFF)
+        output = model.generate(**prompt, max_new_tokens=form.steps, logits_processor=[form], do_sample=False)
+        assert form.lower_lines(output) == ["丁"]
+
+
 def test_logits_of_another_vocabulary_are_an_error():
     form = FormLogitsProcessor(TABLES, ["一"], 3)
     with pytest.raises(ValueError, match="vocabulary"):
