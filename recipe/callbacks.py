@@ -11,6 +11,8 @@ from typing import Any
 from tqdm import tqdm
 from transformers import ProgressCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from recipe.files import write_text
+
 METRICS_FILE = "metrics.jsonl"
 # Figures of a log line in their order: key of the record, name on the screen, format.
 _TRAINING_FIGURES = (
@@ -91,25 +93,40 @@ class TidyProgress(ProgressCallback):
 class MetricsFile(TrainerCallback):
     """Append every log record to `metrics.jsonl`, one JSON object a line, as soon as there is one.
 
-    A resumed run goes on from its checkpoint's step: records beyond it belong to steps that are trained again, and go.
+    A resumed run starts the file again from its checkpoint's history: records beyond it belong to steps that are
+    trained again. A full disk does not end the run: the history writes the missing records as soon as there is room.
     """
 
     def __init__(self, output_dir: str | Path) -> None:
         self.path = Path(output_dir) / METRICS_FILE
+        self._complete = True
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        if not state.is_world_process_zero:
-            return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() and state.global_step else []
-        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= state.global_step]
-        self.path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        if state.is_world_process_zero:
+            self._write_history(state)
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Any = None, **kwargs: Any
     ) -> None:
-        if state.is_world_process_zero:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"step": state.global_step, **(logs or {})}, ensure_ascii=False) + "\n")
+        if not state.is_world_process_zero:
+            return
+        try:
+            if self._complete:
+                with self.path.open("a", encoding="utf-8") as file:
+                    file.write(_json_line({"step": state.global_step} | logs))
+            else:
+                self._write_history(state)
+            self._complete = True
+        except OSError as error:
+            if self._complete:
+                tqdm.write(f"{self.path} is behind until it can be written again: {error.strerror}", file=sys.stderr)
+            self._complete = False
+
+    def _write_history(self, state: TrainerState) -> None:
+        write_text(self.path, "".join(_json_line({"step": record["step"]} | record) for record in state.log_history))
+
+
+def _json_line(record: dict[str, Any]) -> str:
+    return json.dumps(record, ensure_ascii=False) + "\n"

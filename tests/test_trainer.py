@@ -1,6 +1,7 @@
 """The recipe's Trainer: what a step's loss and gradient are, what an evaluation weighs, what is logged."""
 
 import json
+import resource
 import time
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from datasets import Dataset
 from finetune_helpers import character_tokenizer, invented_couplets, tiny_model
 from torch.nn.functional import cross_entropy
-from transformers import ProgressCallback, TrainerCallback, TrainingArguments
+from transformers import ProgressCallback, TrainerCallback, TrainerState, TrainingArguments
 
 from recipe.callbacks import MetricsFile, TidyProgress, format_duration
 from recipe.preprocessing import make_collator
@@ -239,17 +240,36 @@ def test_evaluating_is_left_out_of_the_tokens_per_second(tmp_path):
 
 
 def test_the_metrics_file_of_a_resumed_run_drops_what_is_trained_again(tmp_path):
-    state = type("State", (), {"is_world_process_zero": True, "global_step": 4})()
+    state = TrainerState(global_step=4, log_history=[{"loss": 1, "step": 2}, {"loss": 2, "step": 4}])
     file = MetricsFile(tmp_path)
     earlier = ['{"step": 2, "loss": 1}', '{"step": 4, "loss": 2}', '{"step": 5, "loss": 3}', '{"step": 6, "lo']
     file.path.write_text("\n".join(earlier), encoding="utf-8")
     file.on_train_begin(None, state, None)
     file.on_log(None, state, None, {"loss": 4})
-    lines = file.path.read_text(encoding="utf-8").splitlines()
-    assert [json.loads(line)["loss"] for line in lines] == [1, 2, 4]
-    state.global_step = 0  # a fresh start
-    file.on_train_begin(None, state, None)
+    assert logged_losses(file) == [1, 2, 4]
+    file.on_train_begin(None, TrainerState(), None)  # a fresh start
     assert file.path.read_text(encoding="utf-8") == ""
+
+
+def test_a_metrics_file_that_cannot_be_written_catches_up(tmp_path, capsys):
+    state = TrainerState()
+    file = MetricsFile(tmp_path)
+    file.on_train_begin(None, state, None)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for step, limit in enumerate([soft, 10, 10, soft, soft]):
+        state.global_step, logs = step, {"loss": step}
+        state.log_history.append(logs | {"step": step})
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))  # what a full disk does, at the tenth byte
+        try:
+            file.on_log(None, state, None, logs)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert logged_losses(file) == [0, 1, 2, 3, 4]
+    assert capsys.readouterr().err.count("is behind until it can be written again: File too large") == 1
+
+
+def logged_losses(file):
+    return [json.loads(line)["loss"] for line in file.path.read_text(encoding="utf-8").splitlines()]
 
 
 def test_log_lines_name_their_figures_and_the_time_left(tmp_path, capsys):
