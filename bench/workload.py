@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedConfig, TrainerCallback
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedConfig, PreTrainedModel, TrainerCallback
 
 from recipe.cli import Settings, parse_settings
 from recipe.settings import TRAINING_DEFAULTS, DataSettings, ModelSettings, RunSettings
@@ -114,7 +114,7 @@ def _matmul_rate(device: torch.device, dtype: torch.dtype, size: tuple[int, int,
     repeats = 20 if device.type == "cuda" else 1
     torch.mm(left, right)
     synchronize(device)
-    taken = []
+    taken: list[float] = []
     until = time.perf_counter() + seconds
     while time.perf_counter() < until or len(taken) < 3:
         started = time.perf_counter()
@@ -132,8 +132,8 @@ class StepMeter:
     are left out. `done` turns true at the first beginning after `seconds`.
     """
 
-    def __init__(self, model: torch.nn.Module, seconds: float) -> None:
-        self.device, self.config = next(model.parameters()).device, model.config
+    def __init__(self, model: PreTrainedModel, seconds: float) -> None:
+        self.config = model.config
         self.seconds, self.done = seconds, False
         self.first_forward: float | None = None
         self._seen = 0
