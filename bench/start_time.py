@@ -3,7 +3,7 @@
     python bench/start_time.py --train_file couplets.csv [--turns 2]
 
 Each turn is a process of its own with an empty cache and then one that finds the cache. The stages: imports; data
-(read, validate, split, tokenize; a second time only the checksum of the file and the mapping of its prepared rows); model
+(read, validate, split, tokenize; the second time the checksum of the file, and its prepared rows are mapped); model
 (weights read from disk); first batch (order of the epoch drawn and grouped, rows collated) up to the beginning of the
 first forward pass. Files are in the page cache: the disk is not measured.
 """

@@ -395,10 +395,10 @@ class CheckpointedTrainer(Trainer):
 
     def _put_in_place(self, staging: Path) -> None:
         """Complete the checkpoint, list it in its manifest, give it its name, and remove what is no longer kept."""
+        output_dir = staging.parent
+        self._update_state(output_dir)  # in every process: each loads the best model at the end
         if not self.args.should_save:
             return
-        output_dir = staging.parent
-        self._update_state(output_dir)
         self.state.save_to_json(str(staging / "trainer_state.json"))
         manifest = {
             "step": self.state.global_step,

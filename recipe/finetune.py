@@ -119,7 +119,8 @@ def _only_run(arguments: TrainingArguments) -> Iterator[None]:
 def prepare_job(settings: Settings, arguments: TrainingArguments) -> Job:
     """Read and encode the rows and make the model; other processes wait for the first and then read its cache."""
     data, choice = settings[DataSettings], settings[ModelSettings]
-    with arguments.main_process_first():
+    # The first of all machines, not of each: they share the cache, and two that write it at once tear it.
+    with arguments.main_process_first(local=False):
         corpus = prepare_corpus(data)
         _require_held_out_rows(corpus, data)
         tokenizer = _make_tokenizer(corpus, choice, data)

@@ -34,6 +34,7 @@ TRAINING_DEFAULTS: dict[str, Any] = {
     "metric_for_best_model": "loss",
     "report_to": "none",
     "logging_nan_inf_filter": False,  # it would hide a loss that is not finite
+    "ddp_find_unused_parameters": False,  # all are used; the library looks for others after every step
     "seed": 42,
 }
 
