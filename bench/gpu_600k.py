@@ -1,0 +1,200 @@
+"""Everything that is to be measured on one GPU, in one run: the whole job in minutes, and what each choice is worth.
+
+    python bench/gpu_600k.py --train_file couplets.csv --dev_file dev.csv --output_dir outputs/gpu-bench
+    python bench/gpu_600k.py ... --only ceiling speed          # parts of it, while time on the card is short
+
+Parts, each skipped where OUTPUT_DIR/results.jsonl has its record already:
+  ceiling   the card's matrix-multiply rate in bf16 and fp32
+  speed     the tutorial's loop, the plain Trainer and the recipe in turns (bench/training_speed.py)
+  variants  the recipe with one setting changed at a time, 60 s each: what a setting is worth
+  job       the whole command of couplet-600k-gpu.yaml, three epochs, from Enter to the published model
+  tutorial  the tutorial's loop for --tutorial_minutes, and its loss on the held-out rows on the way
+The weights at the start are random (the pretrained ones are nothing that a bench downloads): the losses compare these
+runs with each other, not with a fine-tuned model. Output of every command is kept in OUTPUT_DIR/*.log; the tables that
+docs/performance.md has room for are printed at the end from the records, with empty cells for what was not run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from training_speed import append, read
+from workload import machine, matmul_ceiling, write_model
+
+CONFIG = "recipe/configs/couplet-600k-gpu.yaml"
+VARIANTS: dict[str, list[str]] = {
+    "as shipped": [],
+    "torch_compile": ["--torch_compile", "true"],
+    "batch 256": ["--per_device_train_batch_size", "256"],
+    "batch 1024": ["--per_device_train_batch_size", "1024"],
+    "no loader workers": ["--dataloader_num_workers", "0", "--dataloader_persistent_workers", "false"],
+    "fp32": ["--precision", "fp32"],
+    "tf32": ["--precision", "fp32", "--tf32", "true"],
+    "random batches": ["--group_by_length", "false"],
+}
+TARGETS = {"minutes": 5.0, "share of the ceiling": 0.35, "times the tutorial": 20.0}
+
+
+class Bench:
+    """The options, the records so far, and how commands are run and logged."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options, self.directory = options, Path(options.output_dir)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.records = self.directory / "results.jsonl"
+        self.model_dir = write_model(self.directory / "gpt2-102m")
+
+    def record(self, part: str, **figures: Any) -> None:
+        append(self.records, {"part": part, "machine": machine(), **figures})
+
+    def done(self, part: str) -> list[dict[str, Any]]:
+        return [record for record in read(self.records) if record["part"] == part]
+
+    def run(self, name: str, *words: str) -> tuple[str, float]:
+        """Run a Python command, keep its output in a log, and return both output and seconds."""
+        started = time.perf_counter()
+        result = subprocess.run([sys.executable, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        seconds = time.perf_counter() - started
+        (self.directory / f"{name}.log").write_text(f"$ {' '.join(words)}\n{result.stdout}", encoding="utf-8")
+        if result.returncode:
+            raise SystemExit(f"{name} ended with {result.returncode}; see {self.directory / name}.log")
+        return result.stdout, seconds
+
+    def recipe(self, name: str, *words: str) -> tuple[str, float]:
+        """Run the recipe's command on the bench's model and rows."""
+        data = ["--train_file", self.options.train_file, "--validation_file", self.options.dev_file]
+        places = ["--output_dir", str(self.directory / name), "--cache_dir", str(self.directory / "cache")]
+        command = ["-m", "accelerate.commands.launch", "--config_file", "recipe/launch/one-gpu.yaml", "run_finetune.py"]
+        model = ["--model_name_or_path", str(self.model_dir)]
+        return self.run(name, *command, "--config", CONFIG, *model, *data, *places, *words)
+
+
+def measure_ceiling(bench: Bench) -> None:
+    device = torch.device("cuda")
+    rates = {str(dtype): matmul_ceiling(device, dtype, 6.0) for dtype in (torch.bfloat16, torch.float32)}
+    bench.record("ceiling", **rates)
+
+
+def measure_speed(bench: Bench) -> None:
+    file = bench.directory / "speed.jsonl"
+    places = [
+        "--model_dir",
+        str(bench.model_dir),
+        "--cache_dir",
+        str(bench.directory / "cache"),
+        "--records",
+        str(file),
+    ]
+    words = ["speed", "--train_file", bench.options.train_file, *places, "--rounds", "2", "--seconds", "30"]
+    bench.run("speed", "bench/training_speed.py", *words)
+    for record in read(file):
+        bench.record("speed", **record)
+
+
+def measure_variants(bench: Bench) -> None:
+    """Train 400 steps of each; the tokens/s are the median of the log lines after the first three."""
+    known = {record["variant"] for record in bench.done("variants")}
+    for name, words in VARIANTS.items():
+        if name in known:
+            continue
+        only = ["--max_steps", "400", "--eval_strategy", "no", "--save_strategy", "no", "--publish_dir", "none"]
+        steps = ["--load_best_model_at_end", "false", "--eval_on_start", "false"]
+        run = f"variant-{name.replace(' ', '-')}"
+        bench.recipe(run, *only, *steps, *words)
+        rates = [record["tokens_per_second"] for record in logged(bench, run) if "tokens_per_second" in record][3:]
+        bench.record("variants", variant=name, tokens_per_second=sorted(rates)[len(rates) // 2])
+
+
+def measure_job(bench: Bench) -> None:
+    """Run the whole command: cold, with evaluations, checkpoints and publishing, as a user would."""
+    publish = ["--publish_dir", str(bench.directory / "published")]
+    output, seconds = bench.recipe("job", *publish)
+    records = logged(bench, "job")
+    losses = [(record["step"], record["eval_loss"]) for record in records if "eval_loss" in record]
+    rates = sorted(record["tokens_per_second"] for record in records if "tokens_per_second" in record)
+    steps = re.search(r"training: 100%.*", output)
+    bench.record(
+        "job",
+        seconds=seconds,
+        losses=losses,
+        tokens_per_second=rates[len(rates) // 2],
+        bar=steps.group(0) if steps else "",
+    )
+
+
+def measure_tutorial(bench: Bench) -> None:
+    """Train the tutorial's loop from the same weights; its loss is the better of its two ways to be fed."""
+    file = bench.directory / "tutorial.jsonl"
+    places = [
+        "--model_dir",
+        str(bench.model_dir),
+        "--cache_dir",
+        str(bench.directory / "cache"),
+        "--records",
+        str(file),
+    ]
+    words = ["quality", "--side", "a", "--train_file", bench.options.train_file, "--config", CONFIG, *places]
+    bench.run("tutorial", "bench/training_speed.py", *words, "--budget", str(60 * bench.options.tutorial_minutes))
+    bench.record("tutorial", **read(file)[-1])
+
+
+def logged(bench: Bench, run: str) -> list[dict[str, Any]]:
+    return read(bench.directory / run / "metrics.jsonl")
+
+
+PARTS: dict[str, Callable[[Bench], None]] = {
+    "ceiling": measure_ceiling,
+    "speed": measure_speed,
+    "variants": measure_variants,
+    "job": measure_job,
+    "tutorial": measure_tutorial,
+}
+
+
+def tables(bench: Bench) -> str:
+    """Return what was measured; a cell stays empty where there is no record."""
+    lines = ["| part | figure |", "|---|---|"]
+    for record in bench.done("ceiling"):
+        lines += [
+            f"| ceiling, {key} | {value / 1e12:.0f} TFLOP/s |" for key, value in record.items() if "torch." in key
+        ]
+    for record in bench.done("speed"):
+        share = record["useful_flops"] / record["ceiling"]
+        lines.append(f"| speed ({record['side']}) | {record['tokens_per_second']:,.0f} real tokens/s, {share:.0%} |")
+    variants = {record["variant"]: record["tokens_per_second"] for record in bench.done("variants")}
+    lines += [f"| {name} | {f'{variants[name]:,.0f} tokens/s' if name in variants else ''} |" for name in VARIANTS]
+    jobs = [f"{record['seconds'] / 60:.1f} min, losses {record['losses']}" for record in bench.done("job")]
+    tutorials = [f"{record['seconds'] / 60:.1f} min, loss {record['loss']:.4f}" for record in bench.done("tutorial")]
+    lines += [f"| the whole command | {'; '.join(jobs)} |", f"| the tutorial's loop | {'; '.join(tutorials)} |"]
+    return "\n".join([*lines, "", f"targets: {TARGETS}"])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--train_file", required=True, help="CSV of couplets, column text1")
+    parser.add_argument("--dev_file", required=True, help="CSV of held-out couplets, same column")
+    parser.add_argument("--output_dir", default="outputs/gpu-bench")
+    parser.add_argument("--only", nargs="+", choices=tuple(PARTS), default=list(PARTS))
+    parser.add_argument("--tutorial_minutes", type=float, default=20)
+    options = parser.parse_args()
+    if not torch.cuda.is_available():
+        parser.error("no GPU is to be seen; bench/training_speed.py measures on CPUs")
+    bench = Bench(options)
+    for part in options.only:
+        if part == "variants" or not bench.done(part):
+            print(f"{part} …", flush=True)
+            PARTS[part](bench)
+    print(tables(bench))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
