@@ -27,12 +27,12 @@ def measure_here(options: argparse.Namespace) -> dict[str, float]:
     """Start the job in this process up to its first forward pass; return the seconds of each stage."""
     from workload import ONLY_STEPS, StepMeter, StopWhenMeasured, job_settings
 
-    from recipe import finetune
+    from recipe import job as jobs
     from recipe.arguments import make_training_arguments, set_threads, typed_training_settings
     from recipe.settings import RunSettings
 
     imported = time.perf_counter()
-    model_seconds, load_model = 0.0, finetune.load_model
+    model_seconds, load_model = 0.0, jobs.load_model
 
     def timed_load(*args: Any) -> Any:
         nonlocal model_seconds
@@ -45,10 +45,10 @@ def measure_here(options: argparse.Namespace) -> dict[str, float]:
     chosen |= {"model_name_or_path": options.model_dir, "max_steps": 1, "output_dir": options.cache_dir + "/run"}
     settings = job_settings("recipe/configs/couplet-600k.yaml", **chosen)
     set_threads(settings[RunSettings].num_threads)
-    with mock.patch.object(finetune, "load_model", timed_load):
-        job = finetune.prepare_job(settings, make_training_arguments(typed_training_settings(settings)))
+    with mock.patch.object(jobs, "load_model", timed_load):
+        job = jobs.prepare_job(settings, make_training_arguments(typed_training_settings(settings)))
     prepared = time.perf_counter()
-    trainer = finetune.make_trainer(job)
+    trainer = jobs.make_trainer(job)
     meter = StepMeter(job.model, seconds=0.0)
     trainer.add_callback(StopWhenMeasured(meter))
     trainer.train()

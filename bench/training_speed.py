@@ -43,7 +43,7 @@ from workload import (
 )
 
 from recipe.arguments import make_training_arguments, set_threads, typed_training_settings
-from recipe.finetune import Job, make_trainer, prepare_job
+from recipe.job import Job, make_trainer, prepare_job
 from recipe.preprocessing import make_collator
 from recipe.settings import RunSettings
 

@@ -89,7 +89,10 @@ def _typed(parser: HfArgumentParser, key: str, value: Any) -> Any:
     if value is None:
         return None
     values = value if isinstance(value, list) else [json.dumps(value) if isinstance(value, Mapping) else value]
-    return getattr(parser.parse_args([f"--{key}", *map(str, values)]), key)
+    parsed, beyond = parser.parse_known_args([f"--{key}", *map(str, values)])
+    if beyond:
+        raise UserError(f"--{key} takes one value; found {' '.join(map(str, values))}")
+    return getattr(parsed, key)
 
 
 def _precision(wanted: str, typed: Mapping[str, Any]) -> dict[str, bool]:

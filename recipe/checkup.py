@@ -17,7 +17,7 @@ from recipe import disk
 from recipe.arguments import make_training_arguments
 from recipe.callbacks import format_duration
 from recipe.errors import UserError
-from recipe.finetune import Job, make_trainer, planned_steps
+from recipe.job import Job, make_trainer, planned_steps
 from recipe.modeling import load_model
 from recipe.preprocessing import EncodedRows
 from recipe.tokenization import load_tokenizer

@@ -136,6 +136,8 @@ def convert(value: Any, hint: Any, choices: Sequence[str] = ()) -> Any:
     kind = next(option for option in options if option is not type(None))
     if typing.get_origin(kind) is list:
         items = value if isinstance(value, list) else [value]
+        if items in (["none"], [None]):
+            return []
         return [convert(item, typing.get_args(kind)[0]) for item in items]
     if isinstance(value, list):
         if len(value) != 1:

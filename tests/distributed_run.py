@@ -21,6 +21,7 @@ if __name__ == "__main__":
 import run_finetune
 from recipe import finetune
 from recipe.errors import run_or_explain
+from recipe.job import Job
 from recipe.trainer import CoupletTrainer
 from recipe.training_metrics import IGNORED
 
@@ -62,7 +63,7 @@ def real_rows(labels: list[list[int]]) -> list[list[int]]:
 def main(argv: Sequence[str]) -> int:
     directory, make_trainer = Path(argv[0]), finetune.make_trainer
 
-    def make_recorded_trainer(job: finetune.Job) -> CoupletTrainer:
+    def make_recorded_trainer(job: Job) -> CoupletTrainer:
         trainer = make_trainer(job)
         Recorder(directory, trainer)
         return trainer
