@@ -36,6 +36,7 @@ from transformers import Trainer, TrainerState
 from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_callback import ExportableState
 from transformers.trainer_utils import SaveStrategy
+from transformers.utils import SAFE_WEIGHTS_NAME
 
 from recipe import disk
 from recipe.errors import UserError
@@ -311,6 +312,13 @@ class CheckpointedTrainer(Trainer):
 
     # ---- Overrides of the library ----
 
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        """Train nothing where nothing is left: resumed at `max_steps` in an epoch, the library takes one more step."""
+        if self.state.global_step < self.state.max_steps:
+            super()._run_epoch(*args, **kwargs)
+        else:
+            self.control.should_training_stop = True
+
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         """Write a checkpoint whole or not at all.
 
@@ -357,6 +365,10 @@ class CheckpointedTrainer(Trainer):
         if path.is_file():  # absent only with --allow_changed and another number of processes
             self.restore_progress(json.loads(path.read_text(encoding="utf-8")))
 
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
+        """Load weights by safetensors, which knows of tied ones; the library's own load warns of a missing lm_head."""
+        load_model(self.accelerator.unwrap_model(model or self.model), Path(resume_from_checkpoint) / SAFE_WEIGHTS_NAME)
+
     def _load_best_model(self) -> None:
         """Load the best checkpoint's weights, verified: the library loads whatever stands there (#40790)."""
         best = Path(str(self.state.best_model_checkpoint))
@@ -365,8 +377,7 @@ class CheckpointedTrainer(Trainer):
                 f"The best checkpoint {best} is damaged: {'; '.join(problems)}. Remove it and go on with "
                 "--resume_from_checkpoint auto; the last checkpoint is then the one that counts."
             )
-        # By safetensors, which knows of tied weights; the library's own load warns of a missing lm_head.weight.
-        load_model(self.accelerator.unwrap_model(self.model), best / "model.safetensors")
+        self._load_from_checkpoint(str(best))
 
     def _finalize_training(self, trial: Any, num_train_samples: float, start_time: float) -> Any:
         """Count the time before a resume too: the library divides the whole run's samples by this process' time."""
