@@ -46,18 +46,25 @@ def free_bytes(directory: str | Path) -> int:
     return shutil.disk_usage(path).free
 
 
+def held_bytes(output_dir: str | Path) -> int:
+    """Return the bytes of the checkpoints that stand in a run's directory; a resumed run needs so many fewer."""
+    files = Path(output_dir).glob("checkpoint-*/*")
+    return sum(file.stat().st_size for file in files if file.parent.name.removeprefix("checkpoint-").isdecimal())
+
+
 def readable(size: int) -> str:
     """Return a number of bytes as people read it, e.g. `1.3 GB` (10**9 bytes)."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
 
 
 def check_space_for_run(directory: str | Path, needed: int) -> None:
-    """Raise UserError if the disk of `directory` cannot hold what the run will write beyond what stands there."""
+    """Raise UserError if the disk of `directory` cannot hold the checkpoints of a run beside those it has written."""
     free = free_bytes(directory)
-    if free < needed:
+    missing = needed - held_bytes(directory) - free
+    if missing > 0:
         raise UserError(
             f"The disk of {directory} has {readable(free)} free, but the checkpoints of this run take up to "
-            f"{readable(needed)}. Free {readable(needed - free)}, choose another --output_dir, or keep fewer "
+            f"{readable(needed)}. Free {readable(missing)} more, choose another --output_dir, or keep fewer "
             "checkpoints with --save_total_limit."
         )
 
