@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -162,6 +164,39 @@ def test_a_worker_whose_launcher_is_killed_saves_and_stops(tmp_path: Path, start
     assert "SIGTERM received" in said and "Stopped by SIGTERM" in said
     newest = tmp_path / f"checkpoint-{max(checkpoints_by_step(tmp_path))}"
     assert problems_of(newest) == []
+
+
+def start_both(started: Any, directory: Path, *options: str) -> list[subprocess.Popen]:
+    """Start the two processes of one run, as a launcher does."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    meeting = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    command = [sys.executable, str(SCRIPT), str(directory), *options]
+    return [started(command, RANK=rank, LOCAL_RANK=rank, **meeting) for rank in ("0", "1")]
+
+
+def test_a_signal_to_one_of_two_processes_stops_both_after_the_same_step(tmp_path: Path, started: Any) -> None:
+    interrupted = start_both(started, tmp_path / "broken", "--seconds_per_step", "0.2")
+    wait_for_step(interrupted[1], 6)  # of ten: in the second epoch
+    interrupted[1].send_signal(signal.SIGTERM)
+    assert [process.wait(60) for process in interrupted] == [143, 143]
+    newest = tmp_path / f"broken/checkpoint-{max(checkpoints_by_step(tmp_path / 'broken'))}"
+    assert newest.name in ("checkpoint-6", "checkpoint-7") and problems_of(newest) == []
+    assert {"rng_state_0.pth", "rng_state_1.pth", "progress_1.json"} <= {path.name for path in newest.iterdir()}
+    assert "Stopped by SIGTERM" in interrupted[0].stderr.read()
+
+    (newest / "rng_state_1.pth").rename(tmp_path / "rng_state_1.pth")
+    assert problems_of(newest) == ["rng_state_1.pth is missing"]
+    (tmp_path / "rng_state_1.pth").rename(newest / "rng_state_1.pth")
+    both = [*start_both(started, tmp_path / "broken"), *start_both(started, tmp_path / "unbroken")]
+    for process in both:
+        errors = process.communicate(timeout=120)[1]
+        assert process.returncode == 0, errors
+    results = [
+        json.loads((tmp_path / name / "result.json").read_text(encoding="utf-8")) for name in ("broken", "unbroken")
+    ]
+    assert results[0] == results[1]
 
 
 def test_a_second_run_in_the_directory_is_refused_with_the_first_ones_number(tmp_path: Path, started: Any) -> None:

@@ -1,13 +1,17 @@
 """A training run of a second, for the tests that interrupt, damage and resume one; also a script that can be killed.
 
 As a script, `python tests/tiny_run.py OUTPUT_DIR [--seconds_per_step S] [--workers N]` goes on from what stands in
-OUTPUT_DIR and writes the final weights' sha256 to OUTPUT_DIR/weights.sha256.
+OUTPUT_DIR and writes the final weights' sha256 and what was logged to OUTPUT_DIR/result.json. With RANK and WORLD_SIZE
+set, as a launcher does, it is one process of several.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
+import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -114,11 +118,15 @@ def main(argv: Any) -> int:
     parser.add_argument("--workers", type=int, default=0)
     options = parser.parse_args(argv)
     stop_with_launcher()
-    with run_lock(options.output_dir):
+    is_first = os.environ.get("RANK", "0") == "0"
+    with run_lock(options.output_dir) if is_first else contextlib.nullcontext():
         slow = SlowSteps(options.seconds_per_step)
         trainer = tiny_trainer(options.output_dir, [slow], dataloader_num_workers=options.workers)
         trainer.train("auto")
-    (options.output_dir / "weights.sha256").write_text(weights_sha256(trainer), encoding="utf-8")
+    if is_first:
+        result = {"sha256": weights_sha256(trainer), "logged": logged(trainer)}
+        (options.output_dir / "result.json").write_text(json.dumps(result), encoding="utf-8")
+    trainer.end()
     return 0
 
 
