@@ -45,9 +45,10 @@ def format_duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
-def _bar(**options: Any) -> tqdm:
-    """Return a progress bar that redraws seldom where its output goes to a file."""
-    return tqdm(mininterval=0.2 if sys.stderr.isatty() else 30, dynamic_ncols=True, **options)
+def _bar(args: TrainingArguments, **options: Any) -> tqdm:
+    """Return a progress bar, invisible with `--disable_tqdm`, that redraws seldom where its output goes to a file."""
+    interval = 0.2 if sys.stderr.isatty() else 30
+    return tqdm(mininterval=interval, dynamic_ncols=True, disable=args.disable_tqdm, **options)
 
 
 class TidyProgress(ProgressCallback):
@@ -58,7 +59,9 @@ class TidyProgress(ProgressCallback):
         self._started, self._first_step = time.perf_counter(), state.global_step
         self.current_step = state.global_step
         if state.is_world_process_zero:
-            self.training_bar = _bar(total=state.max_steps, initial=state.global_step, desc="training", unit=" steps")
+            self.training_bar = _bar(
+                args, total=state.max_steps, initial=state.global_step, desc="training", unit=" steps"
+            )
 
     def on_prediction_step(
         self, args: Any, state: Any, control: Any, eval_dataloader: Any = None, **kwargs: Any
@@ -68,7 +71,7 @@ class TidyProgress(ProgressCallback):
             return
         bar: tqdm | None = self.prediction_bar
         if bar is None:
-            bar = _bar(total=len(eval_dataloader), desc="evaluating", unit=" batches", delay=2, leave=False)
+            bar = _bar(args, total=len(eval_dataloader), desc="evaluating", unit=" batches", delay=2, leave=False)
             self.prediction_bar = bar
         bar.update(1)
         if bar.n == bar.total:

@@ -6,7 +6,14 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from transformers import PreTrainedModel, PreTrainedTokenizerFast, ProgressCallback, TrainingArguments, set_seed
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    PrinterCallback,
+    ProgressCallback,
+    TrainingArguments,
+    set_seed,
+)
 
 from recipe.callbacks import MetricsFile, TidyProgress
 from recipe.cli import Settings
@@ -156,9 +163,10 @@ def make_trainer(job: Job) -> CoupletTrainer:
         allow_changed=job.run.allow_changed,
         max_nonfinite_steps=job.run.max_nonfinite_steps,
     )
+    # The library has one or the other, by disable_tqdm; the second prints dictionaries.
     trainer.remove_callback(ProgressCallback)
-    if not job.arguments.disable_tqdm:
-        trainer.add_callback(TidyProgress())
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(TidyProgress())
     return trainer
 
 

@@ -1,0 +1,390 @@
+"""The fine-tuning job through its real command line: a pinned run, its files, and every mistake answered in words."""
+
+import json
+import os
+import re
+import shutil
+
+import pytest
+import torch
+import yaml
+from finetune_helpers import TINY, finetune_here, flags, invented_couplets, run_command, write_rows
+from safetensors.torch import load_file
+
+from recipe.checkpoints import problems_of
+
+SETTINGS = TINY | {
+    "config": "none",
+    "from_scratch": True,
+    "dropout": 0.0,
+    "learning_rate": 3e-3,
+    "max_steps": 24,
+    "logging_steps": 4,
+    "eval_steps": 12,
+    "save_steps": 12,
+    "validation_size": 20,
+    "generation_eval_size": 8,
+    "sample_prompts": ["春云山", "风雪，江明"],
+}
+# Loss and gradient norm of steps 4, 8, ... 24 of the run below. A change here is a change of what everybody's run
+# computes: explain it, or find the mistake.
+PINNED_LOSSES = [3.802447, 3.754120, 3.661525, 3.610265, 3.571691, 3.552547]
+PINNED_GRAD_NORMS = [0.630058, 0.722793, 0.607195, 0.710291, 0.699412, 0.654641]
+PINNED_EVALUATION = {"eval_loss": 3.546166, "eval_perplexity": 34.680112}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    rows = invented_couplets(240, seed=11)
+    faulty = ["春云秋雨", "春云-秋", rows[3]]
+    return write_rows(tmp_path_factory.mktemp("corpus") / "couplets.csv", rows + faulty)
+
+
+@pytest.fixture(scope="module")
+def run(corpus, tmp_path_factory):
+    """A run from scratch by the real command, in a process of its own, with its progress bar."""
+    directory = tmp_path_factory.mktemp("run")
+    settings = SETTINGS | {
+        "train_file": corpus,
+        "output_dir": directory / "out",
+        "cache_dir": directory / "cache",
+        "publish_dir": directory / "published",
+        "disable_tqdm": False,
+    }
+    result = run_command("run_finetune.py", *flags(**settings))
+    assert result.returncode == 0, result.stderr
+    result.directory, result.settings = directory, settings
+    return result
+
+
+def log_records(output_dir, key):
+    lines = (output_dir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [record for record in map(json.loads, lines) if key in record]
+
+
+# ---- The run ----
+
+
+def test_the_trajectory_is_the_pinned_one(run):
+    training = log_records(run.directory / "out", "loss")
+    assert [record["step"] for record in training] == [4, 8, 12, 16, 20, 24]
+    assert [record["loss"] for record in training] == pytest.approx(PINNED_LOSSES, rel=1e-3)
+    assert [record["grad_norm"] for record in training] == pytest.approx(PINNED_GRAD_NORMS, rel=1e-2)
+    last = log_records(run.directory / "out", "eval_loss")[-1]
+    assert {name: last[name] for name in PINNED_EVALUATION} == pytest.approx(PINNED_EVALUATION, rel=1e-3)
+
+
+def test_evaluations_come_before_during_and_after_training(run):
+    records = log_records(run.directory / "out", "eval_loss")
+    assert [record["step"] for record in records] == [0, 12, 24]
+    losses = [record["eval_loss"] for record in records]
+    assert losses == sorted(losses, reverse=True)
+    for record in records:
+        names = ("perplexity", "accuracy", "lower_accuracy", "bleu_teacher_forced", "generation_bleu")
+        assert all(f"eval_{name}" in record for name in names)
+
+
+def test_what_was_read_is_said_before_anything_is_trained(run):
+    lines = run.stdout.splitlines()
+    assert lines[0] == (
+        "rows: 243 read = 220 to train on + 20 held out + 3 rejected "
+        "(1 no separator, 1 lines of unequal length, 1 duplicate)"
+    )
+    assert any(line.startswith("tokens of a row: median ") for line in lines)
+    assert any("of them [UNK]; padding in batches of 8" in line for line in lines)
+    row = next(line for line in lines if line.startswith("a row: ")).removeprefix("a row: ")
+    assert f"  decoded: [CLS]{row}[SEP]" in lines
+    assert any("effective batch 8 rows = 8 a device × 1 processes × 1 accumulated" in line for line in lines)
+    assert any(re.match(r"24 steps; checkpoints need up to \d+ MB of the .* free", line) for line in lines)
+    rejected = (run.directory / "out/rejected_rows.csv").read_text(encoding="utf-8").splitlines()
+    assert [line.split(",", 1)[1] for line in rejected[1:]] == [
+        "242,no separator,春云秋雨",
+        "243,lines of unequal length,春云-秋",
+        f"244,duplicate,{invented_couplets(240, seed=11)[3]}",
+    ]
+
+
+def test_the_screen_shows_samples_figures_and_the_table_at_the_end(run):
+    samples = [line for line in run.stdout.splitlines() if line.startswith("  春云山-")]
+    assert len(samples) == 3 and all(re.fullmatch(r"  春云山-\w{3}", line) for line in samples)
+    assert len(re.findall(r"^  风雪，江明-\w\w，\w\w$", run.stdout, re.MULTILINE)) == 3
+    assert "step 4/24  loss " in run.stdout and "padded-to-50 accuracy" in run.stdout
+    assert "held-out rows, before training and after 24 steps" in run.stdout
+    assert re.search(r"^  lower_accuracy +0\.\d{4} +0\.\d{4}$", run.stdout, re.MULTILINE)
+    assert run.stdout.rstrip().endswith(f"published: {run.directory / 'published'}")
+
+
+def test_nothing_but_the_progress_bar_stands_on_stderr(run):
+    noise = [part for part in re.split(r"[\r\n]+", run.stderr) if part.strip() and not part.startswith("training:")]
+    assert noise == []
+    assert "[transformers]" not in run.stdout and "Warning" not in run.stdout
+
+
+def test_the_run_directory_holds_whole_checkpoints_and_nothing_half_done(run):
+    out = run.directory / "out"
+    assert sorted(path.name for path in out.iterdir()) == [
+        *("checkpoint-12", "checkpoint-24", "metrics.jsonl", "rejected_rows.csv", "training_config.yaml"),
+    ]
+    assert problems_of(out / "checkpoint-12") == problems_of(out / "checkpoint-24") == []
+    best = load_file(out / "checkpoint-24/model.safetensors")
+    published = load_file(run.directory / "published/model.safetensors")
+    assert best.keys() == published.keys() and all(torch.equal(best[name], published[name]) for name in best)
+    assert sorted(path.name for path in run.directory.iterdir()) == ["cache", "out", "published"]
+
+
+def test_the_resolved_configuration_gives_the_same_settings_and_the_same_run(run, tmp_path):
+    config = run.directory / "out/training_config.yaml"
+    cache = {path: path.stat().st_mtime_ns for path in (run.directory / "cache").rglob("*")}
+    assert finetune_here(config=config, output_dir=tmp_path / "again", publish_dir="none", disable_tqdm=True) == 0
+    first, second = (
+        yaml.safe_load(path.read_text(encoding="utf-8"))
+        for path in (
+            config,
+            tmp_path / "again/training_config.yaml",
+        )
+    )
+    assert {key for key in first if first[key] != second[key]} == {"output_dir", "publish_dir", "disable_tqdm"}
+    assert first.keys() == second.keys()
+    assert first["learning_rate"] == 3e-3 and first["sample_prompts"] == SETTINGS["sample_prompts"]
+    # The second start of the same job read, checked and encoded nothing again.
+    assert cache == {path: path.stat().st_mtime_ns for path in (run.directory / "cache").rglob("*")}
+    one, other = (
+        load_file(directory / "checkpoint-24/model.safetensors")
+        for directory in (run.directory / "out", tmp_path / "again")
+    )
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_second_run_does_not_mix_with_the_first_and_a_finished_one_resumes_to_its_end(run, capsys):
+    settings = run.settings | {"disable_tqdm": True}
+    assert finetune_here(**settings) == 2
+    assert "already holds checkpoint-12, checkpoint-24" in capsys.readouterr().err
+    before = load_file(run.directory / "published/model.safetensors")
+    assert finetune_here(**settings, resume_from_checkpoint="auto") == 0
+    assert "published: " in capsys.readouterr().out
+    assert sorted(path.name for path in (run.directory / "out").glob("checkpoint-*")) == [
+        "checkpoint-12",
+        "checkpoint-24",
+    ]
+    after = load_file(run.directory / "published/model.safetensors")
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_run_that_was_cut_off_goes_on_to_the_same_weights(run, tmp_path):
+    shutil.copytree(run.directory / "out", tmp_path / "out")
+    shutil.rmtree(tmp_path / "out/checkpoint-24")
+    changed = {"output_dir": tmp_path / "out", "publish_dir": "none", "disable_tqdm": True}
+    assert finetune_here(**(run.settings | changed), resume_from_checkpoint="auto") == 0
+    one, other = (
+        load_file(directory / "checkpoint-24/model.safetensors")
+        for directory in (run.directory / "out", tmp_path / "out")
+    )
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    losses = [[record["loss"] for record in log_records(path / "out", "loss")] for path in (run.directory, tmp_path)]
+    assert losses[0] == losses[1]
+
+
+def test_other_settings_do_not_resume_by_accident(run, tmp_path, capsys):
+    shutil.copytree(run.directory / "out", tmp_path / "out")
+    changed = {"output_dir": tmp_path / "out", "publish_dir": "none", "disable_tqdm": True, "seed": 1, "max_length": 20}
+    assert finetune_here(**(run.settings | changed), resume_from_checkpoint="auto") == 2
+    message = capsys.readouterr().err
+    assert "max_length: 80 in the checkpoint, 20 now" in message and "seed: " in message
+
+
+# ---- Other ways to start ----
+
+
+@pytest.fixture
+def start(corpus, tmp_path):
+    """Return a function that runs a few steps in this process; settings that are None are left out."""
+
+    def finetune(**changes):
+        settings = SETTINGS | {"max_steps": 2, "eval_steps": 2, "save_steps": 2, "logging_steps": 1}
+        settings |= {"train_file": corpus, "output_dir": tmp_path / "out", "cache_dir": tmp_path / "cache"}
+        settings |= changes
+        return finetune_here(**{name: value for name, value in settings.items() if value is not None})
+
+    return finetune
+
+
+def pretrained(uer_model, **changes):
+    scratch = dict.fromkeys(("from_scratch", "hidden_size", "num_layers", "num_heads", "dropout"))
+    return scratch | {"model_name_or_path": uer_model} | changes
+
+
+def test_the_downloaded_model_trains_from_its_own_weights_or_from_the_tutorials(uer_model, start, tmp_path, capfd):
+    state = torch.load(uer_model / "pytorch_model.bin", weights_only=True)
+    trained = {f"module.{name}": value + 0.5 if value.is_floating_point() else value for name, value in state.items()}
+    torch.save(trained, tmp_path / "best_model.pth")
+    for name, extra in (("own", {}), ("tutorial", {"state_dict_file": tmp_path / "best_model.pth"})):
+        assert start(**pretrained(uer_model, output_dir=tmp_path / name, learning_rate=0, **extra)) == 0
+        wte = load_file(tmp_path / name / "checkpoint-2/model.safetensors")["transformer.wte.weight"]
+        expected = state["transformer.wte.weight"] + (0.5 if extra else 0.0)
+        torch.testing.assert_close(wte, expected)
+    captured = capfd.readouterr()
+    assert captured.err == ""  # no warning of old buffers, of end tokens outside the vocabulary, of tied weights
+    assert "Warning" not in captured.out and "[transformers]" not in captured.out
+
+
+def test_the_vocabulary_can_be_extended_from_the_corpus(uer_model, start, tmp_path, capsys):
+    rows = [*invented_couplets(40, seed=1), "“春𠮷”-“秋龘”", "春龘-秋𠮷"]
+    file = write_rows(tmp_path / "rare.csv", rows)
+    assert start(**pretrained(uer_model, train_file=file, validation_size=4)) == 0
+    assert re.search(r"[1-9]\d*\.\d+% of them \[UNK\]|0\.[0-9]*[1-9][0-9]*% of them \[UNK\]", capsys.readouterr().out)
+    again = pretrained(uer_model, train_file=file, validation_size=4, extend_vocabulary=True)
+    assert start(**again, output_dir=tmp_path / "extended", publish_dir=tmp_path / "published") == 0
+    assert " 0.000% of them [UNK]" in capsys.readouterr().out
+    config = json.loads((tmp_path / "published/config.json").read_text(encoding="utf-8"))
+    rows_of_embeddings = load_file(tmp_path / "published/model.safetensors")["transformer.wte.weight"].shape[0]
+    assert (
+        config["vocab_size"] == rows_of_embeddings > json.loads((uer_model / "config.json").read_text())["vocab_size"]
+    )
+
+
+def test_plain_texts_train_and_publish_without_a_separator(start, tmp_path, capsys):
+    file = write_rows(tmp_path / "poems.csv", [row.replace("-", " ") for row in invented_couplets(60, seed=3)])
+    published = tmp_path / "published"
+    assert start(train_file=file, text_format="plain", publish_dir=published, sample_prompts=["春"]) == 0
+    out = capsys.readouterr().out
+    (last,) = [line for line in out.splitlines() if line.startswith("step 2/2  held out: ")]
+    assert "lower line" not in last and "generated" not in last and "  BLEU (teacher-forced) " in last
+    assert len(re.findall(r"^  春", out, re.MULTILINE)) >= 2
+    config = json.loads((published / "config.json").read_text(encoding="utf-8"))
+    assert config["recipe"] == {"text_format": "plain", "separator": ""}
+
+
+def test_a_space_may_separate(start, tmp_path):
+    file = write_rows(tmp_path / "spaced.csv", [row.replace("-", " ") for row in invented_couplets(60, seed=3)])
+    assert start(train_file=file, separator=" ", publish_dir=tmp_path / "published") == 0
+    config = json.loads((tmp_path / "published/config.json").read_text(encoding="utf-8"))
+    assert config["recipe"] == {"text_format": "couplet", "separator": "-"}
+
+
+def test_the_best_by_an_accuracy_is_the_highest_and_by_perplexity_the_lowest(start, tmp_path):
+    for metric, choose in (("lower_accuracy", max), ("perplexity", min), ("eval_loss", min)):
+        out = tmp_path / metric
+        steps = {"max_steps": 12, "eval_steps": 4, "save_steps": 4, "learning_rate": 3e-2}
+        assert start(**steps, metric_for_best_model=metric, output_dir=out) == 0
+        values = [record[f"eval_{metric.removeprefix('eval_')}"] for record in log_records(out, "eval_loss")]
+        state = json.loads((out / "checkpoint-12/trainer_state.json").read_text(encoding="utf-8"))
+        assert state["best_metric"] == choose(values[1:])
+
+
+def test_a_run_without_evaluations_still_publishes(start, tmp_path, capsys):
+    quiet = {"eval_strategy": "no", "eval_on_start": False, "load_best_model_at_end": False}
+    assert start(**quiet, publish_dir=tmp_path / "published") == 0
+    assert (tmp_path / "published/model.safetensors").exists()
+
+
+def test_the_check_trains_nothing_and_says_what_the_run_will_cost(start, tmp_path, capsys):
+    assert start(check=True, max_steps=600, publish_dir=tmp_path / "published", generation_eval_size=2) == 0
+    out = capsys.readouterr().out
+    assert re.search(
+        r"check passed: \d+ training steps, an evaluation of 20 rows, a checkpoint saved and reloaded", out
+    )
+    assert re.search(r"the full run: 600 steps at \d+\.\d\d s = about \d+:\d\d, 301 evaluations = about ", out)
+    assert "春云山-" in out
+    assert not list((tmp_path / "out").glob("checkpoint-*")) and not list((tmp_path / "out").glob(".check-*"))
+    assert not (tmp_path / "published").exists()
+    assert start(max_steps=2) == 0  # the directory is free for the real run
+
+
+# ---- Mistakes ----
+
+MISTAKES = {
+    "no model": ({"from_scratch": None}, "where does the model come from?"),
+    "two models": ({"model_name_or_path": "uer"}, "--from_scratch and --model_name_or_path uer are both set"),
+    "no model there": (
+        {"from_scratch": None, "model_name_or_path": "no/such-model"},
+        "no/such-model: neither a directory here nor a model that the hub gave",
+    ),
+    "no state dict there": (
+        {"from_scratch": None, "model_name_or_path": "uer", "state_dict_file": "no.pth"},
+        "--state_dict_file no.pth: no such file",
+    ),
+    "no rows": ({"train_file": None}, "no training rows: give --train_file FILE"),
+    "no file": ({"train_file": "no.csv"}, "no.csv: no such file"),
+    "no column": ({"text_column": "text"}, "has no column named 'text'; its header is: text1"),
+    "another encoding": ({"encoding": "ascii"}, "is not ascii"),
+    "heads": ({"num_heads": 3}, "--hidden_size 16 is no multiple of --num_heads 3"),
+    "too long": ({"max_length": 3}, "--max_length 3: takes 4 or more"),
+    "nothing held out": ({"validation_size": 0}, "no rows are held out: --validation_size is 0"),
+    "not a number": ({"learning_rate": "nan"}, "--learning_rate nan: takes 0 or more"),
+    "no batch": ({"per_device_train_batch_size": 0}, "--per_device_train_batch_size 0: takes 1 or more"),
+    "dropout": ({"dropout": 1.5}, "--dropout 1.5: takes a number from 0 to below 1"),
+    "threads": ({"num_threads": -1}, "--num_threads -1: takes 1 or more"),
+    "library type": ({"learning_rate": "fast"}, "invalid float value: 'fast'"),
+    "library choice": ({"lr_scheduler_type": "cosin"}, "invalid choice: 'cosin'"),
+    "library contradiction": ({"save_steps": 3}, "requires the saving steps to be a round multiple"),
+    "library field of ours": ({"train_sampling_strategy": "random"}, "use --group_by_length true or false"),
+    "removed field": ({"overwrite_output_dir": True}, "unknown setting --overwrite_output_dir"),
+    "best by what": ({"metric_for_best_model": "lower_acuracy"}, "did you mean lower_accuracy?"),
+    "tracker": ({"report_to": "nosuch"}, "--report_to nosuch: is not installed or not known"),
+    "precision": ({"precision": "fp16", "fp16": True}, "--precision contradicts --bf16 or --fp16"),
+    "push to where": ({"push_to_hub": True}, "it also needs --publish_dir DIR and --hub_model_id NAME"),
+    "resume from what": ({"resume_from_checkpoint": "no"}, "no cannot be resumed from: it has no manifest.json"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_answered_in_words_with_exit_code_2(start, tmp_path, capsys, name):
+    changes, message = MISTAKES[name]
+    assert start(**changes) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert "Traceback" not in captured.err and captured.err.startswith("error: ")
+    assert not list(tmp_path.glob("out/checkpoint-*"))
+
+
+def test_all_mistakes_stand_in_one_message(start, capsys):
+    wrong = {"train_file": "no.csv", "dropout": 7, "learning_rate": "fast", "weight_decay": "x", "hub_strategy": "end"}
+    assert start(**wrong, metric_for_best_model="beauty", num_threads=0) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: 6 problems") or err.startswith("error: 7 problems")
+    for part in ("no.csv: no such file", "--dropout 7", "'fast'", "weight_decay", "--hub_strategy", "--num_threads 0"):
+        assert part in err
+
+
+def test_a_separator_that_the_vocabulary_lacks_is_refused(uer_model, start, tmp_path, capsys):
+    file = write_rows(tmp_path / "rows.csv", [row.replace("-", "※") for row in invented_couplets(40, seed=1)])
+    assert start(**pretrained(uer_model, train_file=file, separator="※", validation_size=4)) == 2
+    assert "its vocabulary has no token for the separator '※'" in capsys.readouterr().err
+    extended = pretrained(uer_model, train_file=file, separator="※", validation_size=4, extend_vocabulary=True)
+    assert start(**extended, output_dir=tmp_path / "extended") == 0
+
+
+@pytest.mark.parametrize("setting", ["output_dir", "cache_dir", "publish_dir"])
+def test_directories_that_cannot_be_made_are_refused_at_the_start(start, tmp_path, corpus, capsys, setting):
+    assert start(**{setting: corpus / "below_a_file"}) == 2
+    assert f"--{setting} {corpus / 'below_a_file'}: cannot be " in capsys.readouterr().err
+    assert start(**{setting: corpus}) == 2
+
+
+def test_a_publish_directory_with_other_files_is_not_replaced(start, tmp_path, capsys):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis/chapter.txt").write_text("years of work", encoding="utf-8")
+    assert start(publish_dir=tmp_path / "thesis") == 2
+    assert "holds other files than a model and would be replaced" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.rglob("*")] == ["thesis", "chapter.txt"] or (
+        tmp_path / "thesis/chapter.txt"
+    ).exists()
+
+
+@pytest.mark.parametrize("offline", ["0", "1"])
+def test_a_push_without_network_or_login_is_refused_at_the_start(corpus, tmp_path, offline):
+    environment = os.environ | {"HF_HUB_OFFLINE": offline, "HF_HOME": str(tmp_path / "hf")}
+    environment.pop("HF_TOKEN", None)
+    settings = SETTINGS | {"train_file": corpus, "output_dir": tmp_path / "out", "publish_dir": tmp_path / "published"}
+    push = flags(push_to_hub=True, hub_model_id="somebody/couplets")
+    result = run_command("run_finetune.py", *flags(**settings), *push, environment=environment)
+    assert result.returncode == 2
+    assert "--push_to_hub: the hub does not know who you are" in result.stderr and "`hf auth login`" in result.stderr
+    assert "Traceback" not in result.stderr and result.stdout == ""
+
+
+def test_a_disk_that_cannot_hold_the_checkpoints_is_refused_before_training(start, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("recipe.disk.free_bytes", lambda directory: 1_000_000)
+    assert start() == 2
+    assert "has 1 MB free, but the checkpoints of this run take up to" in capsys.readouterr().err
+    assert not list((tmp_path / "out").glob("checkpoint-*"))
