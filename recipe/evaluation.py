@@ -9,9 +9,11 @@ import codecs
 import dataclasses
 import json
 import math
+import os
 import random
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +175,8 @@ def _write_all(directory: Path, results: dict[str, Any], test_set: TestSet, answ
     directory.mkdir(parents=True, exist_ok=True)
     # evaluate.save writes in place; under another name first, so that an interruption leaves the old file whole.
     temporary = directory / ".results.json.tmp"
-    evaluate.save(temporary, **without_non_numbers(results))
+    with _silent_stderr():
+        evaluate.save(temporary, **without_non_numbers(results))
     temporary.replace(directory / "results.json")
     with atomic_open(directory / "predictions.jsonl") as file:
         for row in _prediction_rows(test_set, answers):
@@ -182,6 +185,22 @@ def _write_all(directory: Path, results: dict[str, Any], test_set: TestSet, answ
     write_text(directory / "report.html", html_report(results))
     print(summary(results))
     print(f"written to {directory}: results.json, predictions.jsonl, report.md, report.html")
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Drop what is written to stderr, by subprocesses too.
+
+    `evaluate.save` (0.4.6) asks git for a commit and lets it complain where there is no repository.
+    """
+    original = os.dup(2)
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(original, 2)
+        os.close(original)
 
 
 def without_non_numbers(value: Any) -> Any:

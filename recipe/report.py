@@ -69,7 +69,10 @@ def summary(results: Results) -> str:
 
 
 def _plain_cell(cell: Mapping[str, Any] | None, unit: str) -> str:
-    return "–" if cell is None else f"{format_value(cell['value'], unit)} {format_interval(cell)}".strip()
+    if cell is None:
+        return "–"
+    counted = f" on {cell['upper_lines']:,}" if "upper_lines" in cell else ""
+    return f"{format_value(cell['value'], unit)} {format_interval(cell)}".strip() + counted
 
 
 def _details(cell: Mapping[str, Any], unit: str) -> list[str]:
@@ -301,7 +304,7 @@ def _html_card(figure: Figure, cells: Mapping[str, Any]) -> Element:
     beside = [
         element("span", f"{COLUMN_TITLES[name].lower()} {format_value(cells[name]['value'], figure.unit)}", class_=name)
         for name in ("baseline", "human", "chance")
-        if name in cells
+        if name in cells and "upper_lines" not in cells[name]
     ]
     return element(
         "div",
@@ -343,6 +346,8 @@ def _html_position_plot(results: Results) -> list[Element]:
 def _spans_a_scale(cells: Mapping[str, Any]) -> bool:
     """Whether humans and chance stand far enough apart (a twentieth of the larger figure) to place a model by them."""
     if not all(name in cells and "low" in cells[name] for name in ("model", "human", "chance")):
+        return False
+    if "upper_lines" in cells["human"]:  # compared with one reference less, and on other upper lines
         return False
     human, chance = cells["human"]["value"], cells["chance"]["value"]
     return abs(human - chance) > 0.05 * max(abs(human), abs(chance))
