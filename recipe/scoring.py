@@ -153,9 +153,9 @@ class _Scorer:
                 if len(each_run) > 1:
                     cell["runs"] = [float(run[key]) for run in each_run]
         if BASELINE in pooled and MODEL in pooled:
-            # Runs are averaged, so that a model with three seeds can be paired with one file of predictions.
-            means = (pooled[name] / len(taken[name]) for name in (MODEL, BASELINE))
-            for key, interval in self.bootstrap.differences(metric.figures, *means).items():
+            # Figures are quotients of sums, so three seeds can be paired with one file of predictions.
+            differences = self.bootstrap.differences(metric.figures, pooled[MODEL], pooled[BASELINE])
+            for key, interval in differences.items():
                 self.cell(rename(key), "difference", interval)
         if MODEL in pooled and 0 < self.unseen.sum() < len(self.unseen):
             for key, interval in self.bootstrap.intervals(metric.figures, pooled[MODEL][self.unseen]).items():
