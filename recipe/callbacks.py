@@ -93,6 +93,19 @@ class TidyProgress(ProgressCallback):
         self.training_bar.write(f"step {state.global_step:,}/{state.max_steps:,}  {line}")
 
 
+class ConfigFile(TrainerCallback):
+    """Write the run's resolved configuration when training begins: a start that is refused leaves an earlier one's."""
+
+    def __init__(self, path: str | Path, text: str) -> None:
+        self.path, self.text = path, text
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if state.is_world_process_zero:
+            write_text(self.path, self.text)
+
+
 class MetricsFile(TrainerCallback):
     """Append every log record to `metrics.jsonl`, one JSON object a line, as soon as there is one.
 

@@ -32,7 +32,7 @@ from recipe.reading import Row, Source, read_rows, training_source, validation_s
 from recipe.settings import DataSettings
 
 # Part of the cache key: raise it when the same files would give other rows.
-_FORMAT_VERSION = 1
+_FORMAT_VERSION = 2
 _BATCH_ROWS = 20_000
 _SCHEMA = pa.schema([("text", pa.string()), ("file", pa.uint16()), ("row", pa.int64())])
 _QUARANTINE_TEXT_CHARS = 1_000  # a million-character cell should not make a million-character report
@@ -62,6 +62,7 @@ class CorpusSummary:
     held_out: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
     file_hashes: dict[str, str] = field(default_factory=dict)
+    file_bytes: dict[str, int] = field(default_factory=dict)
     characters: dict[str, int] = field(default_factory=dict)
     held_out_characters: dict[str, int] = field(default_factory=dict)
 
@@ -224,7 +225,7 @@ def _build(
     directory: Path, data: DataSettings, source: Source, held_out_source: Source | None, hashes: dict[str, str]
 ) -> None:
     """Write the rows, the quarantine and the summary of one corpus into `directory`."""
-    summary = CorpusSummary(file_hashes=hashes)
+    summary = CorpusSummary(file_hashes=hashes, file_bytes={file: Path(file).stat().st_size for file in hashes})
     quarantine = _Quarantine(directory / "rejected_rows.csv")
     with contextlib.closing(quarantine):
         pairs, uppers = _stream_checked(

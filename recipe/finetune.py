@@ -16,9 +16,10 @@ from transformers.utils.logging import disable_progress_bar
 
 from recipe import disk
 from recipe.arguments import make_training_arguments, set_threads
+from recipe.callbacks import ConfigFile
 from recipe.checkup import check_job
 from recipe.cli import Settings, to_yaml
-from recipe.files import write_text
+from recipe.errors import UserError
 from recipe.interruption import stop_with_launcher
 from recipe.job import Job, make_trainer, planned_steps, prepare_job
 from recipe.precheck import check_settings
@@ -42,11 +43,11 @@ def finetune(settings: Settings) -> None:
     arguments = make_training_arguments(typed)
     with _only_run(arguments):
         job = prepare_job(settings, arguments)
-        _save_resolved_config(job)
         if job.run.check:
             check_job(job, typed)
             return
         trainer = make_trainer(job)
+        trainer.add_callback(ConfigFile(Path(str(arguments.output_dir)) / CONFIG_FILE, resolved_config(job)))
         _check_disk(job, trainer)
         trainer.train(resume_from_checkpoint=typed.get("resume_from_checkpoint"))
         finish(job, trainer, push_to=arguments.hub_model_id if typed.get("push_to_hub") else None)
@@ -58,11 +59,6 @@ def _only_run(arguments: TrainingArguments) -> Iterator[None]:
     directory = str(arguments.output_dir)
     with run_lock(directory) if arguments.process_index == 0 else contextlib.nullcontext():
         yield
-
-
-def _save_resolved_config(job: Job) -> None:
-    if job.arguments.process_index == 0:
-        write_text(Path(str(job.arguments.output_dir)) / CONFIG_FILE, resolved_config(job))
 
 
 def resolved_config(job: Job) -> str:
@@ -101,6 +97,7 @@ def finish(job: Job, trainer: CoupletTrainer, push_to: str | None) -> None:
     tqdm.write(metrics_table(metrics, trainer))
     if not job.run.publish_dir:
         return
+    summary = job.corpus.summary
     directory = publish(
         job.run.publish_dir,
         trainer.accelerator.unwrap_model(trainer.model),
@@ -108,14 +105,24 @@ def finish(job: Job, trainer: CoupletTrainer, push_to: str | None) -> None:
         {"text_format": job.data.text_format, "separator": job.separator},
         resolved_config(job),
         metrics,
-        job.corpus.summary.file_hashes,
+        {file: (summary.file_bytes[file], digest) for file, digest in summary.file_hashes.items()},
     )
     print(f"published: {directory}", flush=True)
     if push_to is not None:
-        from huggingface_hub import HfApi
+        _push(directory, push_to)
 
-        HfApi().create_repo(push_to, exist_ok=True)
-        print(f"pushed: {HfApi().upload_folder(repo_id=push_to, folder_path=directory)}", flush=True)
+
+def _push(directory: Path, name: str) -> None:
+    from huggingface_hub import HfApi
+
+    try:
+        HfApi().create_repo(name, exist_ok=True)
+        print(f"pushed: {HfApi().upload_folder(repo_id=name, folder_path=directory)}", flush=True)
+    except OSError as error:  # every error of the network and of the hub is one
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{directory} is published, but could not be pushed ({reason}); later: hf upload {name} {directory}"
+        ) from None
 
 
 def before_and_after(trainer: CoupletTrainer) -> dict[str, tuple[Any, Any]]:

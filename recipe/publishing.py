@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from recipe.errors import UserError
@@ -55,7 +56,7 @@ def publish(
     carried: Mapping[str, Any],
     resolved_config: str,
     metrics: Mapping[str, Any],
-    data: Mapping[str, str],
+    data: Mapping[str, tuple[int, str]],
 ) -> Path:
     """Write model, tokenizer, generation config, card, resolved configuration and metrics; return the directory.
 
@@ -63,7 +64,7 @@ def publish(
         carried: what generation needs to know of the training, into `config.recipe`: text format and separator.
         resolved_config: YAML text of all settings.
         metrics: figures of the held-out set, before and after training.
-        data: name of each data file → its SHA-256.
+        data: name of each data file → its bytes and its SHA-256, when it was read.
 
     Raises:
         UserError: the disk has no room for it.
@@ -80,9 +81,9 @@ def publish(
             (temporary / "metrics.json").write_text(json.dumps(metrics, indent=2, ensure_ascii=False), encoding="utf-8")
             card = model_card(model, carried, resolved_config, metrics, data)
             (temporary / "README.md").write_text(card, encoding="utf-8")
-    except OSError as error:
+    except (OSError, SafetensorError) as error:  # safetensors wraps what the system says of a full disk
         raise UserError(
-            f"{target}: the model could not be published ({error.strerror}); what stood there before still stands. "
+            f"{target}: the model could not be published ({error}); what stood there before still stands. "
             "Free some space, then run the same command with --resume_from_checkpoint auto"
         ) from None
     return target
@@ -93,19 +94,17 @@ def model_card(
     carried: Mapping[str, Any],
     resolved_config: str,
     metrics: Mapping[str, Any],
-    data: Mapping[str, str],
+    data: Mapping[str, tuple[int, str]],
 ) -> str:
     """Return the README.md of a published model."""
     is_couplet = carried["text_format"] == "couplet"
     rows = "\n".join(f"| {name} | {_shown(before)} | {_shown(after)} |" for name, (before, after) in metrics.items())
-    files = "\n".join(
-        f"| `{Path(name).name}` | {Path(name).stat().st_size:,} | `{digest}` |" for name, digest in data.items()
-    )
+    files = "\n".join(f"| `{Path(name).name}` | {size:,} | `{digest}` |" for name, (size, digest) in data.items())
     versions = ", ".join(f"{package} {version(package)}" for package in _PACKAGES)
     return _CARD.format(
         title="Couplets (对联) by a small Chinese GPT-2" if is_couplet else "Short Chinese texts by a small GPT-2",
         tag="couplet" if is_couplet else "chinese",
-        what=_COUPLET_WHAT if is_couplet else _PLAIN_WHAT,
+        what=_COUPLET_WHAT.format(separator=carried["separator"]) if is_couplet else _PLAIN_WHAT,
         parameters=f"{model.num_parameters() / 1e6:.1f}",
         rows=rows,
         files=files,
@@ -118,14 +117,15 @@ def _shown(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, (int, float)) else str(value)
 
 
-_COUPLET_WHAT = """It answers an upper line (上联) with a lower line (下联). A prompt is the upper line and a `-`:
+_COUPLET_WHAT = """It answers an upper line (上联) with a lower line (下联). A prompt is an upper
+line and `{separator}`:
 
     python run_generate.py --model_name_or_path . --prompt 春满神州花似锦
 
 or, with nothing but the library (the tokenizer puts `[CLS]` first and no `[SEP]` last; generation stops by itself):
 
     from transformers import pipeline
-    pipeline("text-generation", ".")("春满神州花似锦-", do_sample=True, top_k=50, top_p=0.95, temperature=0.7)
+    pipeline("text-generation", ".")("春满神州花似锦{separator}", do_sample=True, top_k=50, top_p=0.95, temperature=0.7)
 
 **Only `run_generate.py` (or its logits processor) holds the form**: equal length, mirrored punctuation and repetition,
 no character of the upper line. The plain library call may break every one of these rules.

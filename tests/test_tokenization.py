@@ -158,10 +158,11 @@ def test_directories_without_a_usable_vocabulary_are_explained(tmp_path, uer_mod
 # ---- From the corpus ----
 
 
-def test_a_corpus_vocabulary_is_the_special_tokens_and_its_characters():
+def test_a_corpus_vocabulary_is_the_special_tokens_its_characters_and_the_librarys_letters():
     assert corpus_vocabulary("-山 水山") == {
         **{"[PAD]": 0, UNK: 1, CLS: 2, SEP: 3},
         **{"-": 4, "山": 5, SPACE_TOKEN: 6, "水": 7},
+        **{letter: 8 + number for number, letter in enumerate("abcdef")},
     }
 
 
