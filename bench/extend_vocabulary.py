@@ -4,8 +4,8 @@
 
 A small model learns composed couplets. Then forty of their commoner characters are written as rare ones that its
 vocabulary lacks, and it learns on, with the vocabulary as it is and with it extended; the rows of the new embeddings
-start around the mean of the old ones (`resize_token_embeddings(mean_resizing=True)`, the recipe's choice), exactly at
-that mean, or as random as in a new model. Printed, on held-out rows that hold rare characters: the share of unknown
+start around the mean of the old ones (the library's `mean_resizing=True`), exactly at that mean, or as random as in a
+new model (the recipe's choice). Printed, on held-out rows that hold rare characters: the share of unknown
 tokens, and the loss in nats per token before and after; over the tokens that every variant has (the common
 characters), and over the rare ones, which the unextended vocabulary cannot even name.
 """

@@ -12,7 +12,6 @@ from typing import Any
 from datasets.utils.logging import set_verbosity_error as quiet_datasets
 from tqdm import tqdm
 from transformers import TrainingArguments
-from transformers.utils.logging import disable_progress_bar
 
 from recipe import disk
 from recipe.arguments import make_training_arguments, set_threads
@@ -36,7 +35,6 @@ def finetune(settings: Settings) -> None:
         UserError: anything that the user can put right; before training wherever that can be known before.
     """
     quiet_datasets()
-    disable_progress_bar()
     stop_with_launcher()
     typed = check_settings(settings)
     set_threads(settings[RunSettings].num_threads)

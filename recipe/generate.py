@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from tqdm import tqdm
-from transformers.utils import logging as transformers_logging
 
 from recipe.answer_writing import AnswerWriter, output_format
 from recipe.cli import Settings
@@ -94,7 +93,6 @@ def _load_generator(choice: GenerationSettings, decoding: DecodingSettings, bann
         )
     device = _device(choice.device)
     dtype = _DTYPES[choice.dtype] if choice.dtype else _default_dtype(device)
-    transformers_logging.disable_progress_bar()  # loading takes less than a line of progress is worth
     tokenizer = load_tokenizer(path)
     model: Any = load_model(path, tokenizer)
     model.to(device=device, dtype=dtype)

@@ -6,6 +6,7 @@ has), pickles only with `weights_only=True`, and code that comes with a model is
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -18,6 +19,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
+from transformers.utils.logging import disable_progress_bar
 
 from recipe.errors import UserError
 from recipe.settings import ModelSettings
@@ -28,7 +30,8 @@ Config = TypeVar("Config", bound=PreTrainedConfig)
 # Prefixes that wrappers put before every name of a state dict: DataParallel, torch.compile, a module around the model.
 _WRAPPER_PREFIXES = ("module.", "_orig_mod.", "model.", "gpt2.", "gpt.")
 # Buffers that GPT-2 recomputes; old files carry them. The head's weights are those of the embeddings.
-_REDUNDANT_ENDINGS = (".attn.bias", ".attn.masked_bias", "lm_head.weight")
+_REDUNDANT_BUFFERS = (".attn.bias", ".attn.masked_bias")
+_REDUNDANT_ENDINGS = (*_REDUNDANT_BUFFERS, "lm_head.weight")
 # Enough for any couplet or short poem; a text that ends stops earlier by itself. The library's default cuts at 20.
 _MAX_NEW_TOKENS = 128
 _MIN_CONTEXT = 1024  # positions cost 1 KiB of weights each at width 256; prompts of any corpus then fit
@@ -56,16 +59,18 @@ def new_model(settings: ModelSettings, tokenizer: PreTrainedTokenizerFast, max_l
 def load_model(
     name_or_path: str, tokenizer: PreTrainedTokenizerFast, settings: ModelSettings | None = None
 ) -> PreTrainedModel:
-    """Load a causal language model in fp32 that goes with `tokenizer`.
+    """Load a GPT-2 in fp32 that goes with `tokenizer`.
 
     Args:
         settings: overrides for training: dropout, a state dict over the weights, embeddings for added characters.
 
     Raises:
-        UserError: missing, truncated or foreign files, a configuration that its weights contradict, or a vocabulary
-            larger than the embeddings.
+        UserError: missing, truncated or foreign files, another kind of model, a configuration that its weights
+            contradict, or a vocabulary larger than the embeddings.
     """
     config = _prepared(load_config(name_or_path), settings.dropout if settings is not None else None)
+    _check_plausible(name_or_path, config)
+    disable_progress_bar()  # the library's bar over the weights of one small file only flickers
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             name_or_path,
@@ -78,13 +83,14 @@ def load_model(
         model, report = loaded
     except LOAD_ERRORS as error:
         raise UserError(not_a_model(name_or_path, error)) from None
-    _check_complete(name_or_path, report)
+    _check_complete(name_or_path, report, tied=model.config.tie_word_embeddings)
     if settings is not None and settings.state_dict_file:
         _load_state_dict(model, settings.state_dict_file)
     rows = model.get_input_embeddings().weight.shape[0]
     if settings is not None and settings.extend_vocabulary and len(tokenizer) > rows:
-        # The new rows are drawn around the mean of the old ones, so that at first no new character is preferred.
-        model.resize_token_embeddings(len(tokenizer), mean_resizing=True)
+        # As random as in a new model. Starting around the mean of the old rows, the library's default, was worse before
+        # training and after it, on rare characters and on common ones (bench/extend_vocabulary.py).
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     elif len(tokenizer) > rows:
         raise UserError(
             f"{name_or_path}: the tokenizer has {len(tokenizer):,} tokens but the embeddings only {rows:,} rows; "
@@ -118,14 +124,37 @@ def _prepared(config: Config, dropout: float | None) -> Config:
     return config
 
 
-def _check_complete(name_or_path: str, report: dict[str, Any]) -> None:
-    missing = sorted(key for key in report["missing_keys"] if not key.endswith(_REDUNDANT_ENDINGS))
-    mismatched = sorted(str(item[0] if isinstance(item, tuple) else item) for item in report["mismatched_keys"])
-    if missing or mismatched:
-        found = ", ".join([*missing, *mismatched][:4])
+def _check_plausible(name_or_path: str, config: PreTrainedConfig) -> None:
+    """Refuse a configuration that is no GPT-2's, or describes more weights than the directory's files have bytes.
+
+    The library would ask for the memory of what is described before it looks at the weights.
+    """
+    if not isinstance(config, GPT2Config):
+        raise UserError(f"{name_or_path}: is a model of type {config.model_type}; the recipe is for GPT-2 (type gpt2)")
+    layer = 12 * config.n_embd**2
+    described = (config.vocab_size + config.n_positions) * config.n_embd + config.n_layer * layer
+    files = [file for pattern in ("*.safetensors", "*.bin") for file in Path(name_or_path).glob(pattern)]
+    held = sum(file.stat().st_size for file in files)
+    if files and described > held:
         raise UserError(
-            f"{name_or_path}: its weights do not fill the model that its config.json describes "
-            f"({len(missing)} missing, {len(mismatched)} of another shape: {found} …); the files do not belong together"
+            f"{name_or_path}: its config.json describes {described:,} weights, but its files have only {held:,} bytes; "
+            "the files do not belong together"
+        )
+
+
+def _check_complete(name_or_path: str, report: dict[str, Any], tied: bool) -> None:
+    redundant = _REDUNDANT_ENDINGS if tied else _REDUNDANT_BUFFERS
+    missing, foreign = (
+        sorted(key for key in report[kind] if not key.endswith(redundant))
+        for kind in ("missing_keys", "unexpected_keys")
+    )
+    mismatched = sorted(str(item[0] if isinstance(item, tuple) else item) for item in report["mismatched_keys"])
+    if missing or foreign or mismatched:
+        found = ", ".join([*missing, *foreign, *mismatched][:4])
+        raise UserError(
+            f"{name_or_path}: its weights are not those of the model that its config.json describes ({len(missing)} "
+            f"missing, {len(foreign)} foreign, {len(mismatched)} of another shape: {found} …); the files do not belong "
+            "together"
         )
 
 
