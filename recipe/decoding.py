@@ -43,6 +43,7 @@ class FormTables:
         eos_id: the token that ends a line.
         token_of: every Chinese character that is one token, and its id; banned single characters included.
         words: the banned words of several characters.
+        answer_bias: (size,) float, 0 for tokens that may answer and minus infinity for all others.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class FormTables:
         self._banned = tuple(dict.fromkeys(word for word in banned_words if word))
         self.words = WordTables(self._banned, self.token_of, vocabulary_size)
         self._answers = self.token_of.keys() - set(self._banned)
+        self.answer_bias = self._make_answer_bias()
         self.allowed = cache(self._find_allowed)
         self.tone_tables = cache(self._make_tone_tables)
         self.tone_bias = cache(self._make_tone_bias)
@@ -93,8 +95,7 @@ class FormTables:
                 )
         return torch.stack(rows)
 
-    def answer_bias(self) -> torch.Tensor:
-        """(size,) float: 0 for tokens that may answer, minus infinity for all others."""
+    def _make_answer_bias(self) -> torch.Tensor:
         bias = torch.full((self.size,), _FORBIDDEN)
         bias[[self.token_of[char] for char in self._answers]] = 0.0
         return bias
@@ -227,7 +228,7 @@ class FormLogitsProcessor(LogitsProcessor):
 
     def _static_bias(self) -> torch.Tensor:
         """(plans, size): minus infinity for tokens that may stand nowhere in the plan's line."""
-        bias = self._tables.answer_bias().repeat(len(self.plans), 1)
+        bias = self._tables.answer_bias.repeat(len(self.plans), 1)
         token_of = self._tables.token_of
         taken = [
             (row, token_of[char]) for row, plan in enumerate(self.plans) for char in plan.taken if char in token_of
@@ -319,7 +320,7 @@ class UpperLineLogitsProcessor(LogitsProcessor):
     """
 
     def __init__(self, tables: FormTables, line_length: int, system: ToneSystem) -> None:
-        self._bias = tables.answer_bias()
+        self._bias = tables.answer_bias
         is_oblique = (tables.tone_tables()[system] & Tone.OBLIQUE) > 0
         self._last_bias = self._bias.masked_fill(~is_oblique, _FORBIDDEN)
         self._line_length = line_length
