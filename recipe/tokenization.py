@@ -111,8 +111,9 @@ def load_tokenizer(name_or_path: str) -> PreTrainedTokenizerFast:
     Raises:
         UserError: nothing there, or a vocabulary without the special tokens (GPT-2's byte pairs, say).
     """
+    config = load_config(name_or_path)
     try:
-        loaded = AutoTokenizer.from_pretrained(name_or_path, config=load_config(name_or_path), trust_remote_code=False)
+        loaded = AutoTokenizer.from_pretrained(name_or_path, config=config, trust_remote_code=False)
         vocabulary = loaded.get_vocab()
     except LOAD_ERRORS as error:
         reason = " ".join(str(error).split())[:300]
