@@ -103,7 +103,7 @@ class FormTables:
     def encode_characters(self, text: str) -> list[int | None]:
         """The token of each character; None for one that the tokenizer drops (whitespace, in most vocabularies)."""
         # A call of the tokenizer costs as much as a step of a small model; texts repeat their characters.
-        if unseen := list(set(text) - self._encoded.keys()):
+        if unseen := [char for char in dict.fromkeys(text) if char not in self._encoded]:
             tokens = self._tokenizer(unseen, add_special_tokens=False).input_ids
             self._encoded |= {char: ids[0] if ids else None for char, ids in zip(unseen, tokens, strict=True)}
         return [self._encoded[char] for char in text]
