@@ -15,13 +15,14 @@ Loading stays the library's own: it reads safetensors, and everything else with 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_model
 from tqdm import tqdm
 from transformers import Trainer, TrainerState
-from transformers.trainer import TRAINING_ARGS_NAME
+from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
 from transformers.trainer_callback import ExportableState
 from transformers.trainer_utils import SaveStrategy
 from transformers.utils import SAFE_WEIGHTS_NAME
@@ -53,7 +54,7 @@ _CHUNK_BYTES = 1 << 20
 _PREFIX = "checkpoint-"
 _WRITING = ".writing-"  # a checkpoint that is being written
 _REMOVING = ".removing-"  # a checkpoint that is being deleted: renamed first, so that half of one never looks whole
-_STATE_FILES = ("optimizer.pt", "scheduler.pt", "trainer_state.json")
+_STATE_FILES = (SAFE_WEIGHTS_NAME, "optimizer.pt", "scheduler.pt", TRAINER_STATE_NAME)
 
 
 # ---- Reading: which checkpoints there are, and whether they are whole ----
@@ -98,8 +99,6 @@ def problems_of(checkpoint: Path) -> list[str]:
         return [str(error)]
     files: dict[str, tuple[int, str]] = manifest["files"]
     problems = [f"{name} is missing" for name in _required_files(manifest) if name not in files]
-    if not any(name.endswith(".safetensors") for name in files):
-        problems.append("it holds no weights")
     if checkpoint.name != f"{_PREFIX}{manifest['step']}":
         problems.append(f"its manifest belongs to step {manifest['step']}")
     for name, (size, checksum) in files.items():
@@ -163,6 +162,19 @@ def _set_aside(checkpoint: Path) -> Path:
     names = [f"{checkpoint.name}.damaged", *(f"{checkpoint.name}.damaged-{number}" for number in range(2, 1000))]
     aside = next(path for path in map(checkpoint.with_name, names) if not path.exists())
     return checkpoint.rename(aside)
+
+
+@contextlib.contextmanager
+def _explained(checkpoint: str | Path | None) -> Iterator[None]:
+    """Turn whatever the libraries raise over files that are whole, but not this run's or not honest, into a message."""
+    try:
+        yield
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(
+            f"{checkpoint} cannot be loaded into this run ({type(error).__name__}: {reason}). Its files are whole, so "
+            "they were made by another program or for another model: start anew in another --output_dir."
+        ) from None
 
 
 def _say(message: str) -> None:
@@ -358,16 +370,24 @@ class CheckpointedTrainer(Trainer):
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         """Restore this process' random states and open sums: see `progress`."""
-        super()._load_rng_state(checkpoint)
         if checkpoint is None:
             return
-        path = Path(checkpoint) / _progress_name(self.args.process_index)
-        if path.is_file():  # absent only with --allow_changed and another number of processes
-            self.restore_progress(json.loads(path.read_text(encoding="utf-8")))
+        with _explained(checkpoint):
+            super()._load_rng_state(checkpoint)
+            path = Path(checkpoint) / _progress_name(self.args.process_index)
+            if path.is_file():  # absent only with --allow_changed and another number of processes
+                self.restore_progress(json.loads(path.read_text(encoding="utf-8")))
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Explain a state that does not fit: the library checks nothing but that the files are there."""
+        with _explained(checkpoint):
+            super()._load_optimizer_and_scheduler(checkpoint)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
         """Load weights by safetensors, which knows of tied ones; the library's own load warns of a missing lm_head."""
-        load_model(self.accelerator.unwrap_model(model or self.model), Path(resume_from_checkpoint) / SAFE_WEIGHTS_NAME)
+        with _explained(resume_from_checkpoint):
+            weights = Path(resume_from_checkpoint) / SAFE_WEIGHTS_NAME
+            load_model(self.accelerator.unwrap_model(model or self.model), weights)
 
     def _load_best_model(self) -> None:
         """Load the best checkpoint's weights, verified: the library loads whatever stands there (#40790)."""
@@ -410,7 +430,7 @@ class CheckpointedTrainer(Trainer):
         self._update_state(output_dir)  # in every process: each loads the best model at the end
         if not self.args.should_save:
             return
-        self.state.save_to_json(str(staging / "trainer_state.json"))
+        self.state.save_to_json(str(staging / TRAINER_STATE_NAME))
         manifest = {
             "step": self.state.global_step,
             "processes": self.args.world_size,
@@ -473,6 +493,8 @@ class CheckpointedTrainer(Trainer):
                 raise UserError(f"{checkpoint} cannot be resumed from: {'; '.join(problems)}.")
         if checkpoint:
             check_same_run(checkpoint, self.run_identity, self.allow_changed)
+            with _explained(checkpoint):
+                TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
         start_step = read_manifest(checkpoint)["step"] if checkpoint else 0
         later = [path.name for step, path in checkpoints_by_step(output_dir).items() if step > start_step]
         if later:
