@@ -23,9 +23,9 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments
 from transformers.utils import logging
 
-from recipe.checkpoints import CheckpointedTrainer, problems_of
 from recipe.disk import checkpoint_bytes, readable
 from recipe.files import sync_directory
+from recipe.training.checkpoints import CheckpointedTrainer, problems_of
 
 TARGET_RATIO = 1.3
 

@@ -36,7 +36,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, TrainerCallback, TrainingA
 from transformers.utils import logging
 
 from recipe import disk
-from recipe.checkpoints import CheckpointedTrainer, checkpoints_by_step, problems_of
+from recipe.training.checkpoints import CheckpointedTrainer, checkpoints_by_step, problems_of
 
 ROOT = Path(__file__).parents[1]
 STARVED_STEP = 8

@@ -25,11 +25,11 @@ import torch
 from transformers import DataCollatorForLanguageModeling, PreTrainedModel, PreTrainedTokenizerFast, set_seed
 
 from recipe.composer import compose
-from recipe.modeling import new_model
-from recipe.sampling import epoch_order
+from recipe.model.modeling import new_model
+from recipe.model.tokenization import UNK, build_tokenizer, characters_known, corpus_vocabulary, extend_tokenizer
+from recipe.rows.sampling import epoch_order
 from recipe.settings import ModelSettings
-from recipe.tokenization import UNK, build_tokenizer, characters_known, corpus_vocabulary, extend_tokenizer
-from recipe.training_metrics import IGNORED, reduce_logits
+from recipe.training.figures import IGNORED, reduce_logits
 
 _FIRST_RARE = 0x3400  # CJK extension A: real characters that hardly any vocabulary holds
 _BATCH = 32

@@ -5,8 +5,8 @@ Run:  python bench/form_guarantee.py --model_name_or_path DIR [--upper_file FILE
 
 A third each of real upper lines (the first of --upper_file), composed ones and fuzzed ones (repetitions, marks
 anywhere, unknown characters, emoji, spaces, Latin and digits, 1 to 40 characters); half and half without a file.
-"random" is a model of the same configuration with random weights. The plain-Python rules of `recipe.form` judge.
-Without the form only --free_lines lines are decoded, up to 48 tokens.
+"random" is a model of the same configuration with random weights. The plain-Python rules of `recipe.couplet.form`
+judge. Without the form only --free_lines lines are decoded, up to 48 tokens.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 from transformers.utils import logging
 
 from recipe.composer import compose
-from recipe.form import form_violations, is_chinese_character, split_couplet
-from recipe.generation import Generator
-from recipe.modeling import load_model
-from recipe.reading import Source, read_rows
+from recipe.couplet.form import form_violations, is_chinese_character, split_couplet
+from recipe.generating.generation import Generator
+from recipe.model.modeling import load_model
+from recipe.model.tokenization import load_tokenizer
+from recipe.rows.reading import Source, read_rows
 from recipe.settings import DecodingSettings
-from recipe.tokenization import load_tokenizer
 
 MARKS = "，。！？、；：“”‘’（）《》—…·-"
 NOISE = "abZ019éあ𠮷龘😀🏮 \u3000"

@@ -32,12 +32,12 @@ import pyarrow.parquet as pq
 from datasets import disable_progress_bars
 from tqdm import tqdm
 
-from recipe.corpus import Corpus, prepare_corpus
+from recipe.couplet.form import split_couplet
 from recipe.errors import UserError
-from recipe.form import split_couplet
-from recipe.preprocessing import encode_corpus
+from recipe.model.tokenization import build_tokenizer, corpus_vocabulary
+from recipe.rows.corpus import Corpus, prepare_corpus
+from recipe.rows.preprocessing import encode_corpus
 from recipe.settings import DataSettings
-from recipe.tokenization import build_tokenizer, corpus_vocabulary
 
 CHARACTERS = "山水风月花柳春秋日星云雨红绿东西高低来去金玉松竹鹤鱼晨暮行坐"
 ODD = [

@@ -31,14 +31,14 @@ from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel, LogitsPr
 from transformers.utils import logging
 
 from recipe.composer import compose
-from recipe.decoding import FormLogitsProcessor, FormTables
-from recipe.form import form_violations, split_couplet
-from recipe.form_plan import TonePolicy, plan_form
-from recipe.generation import Generator
-from recipe.modeling import load_model
-from recipe.reading import Source, read_rows
+from recipe.couplet.form import form_violations, split_couplet
+from recipe.couplet.plan import TonePolicy, plan_form
+from recipe.generating.decoding import FormLogitsProcessor, FormTables
+from recipe.generating.generation import Generator
+from recipe.model.modeling import load_model
+from recipe.model.tokenization import build_tokenizer, encode_prompt, load_tokenizer
+from recipe.rows.reading import Source, read_rows
 from recipe.settings import DecodingSettings
-from recipe.tokenization import build_tokenizer, encode_prompt, load_tokenizer
 
 PAIRS = 15
 STARTUP_RUNS = 5

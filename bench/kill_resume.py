@@ -31,7 +31,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from recipe.checkpoints import checkpoints_by_step, problems_of
+from recipe.training.checkpoints import checkpoints_by_step, problems_of
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = {

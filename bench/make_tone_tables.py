@@ -19,9 +19,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from recipe.couplet.form import is_chinese_character
+from recipe.couplet.tones import TONE_TABLE, Tone
 from recipe.files import write_text
-from recipe.form import is_chinese_character
-from recipe.tones import TONE_TABLE, Tone
 
 CHARACTERS_PER_ROW = 80
 LARGEST_CODE_POINT = 0xFFFF  # rarer characters are wildcards: they are in hardly any vocabulary

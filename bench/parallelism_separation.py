@@ -3,7 +3,7 @@
 Run:  python bench/parallelism_separation.py --train_file TRAIN.csv --test_file TEST.csv [--couplets 20000 600000]
 
 Prints the AUC (probability that a human line scores above a random one; 0.5 is a coin) by the number of training
-couplets and by the shrinkage k of the association, from which `recipe.parallelism.SHRINKAGE` was chosen.
+couplets and by the shrinkage k of the association, from which `recipe.couplet.parallelism.SHRINKAGE` was chosen.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import argparse
 import numpy as np
 from tabulate import tabulate
 
-import recipe.parallelism
-from recipe.parallelism import CharacterAssociation
-from recipe.resampling import area_under_curve
+import recipe.couplet.parallelism
+from recipe.couplet.parallelism import CharacterAssociation
+from recipe.evaluating.resampling import area_under_curve
+from recipe.evaluating.testset import chance_lines, read_test_set, read_training_file
 from recipe.settings import EvaluationSettings
-from recipe.testset import chance_lines, read_test_set, read_training_file
 
 SHRINKAGES = (0.1, 0.25, 0.5, 1.0, 3.0, 10.0)
 
@@ -39,7 +39,7 @@ def main() -> None:
         association = CharacterAssociation.learn(training_file.uppers[:couplets], training_file.lowers[:couplets])
         row = [f"{couplets:,}"]
         for shrinkage in SHRINKAGES:
-            recipe.parallelism.SHRINKAGE = shrinkage
+            recipe.couplet.parallelism.SHRINKAGE = shrinkage
             human = association.score_lines(test_set.uppers, test_set.first_references)[chosen]
             chance = association.score_lines(test_set.uppers, lines)[chosen]
             row.append(f"{area_under_curve(human, chance):.3f}")

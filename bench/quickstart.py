@@ -54,12 +54,12 @@ def _judge(directory: Path) -> tuple[float, int, float]:
     """Return the share of answered words among the composer's held-out upper lines, their number, and chance."""
     from recipe.cli import parse_settings
     from recipe.composer import Couplet, chance_agreement, class_agreement
-    from recipe.corpus import prepare_corpus
-    from recipe.form import split_couplet
-    from recipe.generation import Generator
-    from recipe.modeling import load_model
+    from recipe.couplet.form import split_couplet
+    from recipe.generating.generation import Generator
+    from recipe.model.modeling import load_model
+    from recipe.model.tokenization import load_tokenizer
+    from recipe.rows.corpus import prepare_corpus
     from recipe.settings import DataSettings, DecodingSettings, ModelSettings, RunSettings
-    from recipe.tokenization import load_tokenizer
 
     data = parse_settings(
         "quickstart", "", [ModelSettings, DataSettings, RunSettings], ["--cache_dir", str(directory / "cache")], {}

@@ -27,9 +27,9 @@ def measure_here(options: argparse.Namespace) -> dict[str, float]:
     """Start the job in this process up to its first forward pass; return the seconds of each stage."""
     from workload import ONLY_STEPS, StepMeter, StopWhenMeasured, job_settings
 
-    from recipe import job as jobs
-    from recipe.arguments import make_training_arguments, set_threads, typed_training_settings
     from recipe.settings import RunSettings
+    from recipe.training import job as jobs
+    from recipe.training.arguments import make_training_arguments, set_threads, typed_training_settings
 
     imported = time.perf_counter()
     model_seconds, load_model = 0.0, jobs.load_model

@@ -42,10 +42,10 @@ from workload import (
     write_model,
 )
 
-from recipe.arguments import make_training_arguments, set_threads, typed_training_settings
-from recipe.job import Job, make_trainer, prepare_job
-from recipe.preprocessing import make_collator
+from recipe.rows.preprocessing import make_collator
 from recipe.settings import RunSettings
+from recipe.training.arguments import make_training_arguments, set_threads, typed_training_settings
+from recipe.training.job import Job, make_trainer, prepare_job
 
 SIDES = {"a": "the tutorial's loop", "b": "plain Trainer, random batches", "c": "the recipe"}
 TUTORIAL_BATCH, TUTORIAL_LENGTH, TUTORIAL_RATE = 10, 50, 1e-3

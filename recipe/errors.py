@@ -25,6 +25,14 @@ class UserError(Exception):
         return f"error: {len(self.problems)} problems\n{listed}"
 
 
+def printable(text: str) -> str:
+    """Return `text` with everything that could act on a terminal (escape sequences, direction marks) spelled out.
+
+    Messages quote headers, rows and file names of strangers; line ends stay.
+    """
+    return "".join(char if char.isprintable() or char == "\n" else f"\\u{ord(char):04x}" for char in text)
+
+
 def run_or_explain(main: Callable[[Sequence[str]], int], argv: Sequence[str] | None = None) -> int:
     """Run a command's `main` and return its exit code; a user's mistake becomes one message and exit code 2.
 
@@ -33,7 +41,7 @@ def run_or_explain(main: Callable[[Sequence[str]], int], argv: Sequence[str] | N
     try:
         return main(sys.argv[1:] if argv is None else argv)
     except UserError as error:
-        print(error, file=sys.stderr)
+        print(printable(str(error)), file=sys.stderr)
         return USAGE_EXIT_CODE
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

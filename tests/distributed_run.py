@@ -19,11 +19,11 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import run_finetune
-from recipe import finetune
 from recipe.errors import run_or_explain
-from recipe.job import Job
-from recipe.trainer import CoupletTrainer
-from recipe.training_metrics import IGNORED
+from recipe.training import command as finetune
+from recipe.training.figures import IGNORED
+from recipe.training.job import Job
+from recipe.training.trainer import CoupletTrainer
 
 
 class Recorder(TrainerCallback):

@@ -11,7 +11,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 import run_finetune
 from recipe.errors import run_or_explain
-from recipe.tokenization import build_tokenizer, corpus_vocabulary
+from recipe.model.tokenization import build_tokenizer, corpus_vocabulary
 
 ROOT = Path(__file__).parents[1]
 COMPOSED_ROWS = (ROOT / "recipe/data/couplets.csv").read_text(encoding="utf-8").splitlines()[1:241]

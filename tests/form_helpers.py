@@ -7,11 +7,11 @@ import random
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LogitsProcessor
 
-from recipe.decoding import DEFAULT_TONE_STRENGTH
-from recipe.form import is_chinese_character, is_punctuation
-from recipe.form_plan import TonePolicy, plan_form
-from recipe.tokenization import SPECIAL_TOKENS, build_tokenizer
-from recipe.tones import tone_of
+from recipe.couplet.form import is_chinese_character, is_punctuation
+from recipe.couplet.plan import TonePolicy, plan_form
+from recipe.couplet.tones import tone_of
+from recipe.generating.decoding import DEFAULT_TONE_STRENGTH
+from recipe.model.tokenization import SPECIAL_TOKENS, build_tokenizer
 
 CHARACTERS = "".join(chr(code) for code in range(0x4E00, 0x4E00 + 160))
 MARKS = "，。、；-"

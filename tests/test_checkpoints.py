@@ -12,7 +12,8 @@ import pytest
 from tiny_run import IDENTITY, logged, tiny_trainer, weights_sha256
 from transformers import TrainerCallback
 
-from recipe.checkpoints import (
+from recipe.errors import UserError
+from recipe.training.checkpoints import (
     CheckpointedTrainer,
     check_same_run,
     checkpoints_by_step,
@@ -20,8 +21,7 @@ from recipe.checkpoints import (
     problems_of,
     rotate,
 )
-from recipe.errors import UserError
-from recipe.nonfinite import GuardedTrainer
+from recipe.training.nonfinite import GuardedTrainer
 
 STATE_FILES = ["model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json"]
 

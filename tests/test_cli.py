@@ -244,6 +244,6 @@ def test_help_names_every_setting_without_torch(command):
 
 
 def test_importing_the_package_loads_nothing_heavy():
-    code = "import recipe, recipe.settings, recipe.cli, recipe.form, sys; print('torch' in sys.modules)"
+    code = "import recipe, recipe.settings, recipe.cli, recipe.couplet.form, sys; print('torch' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert result.stdout == "False\n"

@@ -19,9 +19,9 @@ from recipe.composer.composing import _spaces
 from recipe.composer.judging import find_pattern
 from recipe.composer.lexicon import Side, load_lexicon
 from recipe.composer.patterns import Pattern, load_patterns
+from recipe.couplet.form import form_violations, mark_positions, split_couplet
+from recipe.couplet.tones import Tone, ToneSystem, last_tones_agree, rhythm_tones_opposed, tone_of
 from recipe.errors import UserError
-from recipe.form import form_violations, mark_positions, split_couplet
-from recipe.tones import Tone, ToneSystem, last_tones_agree, rhythm_tones_opposed, tone_of
 
 DATA = Path(recipe.__file__).parent / "data"
 

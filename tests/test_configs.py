@@ -8,7 +8,6 @@ import pytest
 import yaml
 from finetune_helpers import ROOT, finetune_here
 
-from recipe.arguments import make_training_arguments, typed_training_settings
 from recipe.cli import parse_settings, training_argument_names
 from recipe.settings import (
     QUICKSTART_CONFIG,
@@ -17,6 +16,7 @@ from recipe.settings import (
     ModelSettings,
     RunSettings,
 )
+from recipe.training.arguments import make_training_arguments, typed_training_settings
 
 GROUPS = [ModelSettings, DataSettings, RunSettings]
 OWN_SETTINGS = {item.name for group in GROUPS for item in dataclasses.fields(group)}

@@ -7,9 +7,9 @@ from collections import Counter
 import pytest
 from finetune_helpers import COMPOSED_ROWS, invented_couplets, write_rows
 
-from recipe import corpus as corpus_module
-from recipe.corpus import prepare_corpus, row_separator
 from recipe.errors import UserError
+from recipe.rows import corpus as corpus_module
+from recipe.rows.corpus import prepare_corpus, row_separator
 from recipe.settings import DataSettings
 
 ROWS = invented_couplets(300, seed=1)

@@ -7,11 +7,11 @@ import torch
 from form_helpers import CHARACTERS, SlowForm, character_tokenizer, fuzzed_lines, random_model
 from transformers import BertTokenizer, LogitsProcessorList, PreTrainedTokenizerFast
 
-from recipe.decoding import FormLogitsProcessor, FormTables
+from recipe.couplet.form import form_violations, repetition_pattern
+from recipe.couplet.plan import TonePolicy, plan_form
+from recipe.couplet.tones import ToneSystem, choose_system, rhythm_positions, tone_of, tones_opposed
 from recipe.errors import UserError
-from recipe.form import form_violations, repetition_pattern
-from recipe.form_plan import TonePolicy, plan_form
-from recipe.tones import ToneSystem, choose_system, rhythm_positions, tone_of, tones_opposed
+from recipe.generating.decoding import FormLogitsProcessor, FormTables
 
 TOKENIZER = character_tokenizer()
 MODEL = random_model(TOKENIZER)

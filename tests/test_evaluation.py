@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from recipe.couplet.form import form_violations
 from recipe.errors import run_or_explain
-from recipe.form import form_violations
-from recipe.likelihood import line_losses
-from recipe.modeling import new_model
+from recipe.evaluating.likelihood import line_losses
+from recipe.evaluating.testset import chance_lines, read_answers, read_test_set, read_training_file, shape_of
+from recipe.model.modeling import new_model
+from recipe.model.tokenization import build_tokenizer, corpus_vocabulary, encode_prompt
 from recipe.settings import EvaluationSettings, ModelSettings
-from recipe.testset import chance_lines, read_answers, read_test_set, read_training_file, shape_of
-from recipe.tokenization import build_tokenizer, corpus_vocabulary, encode_prompt
 from run_evaluate import main
 
 # Words whose second characters answer each other; the lines made of them mean nothing, and that is enough.
@@ -179,7 +179,7 @@ def test_chance_lines_have_the_shape_and_no_known_answer(folder):
 
 
 def test_losses_are_those_of_a_plain_forward_pass(folder):
-    from recipe.answering import load
+    from recipe.evaluating.answering import load
 
     loaded = load(str(folder / "model"))
     # 雾 is unknown to the vocabulary: not counted. The others differ in length, so that batches mix nothing.

@@ -11,9 +11,9 @@ import yaml
 from finetune_helpers import TINY, finetune_here, flags, invented_couplets, run_command, write_rows
 from safetensors.torch import load_file
 
-from recipe.checkpoints import problems_of
 from recipe.errors import UserError
-from recipe.finetune import _push
+from recipe.training.checkpoints import problems_of
+from recipe.training.command import _push
 
 SETTINGS = TINY | {
     "config": "none",
@@ -388,9 +388,7 @@ def test_a_push_without_network_or_login_is_refused_at_the_start(corpus, tmp_pat
 
 
 def test_a_push_that_fails_at_the_end_says_where_the_model_is(tmp_path):
-    with pytest.raises(
-        UserError, match=r"is published, but could not be pushed .*; later: hf upload somebody/c"
-    ):
+    with pytest.raises(UserError, match=r"is published, but could not be pushed .*; later: hf upload somebody/c"):
         _push(tmp_path, "somebody/couplets")
 
 

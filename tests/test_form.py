@@ -2,7 +2,7 @@
 
 import pytest
 
-from recipe.form import (
+from recipe.couplet.form import (
     Violation,
     clauses,
     form_violations,

@@ -12,13 +12,13 @@ import torch
 from form_helpers import character_tokenizer, fuzzed_lines, random_model
 
 import run_generate
+from recipe.couplet.form import form_violations
+from recipe.couplet.parallelism import CharacterAssociation
+from recipe.couplet.tones import ToneSystem, choose_system, rhythm_positions, tone_of, tones_opposed
 from recipe.errors import UserError, run_or_explain
-from recipe.form import form_violations
-from recipe.generation import Generator, answer
-from recipe.parallelism import CharacterAssociation
+from recipe.generating.generation import Generator, answer
+from recipe.model.tokenization import encode_prompt
 from recipe.settings import DecodingSettings
-from recipe.tokenization import encode_prompt
-from recipe.tones import ToneSystem, choose_system, rhythm_positions, tone_of, tones_opposed
 
 TOKENIZER = character_tokenizer()
 MODEL = random_model(TOKENIZER)
@@ -209,7 +209,7 @@ def test_output_files_hold_every_answer_in_order(model_directory, tmp_path, caps
         rows = [json.loads(line) for line in text.splitlines()]
     else:
         rows = list(csv.DictReader(io.StringIO(text), delimiter="\t" if ending == "tsv" else ","))
-    from recipe.prompts import upper_line
+    from recipe.generating.prompts import upper_line
 
     assert [row["upper"] for row in rows[::2]] == [upper_line(upper, "-") for upper in uppers]
     assert all(form_violations(row["upper"], row["lower"]) == [] for row in rows)

@@ -18,10 +18,10 @@ import pytest
 from tiny_run import logged, tiny_trainer, weights_sha256
 from transformers import TrainerCallback
 
-from recipe.checkpoints import checkpoints_by_step, problems_of
 from recipe.errors import UserError
-from recipe.nonfinite import GuardedTrainer
-from recipe.run_lock import LOCK_NAME, run_lock
+from recipe.training.checkpoints import checkpoints_by_step, problems_of
+from recipe.training.nonfinite import GuardedTrainer
+from recipe.training.run_lock import LOCK_NAME, run_lock
 
 SCRIPT = Path(__file__).with_name("tiny_run.py")
 
@@ -201,7 +201,7 @@ def test_a_signal_to_one_of_two_processes_stops_both_after_the_same_step(tmp_pat
 
 def test_a_second_run_in_the_directory_is_refused_with_the_first_ones_number(tmp_path: Path, started: Any) -> None:
     holder = started(
-        [sys.executable, "-c", "import sys, time; from recipe.run_lock import run_lock\n"
+        [sys.executable, "-c", "import sys, time; from recipe.training.run_lock import run_lock\n"
          f"with run_lock({str(tmp_path)!r}): print('held', flush=True); time.sleep(60)"],
         PYTHONPATH=str(SCRIPT.parents[1]),
     )  # fmt: skip

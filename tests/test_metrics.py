@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from sacrebleu.metrics import BLEU, CHRF
 
+from recipe.couplet.parallelism import CharacterAssociation
 from recipe.errors import UserError
+from recipe.evaluating.resampling import Bootstrap, area_under_curve
 from recipe.metrics.accuracy import TokenAccuracy
 from recipe.metrics.base import MissingExtraError, import_extra
 from recipe.metrics.bleu import CharacterBleu
@@ -20,8 +22,6 @@ from recipe.metrics.parallelism import LearnedParallelism, PartOfSpeechAgreement
 from recipe.metrics.rouge import CharacterRouge, Characters
 from recipe.metrics.safety import ListedWords
 from recipe.metrics.timing import GenerationTiming
-from recipe.parallelism import CharacterAssociation
-from recipe.resampling import Bootstrap, area_under_curve
 
 # Lines with and without marks, empty ones, one character, rare and foreign characters, one or several references.
 PREDICTIONS = ["松间听细雨，竹下看闲云", "灯火照归人", "", "月", "甲乙丙丁", "𠀀字生僻", "三3A混", "，。"]

@@ -10,9 +10,9 @@ from safetensors.torch import load_file, save_file
 from transformers import GPT2LMHeadModel
 
 from recipe.errors import UserError
-from recipe.modeling import load_model, new_model
+from recipe.model.modeling import load_model, new_model
+from recipe.model.tokenization import extend_tokenizer, load_tokenizer
 from recipe.settings import ModelSettings
-from recipe.tokenization import extend_tokenizer, load_tokenizer
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ import torch
 from tiny_run import Rows, tiny_trainer, weights_sha256
 from transformers import Trainer, TrainerCallback
 
-from recipe.checkpoints import checkpoints_by_step, problems_of
 from recipe.errors import UserError
-from recipe.nonfinite import GuardedTrainer
+from recipe.training.checkpoints import checkpoints_by_step, problems_of
+from recipe.training.nonfinite import GuardedTrainer
 
 
 def poisoned(steps: set[int], what: str) -> type[GuardedTrainer]:

@@ -5,11 +5,11 @@ import pytest
 import torch
 from finetune_helpers import character_tokenizer, invented_couplets, write_rows
 
-from recipe import preprocessing
-from recipe.corpus import prepare_corpus
-from recipe.preprocessing import describe_rows, encode_corpus, make_collator
+from recipe.model.tokenization import CharacterTable
+from recipe.rows import preprocessing
+from recipe.rows.corpus import prepare_corpus
+from recipe.rows.preprocessing import describe_rows, encode_corpus, make_collator
 from recipe.settings import DataSettings
-from recipe.tokenization import CharacterTable
 
 ROWS = invented_couplets(100, seed=2)
 PAD, UNK, CLS, SEP = range(4)

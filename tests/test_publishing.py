@@ -21,7 +21,7 @@ from finetune_helpers import (
 
 from recipe.errors import UserError
 from recipe.files import sha256_of
-from recipe.publishing import check_publish_dir, model_card, publish
+from recipe.training.publishing import check_publish_dir, model_card, publish
 
 # What a stranger does with the directory, in a process that knows nothing of the recipe.
 STRANGER = """

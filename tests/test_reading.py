@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from recipe.errors import UserError
-from recipe.reading import Row, read_rows, training_source, validation_source
+from recipe.rows.reading import Row, read_rows, training_source, validation_source
 from recipe.settings import DataSettings
 
 LINES = ["山高-水低", "风清-月明"]

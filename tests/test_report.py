@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from recipe.figures import CATALOGUE, GROUPS
-from recipe.report import escape_markdown, format_value, html_report, markdown_report, summary
+from recipe.evaluating.figures import CATALOGUE, GROUPS
+from recipe.evaluating.report import escape_markdown, format_value, html_report, markdown_report, summary
 
 HOSTILE = "<script>alert('天')</script>|`*_[x](javascript:y)"
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from recipe.sampling import EpochOrderSampler, epoch_order, padding_share, sorted_order
+from recipe.rows.sampling import EpochOrderSampler, epoch_order, padding_share, sorted_order
 
 LENGTHS = np.random.default_rng(0).integers(9, 40, 1003).astype(np.int32)
 

@@ -11,8 +11,8 @@ from tokenizers import Tokenizer, models
 from transformers import AutoTokenizer, BertTokenizerFast, PreTrainedTokenizerFast
 
 from recipe.errors import UserError
-from recipe.modeling import load_model
-from recipe.tokenization import (
+from recipe.model.modeling import load_model
+from recipe.model.tokenization import (
     CLS,
     SEP,
     SPACE_TOKEN,

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from recipe.form import split_couplet
-from recipe.form_plan import NO_NEED, TonePolicy, plan_form
-from recipe.tones import (
+from recipe.couplet.form import split_couplet
+from recipe.couplet.plan import NO_NEED, TonePolicy, plan_form
+from recipe.couplet.tones import (
     Tone,
     ToneSystem,
     choose_system,

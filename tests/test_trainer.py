@@ -12,11 +12,11 @@ from finetune_helpers import character_tokenizer, invented_couplets, tiny_model
 from torch.nn.functional import cross_entropy
 from transformers import ProgressCallback, TrainerCallback, TrainerState, TrainingArguments
 
-from recipe.callbacks import MetricsFile, TidyProgress, format_duration
-from recipe.preprocessing import make_collator
-from recipe.sampling import epoch_order
-from recipe.trainer import CoupletTrainer
-from recipe.training_metrics import make_compute_metrics, reduce_logits
+from recipe.rows.preprocessing import make_collator
+from recipe.rows.sampling import epoch_order
+from recipe.training.callbacks import MetricsFile, TidyProgress, format_duration
+from recipe.training.figures import make_compute_metrics, reduce_logits
+from recipe.training.trainer import CoupletTrainer
 
 TOKENIZER = character_tokenizer()
 ROWS = [[*TOKENIZER(row).input_ids, TOKENIZER.eos_token_id] for row in invented_couplets(72, seed=4)]
@@ -234,9 +234,10 @@ def test_evaluating_is_left_out_of_the_tokens_per_second(tmp_path):
     trainer.generation_metrics = lambda model: time.sleep(1.0) or {}
     started = time.perf_counter()
     trainer.train()
-    assert time.perf_counter() - started > 1.0
+    seconds = time.perf_counter() - started
     tokens = sum(LENGTHS[epoch_order(LENGTHS, 8, 7, 0, True)[:16]])
-    assert records(trainer, "tokens_per_second")[0] > tokens / 0.9
+    # Two evaluations of a second each; whatever else the machine was busy with, they are not in the training's time.
+    assert tokens / records(trainer, "tokens_per_second")[0] < seconds - 1.99
 
 
 def test_the_metrics_file_of_a_resumed_run_drops_what_is_trained_again(tmp_path):

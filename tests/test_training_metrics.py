@@ -10,7 +10,7 @@ from finetune_helpers import character_tokenizer
 from sacrebleu.metrics import BLEU
 from transformers import EvalPrediction
 
-from recipe.training_metrics import (
+from recipe.training.figures import (
     IGNORED,
     TokenWindow,
     lower_line_mask,

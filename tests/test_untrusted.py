@@ -13,14 +13,15 @@ from typing import Any
 
 import pytest
 import torch
+from finetune_helpers import finetune_here
 from safetensors.torch import load_file, save_file
 from tiny_run import tiny_trainer
 
-from recipe.checkpoints import MANIFEST_NAME, _checksum, problems_of
 from recipe.errors import UserError
-from recipe.modeling import load_model
+from recipe.model.modeling import load_model
+from recipe.model.tokenization import load_tokenizer
 from recipe.settings import ModelSettings
-from recipe.tokenization import load_tokenizer
+from recipe.training.checkpoints import MANIFEST_NAME, _checksum, problems_of
 
 
 class Harmful:
@@ -148,6 +149,18 @@ def test_code_that_comes_with_a_model_is_not_run(directory: Path, mark: Path) ->
     change_config(directory, model_type="evil")
     assert str(directory) in refusal(directory)
     assert not mark.exists()
+
+
+# ---- Text that acts on a terminal ----
+
+
+def test_messages_spell_out_what_a_terminal_would_obey(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("\x1b]0;owned\x07\u202etext\n春来-秋去\n", encoding="utf-8")
+    assert finetune_here(train_file=file, output_dir=tmp_path / "out", cache_dir=tmp_path / "cache") == 2
+    said = capfd.readouterr()
+    assert "its header is: \\u001b]0;owned\\u0007\\u202etext" in said.err
+    assert "\x1b" not in said.err + said.out and "\u202e" not in said.err + said.out
 
 
 # ---- Configurations that lie ----

@@ -25,9 +25,9 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from recipe.errors import run_or_explain
-from recipe.interruption import InterruptionCallback, stop_with_launcher
-from recipe.nonfinite import GuardedTrainer
-from recipe.run_lock import run_lock
+from recipe.training.interruption import InterruptionCallback, stop_with_launcher
+from recipe.training.nonfinite import GuardedTrainer
+from recipe.training.run_lock import run_lock
 
 VOCABULARY = 40
 ROWS = 40

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 
 from recipe.composer.composing import capacity, compose
+from recipe.couplet.form import DEFAULT_SEPARATOR
 from recipe.errors import UserError, run_or_explain
 from recipe.files import atomic_open
-from recipe.form import DEFAULT_SEPARATOR
 
 SHIPPED_ROWS = 20_000
 SHIPPED_SEED = 7

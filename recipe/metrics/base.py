@@ -12,8 +12,8 @@ import datasets
 import evaluate
 import numpy as np
 
+from recipe.couplet.form import is_punctuation
 from recipe.errors import UserError
-from recipe.form import is_punctuation
 
 EXTRA_INSTALL = 'pip install -c constraints.txt -e ".[eval]"'
 

@@ -1,12 +1,12 @@
-"""Form and tones: the share of lower lines that keep each rule, by ``recipe.form`` and ``recipe.tones``."""
+"""Form and tones: the share of lower lines that keep each rule of ``recipe.couplet``."""
 
 import datasets
 import evaluate
 import numpy as np
 
-from recipe.form import Violation, form_violations, is_punctuation
+from recipe.couplet.form import Violation, form_violations, is_punctuation
+from recipe.couplet.tones import ToneSystem, last_tones_agree, rhythm_tones_opposed
 from recipe.metrics.base import LineMetric
-from recipe.tones import ToneSystem, last_tones_agree, rhythm_tones_opposed
 
 SEVEN = 7
 RULES = tuple(Violation)
@@ -19,7 +19,7 @@ INNER_TONES = ("seven_tones_modern", "seven_tones_ancient", "seven_tones_either"
 class FormAgreement(LineMetric):
     """Percentages of lines that keep the form, as answers to their upper lines.
 
-    ``compute`` returns: ``form``, all hard rules at once; ``form_RULE`` for each rule of ``recipe.form.Violation``;
+    ``compute`` returns: ``form``, all hard rules at once; ``form_RULE`` for each ``recipe.couplet.form.Violation``;
     ``last_tone_modern``, ``_ancient`` and ``_either``: upper line ends 仄, lower line 平 in today's tones, in the
     old ones, in at least one system; ``seven_tones_...``: positions 2, 4, 6 and 7 are all opposed, counted on upper
     lines of exactly seven characters and no mark (absent where there is none); ``seven_lines``: how many those are.

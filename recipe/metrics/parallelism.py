@@ -7,9 +7,9 @@ import datasets
 import evaluate
 import numpy as np
 
-from recipe.form import is_punctuation
+from recipe.couplet.form import is_punctuation
+from recipe.couplet.parallelism import CharacterAssociation
 from recipe.metrics.base import LineMetric, import_extra
-from recipe.parallelism import CharacterAssociation
 
 
 def _pair_info(description: str) -> evaluate.MetricInfo:
@@ -23,7 +23,7 @@ def _pair_info(description: str) -> evaluate.MetricInfo:
 
 
 class LearnedParallelism(LineMetric):
-    """Mean over lines of ``recipe.parallelism.CharacterAssociation.score`` (in nats per position).
+    """Mean over lines of ``recipe.couplet.parallelism.CharacterAssociation.score`` (in nats per position).
 
     Above 0: the characters answer each other more often than chance would have it. A position that only one of the
     two lines has scores 0.

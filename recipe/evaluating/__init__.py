@@ -1,0 +1,1 @@
+"""Figures with their uncertainty, reports, and `run_evaluate.py`."""

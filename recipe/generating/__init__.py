@@ -1,0 +1,1 @@
+"""Lower lines that cannot leave the form, and `run_generate.py`."""

@@ -1,0 +1,118 @@
+"""Checked rows to token ids, by `datasets.map`: batched, cached on disk, memory-mapped when trained on."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from datasets import Dataset, Features, List, Value
+from datasets.utils.logging import disable_progress_bar, enable_progress_bar
+from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerFast
+
+from recipe.model.tokenization import CharacterTable, tokenizer_hash
+from recipe.rows.corpus import Corpus
+from recipe.rows.sampling import padding_share, sorted_order
+from recipe.settings import DataSettings
+
+_FEATURES = Features({"input_ids": List(Value("int32")), "length": Value("int32")})
+_MAP_BATCH_ROWS = 20_000
+_BAR_FROM_ROWS = 500_000  # below, encoding takes less than two seconds and a bar would only flicker
+
+
+@dataclass
+class EncodedRows:
+    """A split as token ids.
+
+    Attributes:
+        dataset: columns `input_ids` (`[CLS] text [SEP]`, cut at max_length) and `length` (tokens before the cut).
+        lengths: tokens of each row after the cut, int32, for the sampler.
+        truncated: rows that were cut.
+        unknown_tokens: tokens that are `[UNK]`.
+    """
+
+    dataset: Dataset
+    lengths: np.ndarray
+    truncated: int
+    unknown_tokens: int
+
+
+def encode_corpus(
+    corpus: Corpus, tokenizer: PreTrainedTokenizerFast, data: DataSettings
+) -> tuple[EncodedRows, EncodedRows]:
+    """Encode the training and the held-out rows; the held-out ones come back sorted by length, for little padding."""
+    characters = sorted(corpus.summary.characters.keys() | corpus.summary.held_out_characters.keys())
+    table = CharacterTable(tokenizer, characters)
+    key = f"{corpus.fingerprint}-{tokenizer_hash(tokenizer)}-{data.max_length}"
+    train = _encode(corpus.train, "train", table, data.max_length, corpus.directory, key)
+    held_out = _encode(corpus.validation, "validation", table, data.max_length, corpus.directory, key)
+    order = sorted_order(held_out.lengths)
+    held_out.dataset, held_out.lengths = held_out.dataset.select(order), held_out.lengths[order]
+    return train, held_out
+
+
+def _encode(rows: Dataset, part: str, table: CharacterTable, max_length: int, directory: Path, key: str) -> EncodedRows:
+    fingerprint = hashlib.sha256(f"{key}-{part}".encode()).hexdigest()[:16]
+    (enable_progress_bar if len(rows) >= _BAR_FROM_ROWS else disable_progress_bar)()
+    encoded = rows.with_format("arrow").map(
+        _encode_batch,
+        batched=True,
+        batch_size=_MAP_BATCH_ROWS,
+        fn_kwargs={"table": table, "max_length": max_length},
+        remove_columns=rows.column_names,
+        features=_FEATURES,
+        desc=f"encoding {part} rows",
+        # Named by what decides the ids: the library would hash the function and its table instead, which is slower
+        # and changes with every release.
+        new_fingerprint=fingerprint,
+        cache_file_name=str(directory / f"{part}-{fingerprint}.arrow"),
+    )
+    full_lengths = _column(encoded, "length")
+    ids = [chunk.flatten() for chunk in encoded.data.column("input_ids").chunks]
+    unknown = sum(int(np.count_nonzero(chunk.to_numpy() == table.unk_id)) for chunk in ids)
+    return EncodedRows(
+        encoded.with_format(None), np.minimum(full_lengths, max_length), int((full_lengths > max_length).sum()), unknown
+    )
+
+
+def _encode_batch(batch: pa.Table, table: CharacterTable, max_length: int) -> pa.Table:
+    ids, offsets, lengths = table.encode(batch.column("text").to_pylist(), max_length)
+    rows = pa.ListArray.from_arrays(pa.array(offsets), pa.array(ids))
+    return pa.table({"input_ids": rows, "length": pa.array(lengths.astype(np.int32))})
+
+
+def make_collator(
+    tokenizer: PreTrainedTokenizerFast, pad_to_multiple_of: int | None = None
+) -> DataCollatorForLanguageModeling:
+    """Return the collator of training and evaluation: rows padded at their end, labels -100 where there is padding.
+
+    The tokenizer itself pads at the beginning, as generation needs it. In training that would move short rows to other
+    positions than a prompt starts at, and make `[CLS]` a label that is predicted from padding.
+    """
+    right = copy.deepcopy(tokenizer)
+    right.padding_side = "right"
+    return DataCollatorForLanguageModeling(right, mlm=False, pad_to_multiple_of=pad_to_multiple_of)
+
+
+def _column(dataset: Dataset, name: str) -> np.ndarray:
+    return dataset.data.column(name).to_numpy().astype(np.int32)
+
+
+def describe_rows(corpus: Corpus, train: EncodedRows, data: DataSettings, effective_batch_size: int) -> list[str]:
+    """Say what became of the rows, and what a batch will look like, in lines for the screen."""
+    summary = corpus.summary
+    rejected = ", ".join(f"{count:,} {reason}" for reason, count in summary.rejected.items()) or "none"
+    quantiles = np.quantile(train.lengths, [0.5, 0.95, 0.99, 1.0], method="lower")
+    tokens = int(train.lengths.sum())
+    grouped, padded = padding_share(train.lengths, effective_batch_size, seed=0)
+    return [
+        f"rows: {summary.read:,} read = {summary.kept:,} to train on + {summary.held_out:,} held out "
+        f"+ {sum(summary.rejected.values()):,} rejected ({rejected})",
+        f"tokens of a row: median {quantiles[0]}, p95 {quantiles[1]}, p99 {quantiles[2]}, max {quantiles[3]}; "
+        f"{train.truncated:,} rows cut at max_length {data.max_length}",
+        f"{tokens:,} tokens an epoch, {train.unknown_tokens / tokens:.3%} of them [UNK]; padding in batches of "
+        f"{effective_batch_size}: {grouped:.1%} grouped by length, {padded:.1%} in random order",
+    ]

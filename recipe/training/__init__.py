@@ -1,0 +1,1 @@
+"""The Trainer with everything around it, and `run_finetune.py`."""

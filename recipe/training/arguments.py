@@ -1,0 +1,125 @@
+"""The library's `TrainingArguments` out of the recipe's settings, and the machine made ready for them."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any, NoReturn, cast
+
+import torch
+from transformers import HfArgumentParser, TrainingArguments
+from transformers.integrations.integration_utils import get_available_reporting_integrations
+
+from recipe.cli import Settings
+from recipe.errors import UserError
+from recipe.settings import RunSettings
+from recipe.training.figures import LOWER_IS_BETTER
+
+# Fields of the library that would be accepted and then do nothing, or something else than they say, here.
+_REFUSED = {
+    "train_sampling_strategy": "the recipe orders the rows itself: use --group_by_length true or false",
+    "length_column_name": "the recipe knows the lengths of its rows; leave it out",
+    "remove_unused_columns": "the recipe's rows hold a column that the model cannot take; leave it out",
+    "label_names": "the labels are the tokens themselves; leave it out",
+    "batch_eval_metrics": "the recipe's metrics need the whole held-out set; its logits are never held anyway",
+    "include_for_metrics": "the recipe's metrics take tokens and losses only; leave it out",
+    "hub_strategy": "the published directory is pushed once, at the end; leave it out",
+    "do_train": "run_finetune.py always trains (--check tries everything without); leave it out",
+    "do_eval": "run_finetune.py always evaluates; set --eval_steps, or leave it out",
+    "do_predict": "run_evaluate.py scores a test file; leave it out",
+    "prediction_loss_only": "the recipe's loss is one of its metrics, weighted by tokens; leave it out",
+    "dataloader_drop_last": "it would drop held-out rows from the evaluations too; leave it out",
+    "auto_find_batch_size": "it would change the effective batch of a run; choose a batch that fits",
+}
+
+
+class _OneSetting(HfArgumentParser):
+    """The library's parser of its own fields, with errors that can be collected."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(message.removeprefix("argument "))
+
+
+def set_threads(requested: int | None) -> None:
+    """Give this process its share of the machine's cores.
+
+    `accelerate launch` without a configuration sets one thread a process, also where there is just one process.
+    """
+    available = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    torch.set_num_threads(requested or max(1, available // processes))
+
+
+def typed_training_settings(settings: Settings) -> dict[str, Any]:
+    """Return the passed-through settings converted to the types of `TrainingArguments`.
+
+    Raises:
+        UserError: every value of a wrong type, and every field that the recipe refuses, at once.
+    """
+    parser = _OneSetting(cast(Any, TrainingArguments))
+    problems, typed = [], {}
+    for key, value in settings.training.items():
+        try:
+            typed[key] = _typed(parser, key, value)
+        except UserError as error:
+            problems += error.problems
+        if key in _REFUSED:
+            problems.append(f"--{key} {value}: {_REFUSED[key]}")
+    problems += _missing_trackers(typed.get("report_to"))
+    if problems:
+        raise UserError(problems)
+    return typed | _precision(settings[RunSettings].precision, typed)
+
+
+def _missing_trackers(report_to: Any) -> list[str]:
+    """Name the trackers that are not installed; the Trainer would raise when the data is ready and the model loaded."""
+    wanted = [report_to] if isinstance(report_to, str) else report_to or []
+    available = get_available_reporting_integrations()
+    return [
+        f"--report_to {name}: is not installed or not known; installed: {', '.join(available) or 'none'}. "
+        "TensorBoard comes with: pip install -c constraints.txt -e '.[track]'"
+        for name in wanted
+        if name not in ("none", "all", *available)
+    ]
+
+
+def _typed(parser: HfArgumentParser, key: str, value: Any) -> Any:
+    if value is None:
+        return None
+    values = value if isinstance(value, list) else [json.dumps(value) if isinstance(value, Mapping) else value]
+    parsed, beyond = parser.parse_known_args([f"--{key}", *map(str, values)])
+    if beyond:
+        raise UserError(f"--{key} takes one value; found {' '.join(map(str, values))}")
+    return getattr(parsed, key)
+
+
+def _precision(wanted: str, typed: Mapping[str, Any]) -> dict[str, bool]:
+    """Return the library's two switches for the precision that is wanted, where the user has not set them."""
+    if typed.get("bf16") or typed.get("fp16"):
+        if wanted != "auto":
+            raise UserError("--precision contradicts --bf16 or --fp16; give one of them")
+        return {}
+    if wanted == "auto" and torch.cuda.is_available() and not typed.get("use_cpu"):
+        wanted = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    return {"bf16": wanted == "bf16", "fp16": wanted == "fp16"}
+
+
+def make_training_arguments(typed: Mapping[str, Any]) -> TrainingArguments:
+    """Return the library's arguments.
+
+    Raises:
+        UserError: values that contradict each other, or a device that is not there.
+    """
+    # The first is passed to train(), which does not look it up; the second is done once, after publishing.
+    own = {key: value for key, value in typed.items() if key not in ("resume_from_checkpoint", "push_to_hub")}
+    # Pinned memory is for copies to a GPU; without one torch warns.
+    own.setdefault("dataloader_pin_memory", torch.cuda.is_available())
+    # The library takes every figure whose name does not end in "loss" for one that should grow; perplexity should not.
+    best_by = str(own.get("metric_for_best_model") or "loss").removeprefix("eval_")
+    own.setdefault("greater_is_better", best_by not in LOWER_IS_BETTER)
+    try:
+        return TrainingArguments(**own)
+    except (ValueError, ImportError, RuntimeError) as error:
+        raise UserError(f"training settings: {' '.join(str(error).split())}") from None

@@ -1,0 +1,126 @@
+"""`--check`: the whole job in miniature, and what the real one will cost. Nothing is trained and nothing is kept."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from recipe import disk
+from recipe.errors import UserError
+from recipe.model.modeling import load_model
+from recipe.model.tokenization import load_tokenizer
+from recipe.rows.preprocessing import EncodedRows
+from recipe.training.arguments import make_training_arguments
+from recipe.training.callbacks import format_duration
+from recipe.training.job import Job, make_trainer, planned_steps
+from recipe.training.trainer import CoupletTrainer
+
+_MAX_STEPS = 20
+_STEP_SECONDS = 8.0
+_HELD_OUT_ROWS = 64
+
+
+class _Stopwatch(TrainerCallback):
+    """Stop training after a few seconds, with an evaluation and a save; the first step warms up and is not counted."""
+
+    def __init__(self) -> None:
+        self.seconds_a_step = 0.0
+        self._started = self._warm = 0.0
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._started = time.perf_counter()
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        now = time.perf_counter()
+        if state.global_step == 1:
+            self._warm = now
+            return
+        self.seconds_a_step = (now - self._warm) / (state.global_step - 1)
+        if now - self._started > _STEP_SECONDS or state.global_step == args.max_steps:
+            control.should_training_stop = control.should_evaluate = control.should_save = True
+
+
+def check_job(job: Job, typed: dict[str, Any]) -> None:
+    """Train a few steps, evaluate, save, reload and answer one line, in a directory that goes away; then say the cost.
+
+    Raises:
+        UserError: whatever would have stopped the real run.
+    """
+    steps = planned_steps(job)
+    with tempfile.TemporaryDirectory(prefix=".check-", dir=str(job.arguments.output_dir)) as directory:
+        miniature = _miniature(job, typed, directory)
+        stopwatch = _Stopwatch()
+        trainer = make_trainer(miniature)
+        trainer.add_callback(stopwatch)
+        trainer.train()
+        checkpoint = Path(directory) / f"checkpoint-{trainer.state.global_step}"
+        seconds_saved = _check_reload(miniature, trainer, checkpoint)
+        taken = sum(file.stat().st_size for file in checkpoint.iterdir())
+        needed = disk.run_bytes(taken, job.arguments.save_total_limit, max(1, steps // int(job.arguments.save_steps)))
+        disk.check_space_for_run(str(job.arguments.output_dir), needed)
+    if job.arguments.process_index == 0:
+        print("\n".join(_cost(job, trainer, stopwatch, steps, needed, seconds_saved)), flush=True)
+
+
+def _miniature(job: Job, typed: dict[str, Any], directory: str) -> Job:
+    """Return the job with a few steps, a few held-out rows, and a directory of its own."""
+    overrides = {
+        "output_dir": directory,
+        "max_steps": _MAX_STEPS,
+        "eval_on_start": False,
+        "eval_strategy": "no",
+        "save_strategy": "no",
+        "load_best_model_at_end": False,
+        "report_to": "none",
+    }
+    rows = min(_HELD_OUT_ROWS, len(job.held_out.lengths))
+    held_out = EncodedRows(job.held_out.dataset.select(range(rows)), job.held_out.lengths[:rows], 0, 0)
+    return replace(job, arguments=make_training_arguments(typed | overrides), held_out=held_out)
+
+
+def _check_reload(job: Job, trainer: CoupletTrainer, checkpoint: Path) -> float:
+    """Load the checkpoint back as a stranger would, compare its logits with the model's; return the seconds it took."""
+    started = time.perf_counter()
+    tokenizer = load_tokenizer(str(checkpoint))
+    reloaded = load_model(str(checkpoint), tokenizer)
+    trained = trainer.accelerator.unwrap_model(trainer.model).to("cpu", torch.float32).eval()
+    ids = torch.tensor([job.train.dataset[0]["input_ids"]])
+    with torch.inference_mode():
+        difference = (reloaded.eval()(ids).logits - trained(ids).logits).abs().max().item()
+    if difference != 0.0:
+        raise UserError(f"{checkpoint}: reloaded weights give other logits (largest difference {difference:.2g})")
+    return time.perf_counter() - started
+
+
+def _cost(
+    job: Job, trainer: CoupletTrainer, stopwatch: _Stopwatch, steps: int, needed: int, seconds_reload: float
+) -> list[str]:
+    arguments = job.arguments
+    evaluations = 1 + steps // max(1, int(arguments.eval_steps or steps))
+    record = next(record for record in reversed(trainer.state.log_history) if "eval_runtime" in record)
+    rows = min(_HELD_OUT_ROWS, len(job.held_out.lengths))
+    scale = len(job.held_out.lengths) / max(1, rows)
+    training = steps * stopwatch.seconds_a_step
+    evaluating = evaluations * record["eval_runtime"] * scale
+    if torch.cuda.is_available():
+        memory = f"{disk.readable(torch.cuda.max_memory_allocated())} of the GPU's memory"
+    else:
+        # Kilobytes, except on macOS, where getrusage counts bytes.
+        unit = 1 if sys.platform == "darwin" else 1024
+        memory = f"{disk.readable(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)} of memory"
+    return [
+        f"check passed: {trainer.state.global_step} training steps, an evaluation of {rows} rows, a checkpoint saved "
+        f"and reloaded ({seconds_reload:.1f} s, the same logits), the sample lines above",
+        f"the full run: {steps:,} steps at {stopwatch.seconds_a_step:.2f} s = about {format_duration(training)}, "
+        f"{evaluations} evaluations = about {format_duration(evaluating)}; disk {disk.readable(needed)}; peak {memory}",
+    ]

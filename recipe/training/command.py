@@ -1,0 +1,145 @@
+"""The job of `run_finetune.py`: settings → corpus → tokenizer and model → training → a published model."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import asdict, is_dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from datasets.utils.logging import set_verbosity_error as quiet_datasets
+from tqdm import tqdm
+from transformers import TrainingArguments
+
+from recipe import disk
+from recipe.cli import Settings, to_yaml
+from recipe.errors import UserError
+from recipe.settings import RunSettings
+from recipe.training.arguments import make_training_arguments, set_threads
+from recipe.training.callbacks import ConfigFile
+from recipe.training.checkup import check_job
+from recipe.training.interruption import stop_with_launcher
+from recipe.training.job import Job, make_trainer, planned_steps, prepare_job
+from recipe.training.precheck import check_settings
+from recipe.training.publishing import CONFIG_FILE, publish
+from recipe.training.run_lock import run_lock
+from recipe.training.trainer import CoupletTrainer
+
+
+def finetune(settings: Settings) -> None:
+    """Run the job that the settings describe.
+
+    Raises:
+        UserError: anything that the user can put right; before training wherever that can be known before.
+    """
+    quiet_datasets()
+    stop_with_launcher()
+    typed = check_settings(settings)
+    set_threads(settings[RunSettings].num_threads)
+    arguments = make_training_arguments(typed)
+    with _only_run(arguments):
+        job = prepare_job(settings, arguments)
+        if job.run.check:
+            check_job(job, typed)
+            return
+        trainer = make_trainer(job)
+        trainer.add_callback(ConfigFile(Path(str(arguments.output_dir)) / CONFIG_FILE, resolved_config(job)))
+        _check_disk(job, trainer)
+        trainer.train(resume_from_checkpoint=typed.get("resume_from_checkpoint"))
+        finish(job, trainer, push_to=arguments.hub_model_id if typed.get("push_to_hub") else None)
+
+
+@contextlib.contextmanager
+def _only_run(arguments: TrainingArguments) -> Iterator[None]:
+    """Hold the output directory against a second run; the first process of several does it for all."""
+    directory = str(arguments.output_dir)
+    with run_lock(directory) if arguments.process_index == 0 else contextlib.nullcontext():
+        yield
+
+
+def resolved_config(job: Job) -> str:
+    """Return all settings of the run as YAML that `--config` takes."""
+    chosen = {key: getattr(job.arguments, key) for key in job.settings.training if key != "resume_from_checkpoint"}
+    return to_yaml(Settings(job.settings.groups, {key: _plain(value) for key, value in chosen.items()}))
+
+
+def _plain(value: Any) -> Any:
+    """Return a value of the library's arguments as YAML can hold it and the command line can read it."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, list):
+        # The library turns report_to "none" into an empty list, which its own parser would refuse.
+        return [_plain(item) for item in value] or "none"
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+
+
+def _check_disk(job: Job, trainer: CoupletTrainer) -> None:
+    """Say what the checkpoints will need, and refuse a run whose disk cannot hold them."""
+    arguments = job.arguments
+    steps = planned_steps(job)
+    saves = max(1, steps // max(1, int(arguments.save_steps)))
+    needed = disk.run_bytes(disk.checkpoint_bytes(job.model), arguments.save_total_limit, saves)
+    if arguments.process_index == 0:
+        free = disk.readable(disk.free_bytes(str(arguments.output_dir)))
+        print(f"{steps:,} steps; checkpoints need up to {disk.readable(needed)} of the {free} free", flush=True)
+        disk.check_space_for_run(str(arguments.output_dir), needed)
+
+
+def finish(job: Job, trainer: CoupletTrainer, push_to: str | None) -> None:
+    """Show what training changed and publish the best model."""
+    if not trainer.is_world_process_zero():
+        return
+    metrics = before_and_after(trainer)
+    tqdm.write(metrics_table(metrics, trainer))
+    if not job.run.publish_dir:
+        return
+    summary = job.corpus.summary
+    directory = publish(
+        job.run.publish_dir,
+        trainer.accelerator.unwrap_model(trainer.model),
+        job.tokenizer,
+        {"text_format": job.data.text_format, "separator": job.separator},
+        resolved_config(job),
+        metrics,
+        {file: (summary.file_bytes[file], digest) for file, digest in summary.file_hashes.items()},
+    )
+    print(f"published: {directory}", flush=True)
+    if push_to is not None:
+        _push(directory, push_to)
+
+
+def _push(directory: Path, name: str) -> None:
+    from huggingface_hub import HfApi
+
+    try:
+        HfApi().create_repo(name, exist_ok=True)
+        print(f"pushed: {HfApi().upload_folder(repo_id=name, folder_path=directory)}", flush=True)
+    except OSError as error:  # every error of the network and of the hub is one
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{directory} is published, but could not be pushed ({reason}); later: hf upload {name} {directory}"
+        ) from None
+
+
+def before_and_after(trainer: CoupletTrainer) -> dict[str, tuple[Any, Any]]:
+    """Return each held-out figure at the first evaluation and at that of the model that is kept."""
+    records = {record["step"]: record for record in trainer.state.log_history if "eval_loss" in record}
+    if not records:
+        return {}
+    kept_step = trainer.state.best_global_step if trainer.state.best_model_checkpoint else max(records)
+    before, after = records[min(records)], records[kept_step if kept_step in records else max(records)]
+    timing = ("eval_runtime", "eval_samples_per_second", "eval_steps_per_second")
+    names = [key for key in after if key.startswith("eval_") and key not in timing]
+    return {key.removeprefix("eval_"): (before.get(key, "–"), after[key]) for key in names}
+
+
+def metrics_table(metrics: dict[str, tuple[Any, Any]], trainer: CoupletTrainer) -> str:
+    """Return the table of the held-out figures before and after training."""
+    step = trainer.state.best_global_step or trainer.state.global_step
+    lines = [f"held-out rows, before training and after {step:,} steps (the model that is kept):"]
+    for name, (before, after) in metrics.items():
+        cells = [f"{value:12.4f}" if isinstance(value, float) else f"{value:>12}" for value in (before, after)]
+        lines.append(f"  {name:24}{cells[0]}{cells[1]}")
+    return "\n".join(lines)

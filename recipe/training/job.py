@@ -1,0 +1,206 @@
+"""What a run of `run_finetune.py` works with: rows, tokenizer, model and Trainer that are known to fit together."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    PrinterCallback,
+    ProgressCallback,
+    TrainingArguments,
+    set_seed,
+)
+
+from recipe.cli import Settings
+from recipe.errors import UserError
+from recipe.model.modeling import load_model, new_model
+from recipe.model.tokenization import (
+    build_tokenizer,
+    characters_known,
+    corpus_vocabulary,
+    extend_tokenizer,
+    load_tokenizer,
+    tokenizer_hash,
+)
+from recipe.rows.corpus import Corpus, prepare_corpus, row_separator
+from recipe.rows.preprocessing import EncodedRows, describe_rows, encode_corpus, make_collator
+from recipe.settings import DataSettings, ModelSettings, RunSettings
+from recipe.training.callbacks import MetricsFile, TidyProgress
+from recipe.training.figures import make_compute_metrics, reduce_logits
+from recipe.training.interruption import InterruptionCallback
+from recipe.training.probing import GenerationProbe
+from recipe.training.trainer import CoupletTrainer
+
+_UNLIMITED_CONTEXT = 1 << 20
+
+
+@dataclass
+class Job:
+    """Everything a run works with, once it is known to fit together."""
+
+    settings: Settings
+    arguments: TrainingArguments
+    corpus: Corpus
+    tokenizer: PreTrainedTokenizerFast
+    model: PreTrainedModel
+    train: EncodedRows
+    held_out: EncodedRows
+
+    @property
+    def data(self) -> DataSettings:
+        return self.settings[DataSettings]
+
+    @property
+    def run(self) -> RunSettings:
+        return self.settings[RunSettings]
+
+    @property
+    def separator(self) -> str:
+        """What stands between the lines of a row; empty for plain texts."""
+        return row_separator(self.data)
+
+    @property
+    def effective_batch_size(self) -> int:
+        """Rows of one optimizer step, over all processes and accumulated micro-batches."""
+        arguments = self.arguments
+        return arguments.train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
+
+
+def prepare_job(settings: Settings, arguments: TrainingArguments) -> Job:
+    """Read and encode the rows and make the model; other processes wait for the first and then read its cache."""
+    data, choice = settings[DataSettings], settings[ModelSettings]
+    # The first of all machines, not of each: they share the cache, and two that write it at once tear it.
+    with arguments.main_process_first(local=False):
+        corpus = prepare_corpus(data)
+        _require_held_out_rows(corpus, data)
+        tokenizer = _make_tokenizer(corpus, choice, data)
+        train, held_out = encode_corpus(corpus, tokenizer, data)
+    # Seeded here: a new model's weights, a new character's embeddings are drawn before the Trainer sets the seed.
+    set_seed(arguments.seed)
+    if choice.model_name_or_path is None:
+        model = new_model(choice, tokenizer, data.max_length)
+    else:
+        model = load_model(choice.model_name_or_path, tokenizer, choice)
+    if data.max_length > (positions := model.config.max_position_embeddings):
+        raise UserError(f"--max_length {data.max_length} exceeds the model's {positions} positions")
+    job = Job(settings, arguments, corpus, tokenizer, model, train, held_out)
+    if arguments.process_index == 0:
+        _describe(job)
+    return job
+
+
+def _require_held_out_rows(corpus: Corpus, data: DataSettings) -> None:
+    """Raise UserError if nothing is held out: the evaluations, the best model and the table at the end rest on it."""
+    if corpus.summary.held_out:
+        return
+    if data.validation_file:
+        raise UserError(f"{', '.join(data.validation_file)}: no row of it passes the checks; none can be held out")
+    raise UserError(
+        f"no rows are held out: --validation_size is {data.validation_size}, and at most a tenth of the "
+        f"{corpus.summary.kept:,} rows may be. Set it above 0, give ten rows or more, or name a --validation_file"
+    )
+
+
+def _make_tokenizer(corpus: Corpus, choice: ModelSettings, data: DataSettings) -> PreTrainedTokenizerFast:
+    characters, separator = corpus.summary.characters, row_separator(data)
+    if choice.model_name_or_path is None:
+        return build_tokenizer(corpus_vocabulary([*separator, *characters]), False, _UNLIMITED_CONTEXT)
+    tokenizer = load_tokenizer(choice.model_name_or_path)
+    if choice.extend_vocabulary:
+        return extend_tokenizer(tokenizer, characters)
+    if separator and not characters_known(tokenizer, [separator])[separator]:
+        raise UserError(
+            f"{choice.model_name_or_path}: its vocabulary has no token for the separator {separator!r}, so the model "
+            "could not see where a line ends; add --extend_vocabulary, or put another mark between the lines"
+        )
+    return tokenizer
+
+
+def _describe(job: Job) -> None:
+    """Say what the run works with, and show one row as the model will see it."""
+    tokenizer, row = job.tokenizer, job.train.dataset[0]["input_ids"]
+    lines = describe_rows(job.corpus, job.train, job.data, job.effective_batch_size)
+    if job.corpus.summary.rejected:
+        shutil.copyfile(job.corpus.rejected_file, Path(str(job.arguments.output_dir)) / "rejected_rows.csv")
+        lines.append(f"rejected rows, with reasons: {job.arguments.output_dir}/rejected_rows.csv")
+    lines += [
+        f"a row: {job.corpus.train[0]['text']}",
+        f"  encoded: {' '.join(map(str, row))}",
+        f"  decoded: {tokenizer.decode(row)}",
+        f"model: {job.model.num_parameters() / 1e6:.1f} million parameters, vocabulary {len(tokenizer):,}; "
+        f"device {job.arguments.device}, {_precision_name(job.arguments)}",
+        f"effective batch {job.effective_batch_size} rows = {job.arguments.train_batch_size} a device × "
+        f"{job.arguments.world_size} processes × {job.arguments.gradient_accumulation_steps} accumulated",
+    ]
+    print("\n".join(lines), flush=True)
+
+
+def _precision_name(arguments: TrainingArguments) -> str:
+    return "bf16 over fp32 weights" if arguments.bf16 else "fp16 over fp32 weights" if arguments.fp16 else "fp32"
+
+
+def make_trainer(job: Job) -> CoupletTrainer:
+    """Return the Trainer of a job."""
+    probe = GenerationProbe(job.tokenizer, job.separator, _held_out_lines(job), job.run.sample_prompts)
+    trainer = CoupletTrainer(
+        model=job.model,
+        args=job.arguments,
+        data_collator=make_collator(job.tokenizer, 8 if job.arguments.device.type == "cuda" else None),
+        train_dataset=job.train.dataset,
+        eval_dataset=job.held_out.dataset,
+        processing_class=job.tokenizer,
+        compute_metrics=make_compute_metrics(job.tokenizer, job.separator or None),
+        preprocess_logits_for_metrics=reduce_logits,
+        callbacks=[MetricsFile(str(job.arguments.output_dir)), InterruptionCallback()],
+        train_lengths=job.train.lengths,
+        group_by_length=job.run.group_by_length,
+        generation_metrics=probe,
+        run_identity=run_identity(job),
+        allow_changed=job.run.allow_changed,
+        max_nonfinite_steps=job.run.max_nonfinite_steps,
+    )
+    # The library has one or the other, by disable_tqdm; the second prints dictionaries.
+    trainer.remove_callback(ProgressCallback)
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(TidyProgress())
+    return trainer
+
+
+def run_identity(job: Job) -> dict[str, str | int | float]:
+    """Return what must be the same when a run is resumed, by the names that the user knows."""
+    arguments, config = job.arguments, job.model.config
+    shape = f"{config.num_hidden_layers} layers of {config.hidden_size}"
+    seed = arguments.seed if arguments.data_seed is None else arguments.data_seed
+    return {
+        "data": job.corpus.fingerprint,
+        "max_length": job.data.max_length,
+        "tokenizer": tokenizer_hash(job.tokenizer),
+        "model": f"{config.model_type}, {shape}, {config.vocab_size} words",
+        "seed": f"{arguments.seed}, data {seed}",
+        "effective batch": job.effective_batch_size,
+        "group_by_length": job.run.group_by_length,
+        "epochs or steps": f"{arguments.num_train_epochs} epochs, max_steps {arguments.max_steps}",
+        "learning rate": f"{arguments.learning_rate} {arguments.lr_scheduler_type}",
+    }
+
+
+def _held_out_lines(job: Job) -> list[tuple[str, str]]:
+    """Return the held-out (upper line, lower line) pairs that are answered freely at every evaluation."""
+    if not job.separator:
+        return []
+    from recipe.couplet.form import split_couplet
+
+    texts = job.corpus.validation[: job.run.generation_eval_size]["text"] if job.run.generation_eval_size else []
+    return [lines for text in texts if (lines := split_couplet(text, job.separator))]
+
+
+def planned_steps(job: Job) -> int:
+    """Return the number of optimizer steps of the whole run."""
+    if job.arguments.max_steps > 0:
+        return job.arguments.max_steps
+    steps_an_epoch = -(-len(job.train.lengths) // job.effective_batch_size)
+    return int(steps_an_epoch * job.arguments.num_train_epochs)

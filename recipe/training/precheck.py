@@ -1,0 +1,111 @@
+"""What is wrong with the settings themselves, all of it in one message, before a file is read or a model is made."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from recipe.cli import Settings
+from recipe.errors import UserError
+from recipe.rows.reading import training_source
+from recipe.settings import DataSettings, ModelSettings, RunSettings
+from recipe.training.arguments import typed_training_settings
+from recipe.training.figures import figure_names
+from recipe.training.publishing import check_hub_login, check_publish_dir
+
+# The smallest value of each number that has one: the recipe's own settings, then the library's.
+_LEAST = {
+    **dict.fromkeys(("hidden_size", "num_layers", "num_heads", "max_rows", "num_threads", "max_nonfinite_steps"), 1),
+    **{"max_length": 4, "validation_size": 0, "generation_eval_size": 0},
+    **dict.fromkeys(("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"), 1),
+    **dict.fromkeys(("num_train_epochs", "learning_rate", "weight_decay", "warmup_steps", "dataloader_num_workers"), 0),
+}
+_PROBABILITIES = ("dropout", "adam_beta1", "adam_beta2")
+
+
+def check_settings(settings: Settings) -> dict[str, Any]:
+    """Return the typed training settings, or raise everything that is wrong with the settings as one UserError."""
+    problems: list[str] = []
+
+    def collect(check: Callable[[], Any]) -> Any:
+        try:
+            return check()
+        except UserError as error:
+            problems.extend(error.problems)
+
+    typed: dict[str, Any] = collect(lambda: typed_training_settings(settings)) or {}
+    collect(lambda: training_source(settings[DataSettings]))
+    problems += _model_problems(settings[ModelSettings])
+    problems += _values_out_of_range(settings, typed)
+    problems += _best_model_problems(settings, typed)
+    for name, directory in (("output_dir", typed.get("output_dir")), ("cache_dir", settings[DataSettings].cache_dir)):
+        problems += _directory_problems(name, directory) if directory else []
+    problems += _publishing_problems(settings[RunSettings], typed)
+    if problems:
+        raise UserError(problems)
+    return typed
+
+
+def _model_problems(model: ModelSettings) -> list[str]:
+    if model.from_scratch and model.model_name_or_path is not None:
+        return [
+            f"--from_scratch and --model_name_or_path {model.model_name_or_path} are both set, one of them perhaps by "
+            "the configuration file (the quickstart's if none is named): add --from_scratch false, or --config FILE"
+        ]
+    if not model.from_scratch and model.model_name_or_path is None:
+        return ["where does the model come from? give --model_name_or_path or --from_scratch"]
+    if model.from_scratch and (model.state_dict_file or model.extend_vocabulary):
+        return ["--state_dict_file and --extend_vocabulary go with --model_name_or_path, not with --from_scratch"]
+    if model.state_dict_file and not Path(model.state_dict_file).is_file():
+        return [f"--state_dict_file {model.state_dict_file}: no such file"]
+    return []
+
+
+def _values_out_of_range(settings: Settings, typed: dict[str, Any]) -> list[str]:
+    """Name each number that nothing can be done with; the libraries would fail on it late or oddly."""
+    values = {key: value for group in settings.groups.values() for key, value in vars(group).items()} | typed
+    given = {key: value for key, value in values.items() if value is not None}
+    # Written so that a number that is none (nan) is out of every range.
+    problems = [
+        f"--{name} {given[name]}: takes {least} or more"
+        for name, least in _LEAST.items()
+        if name in given and not given[name] >= least
+    ]
+    return problems + [
+        f"--{name} {given[name]}: takes a number from 0 to below 1"
+        for name in _PROBABILITIES
+        if name in given and not 0 <= given[name] < 1
+    ]
+
+
+def _best_model_problems(settings: Settings, typed: dict[str, Any]) -> list[str]:
+    """Check the name of the figure that decides which model is the best; the library looks for it after an hour."""
+    data, run = settings[DataSettings], settings[RunSettings]
+    names = figure_names(data.text_format == "couplet", run.generation_eval_size > 0)
+    wanted = str(typed.get("metric_for_best_model") or "loss").removeprefix("eval_")
+    if wanted in names:
+        return []
+    near = difflib.get_close_matches(wanted, names, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return [f"--metric_for_best_model {wanted}: this run measures {', '.join(names)}{hint}"]
+
+
+def _directory_problems(name: str, directory: str) -> list[str]:
+    try:
+        Path(directory).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        return [f"--{name} {directory}: cannot be made a directory ({error.strerror}); name another"]
+    return []
+
+
+def _publishing_problems(run: RunSettings, typed: dict[str, Any]) -> list[str]:
+    """Try what would otherwise fail after training: the published directory, and the login where it is pushed."""
+    problems = check_publish_dir(run.publish_dir) if run.publish_dir else []
+    if not typed.get("push_to_hub"):
+        return problems
+    needed = {"--publish_dir DIR": run.publish_dir, "--hub_model_id NAME": typed.get("hub_model_id")}
+    if missing := [name for name, value in needed.items() if not value]:
+        return [*problems, f"--push_to_hub pushes the published directory; it also needs {' and '.join(missing)}"]
+    return problems + check_hub_login()
