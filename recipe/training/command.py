@@ -12,6 +12,7 @@ from typing import Any
 from datasets.utils.logging import set_verbosity_error as quiet_datasets
 from tqdm import tqdm
 from transformers import TrainingArguments
+from transformers.utils.logging import disable_progress_bar
 
 from recipe import disk
 from recipe.cli import Settings, to_yaml
@@ -35,6 +36,7 @@ def finetune(settings: Settings) -> None:
         UserError: anything that the user can put right; before training wherever that can be known before.
     """
     quiet_datasets()
+    disable_progress_bar()  # the library's: one for each file that a checkpoint writes
     stop_with_launcher()
     typed = check_settings(settings)
     set_threads(settings[RunSettings].num_threads)
