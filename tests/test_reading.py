@@ -199,6 +199,11 @@ def test_an_ending_that_says_nothing_is_refused(tmp_path):
         ({"lower_file": "{file}", "train_file": ["{file}"]}, "--upper_file and --lower_file go together"),
         ({"train_file": ["{file}"], "upper_column": "a"}, "--upper_column and --lower_column go together"),
         ({"train_file": ["{file}"], "upper_file": "{file}", "lower_file": "{file}"}, "both name training rows"),
+        ({"upper_file": "{file}", "lower_file": "{file}", "text_format": "plain"}, "plain takes one text a row"),
+        (
+            {"train_file": ["{file}"], "upper_column": "a", "lower_column": "b", "text_format": "plain"},
+            "plain takes one text a row",
+        ),
         ({"train_file": ["{file}"], "separator": "--"}, "--separator takes one character; found '--'"),
         ({"train_file": ["{file}"], "separator": ""}, "--separator takes one character; found ''"),
     ],

@@ -55,6 +55,10 @@ def training_source(data: DataSettings) -> Source:
     for one, other in (("upper_column", "lower_column"), ("upper_file", "lower_file")):
         if (getattr(data, one) is None) != (getattr(data, other) is None):
             problems.append(f"--{one} and --{other} go together; only one of them is set")
+    if data.text_format == "plain" and (data.upper_column or data.upper_file):
+        problems.append(
+            "--text_format plain takes one text a row: name it with --text_column; upper and lower lines are couplets'"
+        )
     if data.train_file and data.upper_file:
         problems.append("--train_file and --upper_file both name training rows; give one of them")
     if not data.train_file and not data.upper_file:
