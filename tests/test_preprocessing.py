@@ -105,12 +105,6 @@ def test_unknown_characters_are_learnt_like_others():
     assert collator([{"input_ids": [CLS, 5, 4, UNK, SEP]}])["labels"].tolist() == [[CLS, 5, 4, UNK, SEP]]
 
 
-def test_batches_are_filled_up_to_a_multiple_for_gpus():
-    batch = make_collator(character_tokenizer("-山"), pad_to_multiple_of=8)([{"input_ids": [CLS, 5, SEP]}])
-    assert batch["input_ids"].shape == (1, 8)
-    assert batch["labels"].tolist() == [[CLS, 5, SEP, *[-100] * 5]]
-
-
 def test_the_collator_leaves_the_tokenizer_as_generation_needs_it():
     tokenizer = character_tokenizer()
     make_collator(tokenizer)

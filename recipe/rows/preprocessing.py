@@ -84,17 +84,17 @@ def _encode_batch(batch: pa.Table, table: CharacterTable, max_length: int) -> pa
     return pa.table({"input_ids": rows, "length": pa.array(lengths.astype(np.int32))})
 
 
-def make_collator(
-    tokenizer: PreTrainedTokenizerFast, pad_to_multiple_of: int | None = None
-) -> DataCollatorForLanguageModeling:
+def make_collator(tokenizer: PreTrainedTokenizerFast) -> DataCollatorForLanguageModeling:
     """Return the collator of training and evaluation: rows padded at their end, labels -100 where there is padding.
 
     The tokenizer itself pads at the beginning, as generation needs it. In training that would move short rows to other
-    positions than a prompt starts at, and make `[CLS]` a label that is predicted from padding.
+    positions than a prompt starts at, and make `[CLS]` a label that is predicted from padding. Nothing is padded to
+    multiples of 8, as is usual on a GPU: among rows as short as couplets that would be a fifth of all positions, and
+    the matrices have rows × length rows, a multiple of 8 anyway.
     """
     right = copy.deepcopy(tokenizer)
     right.padding_side = "right"
-    return DataCollatorForLanguageModeling(right, mlm=False, pad_to_multiple_of=pad_to_multiple_of)
+    return DataCollatorForLanguageModeling(right, mlm=False)
 
 
 def _column(dataset: Dataset, name: str) -> np.ndarray:

@@ -149,7 +149,7 @@ def make_trainer(job: Job) -> CoupletTrainer:
     trainer = CoupletTrainer(
         model=job.model,
         args=job.arguments,
-        data_collator=make_collator(job.tokenizer, 8 if job.arguments.device.type == "cuda" else None),
+        data_collator=make_collator(job.tokenizer),
         train_dataset=job.train.dataset,
         eval_dataset=job.held_out.dataset,
         processing_class=job.tokenizer,
