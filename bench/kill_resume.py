@@ -76,11 +76,21 @@ def command(directory: Path, resume: bool) -> list[str]:
 
 
 def outcome(directory: Path) -> dict[str, object]:
-    """Return what two runs must agree on: the weights' sha256, and every logged figure that no clock is in."""
+    """Return what two runs must agree on: the weights' sha256, and every logged record without what a clock is in."""
     records = [json.loads(line) for line in (directory / "run/metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    figures = [{name: value for name, value in record.items() if not TIMED.search(name)} for record in records]
+    timeless = [{name: value for name, value in record.items() if not TIMED.search(name)} for record in records]
     weights = (directory / "model/model.safetensors").read_bytes()
-    return {"sha256": hashlib.sha256(weights).hexdigest(), "figures": figures}
+    logged = {f"log record {number}": record for number, record in enumerate(timeless)}
+    return {"sha256": hashlib.sha256(weights).hexdigest(), "log records": len(records), **logged}
+
+
+def differences(found: dict[str, object], expected: dict[str, object]) -> list[str]:
+    """Return what of a finished run is not as in the unbroken one, with both values."""
+    return [
+        f"the end differs in {key}: {found.get(key)} instead of {expected[key]}"
+        for key in expected
+        if found.get(key) != expected[key]
+    ]
 
 
 def unfinished(run: Path) -> list[Path]:
@@ -175,8 +185,7 @@ def main() -> int:
         ended = not result.killed
         record = vars(result) | {"finished": ended}
         if ended and not result.problems:
-            if outcome(broken) != expected:
-                result.problems.append("the run's end differs from the unbroken one's")
+            result.problems += differences(outcome(broken), expected)
             shutil.rmtree(broken)
         records.append(record)
         with records_file.open("a", encoding="utf-8") as file:

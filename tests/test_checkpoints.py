@@ -78,11 +78,16 @@ def test_a_resumed_run_equals_the_unbroken_one_bit_for_bit(
     assert logged(resumed) == logged(finished)  # every loss, gradient norm and evaluation, and the mean of the run
 
 
-def test_resuming_a_finished_run_changes_nothing(finished: GuardedTrainer, run_dir: Path) -> None:
-    again = tiny_trainer(run_dir)
+@pytest.mark.parametrize("steps", [14, 20], ids=["within an epoch", "at the end of an epoch"])
+def test_resuming_a_finished_run_changes_nothing(tmp_path: Path, steps: int) -> None:
+    first = tiny_trainer(tmp_path, max_steps=steps)
+    first.train()
+    standing = list(checkpoints_by_step(tmp_path))
+    again = tiny_trainer(tmp_path, max_steps=steps)
     again.train("auto")
-    assert weights_sha256(again) == weights_sha256(finished)
-    assert list(checkpoints_by_step(run_dir)) == [16, 20]
+    assert weights_sha256(again) == weights_sha256(first)
+    assert logged(again) == logged(first)
+    assert list(checkpoints_by_step(tmp_path)) == standing
 
 
 @pytest.mark.parametrize("name", STATE_FILES)

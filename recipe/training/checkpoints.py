@@ -281,6 +281,7 @@ class CheckpointedTrainer(Trainer):
         self.run_identity = {**(run_identity or {}), "processes": self.args.world_size}
         self.allow_changed = allow_changed
         self._saved_step: int | None = None
+        self._resumed_from: Path | None = None
         self._sealer: _Sealer  # of the save that is under way
         self._earlier_seconds = 0.0
         self._training_since = time.time()
@@ -296,6 +297,7 @@ class CheckpointedTrainer(Trainer):
                 checkpoints that this run would mix with its own.
         """
         checkpoint = self._on_leader(lambda: self._checkpoint_to_start_from(resume_from_checkpoint))
+        self._resumed_from = checkpoint
         if checkpoint:
             self.args.eval_on_start = False  # its place in the run's history is before the first step
         self._training_since = time.time()
@@ -370,6 +372,7 @@ class CheckpointedTrainer(Trainer):
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         """Restore this process' random states and open sums: see `progress`."""
+        self._resumed_from = None
         if checkpoint is None:
             return
         with _explained(checkpoint):
@@ -400,7 +403,9 @@ class CheckpointedTrainer(Trainer):
         self._load_from_checkpoint(str(best))
 
     def _finalize_training(self, trial: Any, num_train_samples: float, start_time: float) -> Any:
-        """Count the time before a resume too: the library divides the whole run's samples by this process' time."""
+        """Count what was before a resume too: the library divides the whole run's samples by this process' time."""
+        if self._resumed_from:  # nothing was left to train, so that nothing has asked for the open sums yet
+            self._load_rng_state(str(self._resumed_from))
         return super()._finalize_training(trial, num_train_samples, start_time - self._earlier_seconds)
 
     # ---- Parts of a save, in their order ----
