@@ -326,6 +326,7 @@ MISTAKES = {
     "best by what": ({"metric_for_best_model": "lower_acuracy"}, "did you mean lower_accuracy?"),
     "tracker": ({"report_to": "nosuch"}, "--report_to nosuch: is not installed or not known"),
     "precision": ({"precision": "fp16", "fp16": True}, "--precision contradicts --bf16 or --fp16"),
+    "sharding one process": ({"fsdp": "full_shard"}, "--fsdp shards a model over several processes"),
     "push to where": ({"push_to_hub": True}, "it also needs --publish_dir DIR and --hub_model_id NAME"),
     "resume from what": ({"resume_from_checkpoint": "no"}, "no cannot be resumed from: it has no manifest.json"),
 }

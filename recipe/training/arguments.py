@@ -11,6 +11,7 @@ from typing import Any, NoReturn, cast
 import torch
 from transformers import HfArgumentParser, TrainingArguments
 from transformers.integrations.integration_utils import get_available_reporting_integrations
+from transformers.utils import is_liger_kernel_available
 
 from recipe.cli import Settings
 from recipe.errors import UserError
@@ -120,6 +121,12 @@ def make_training_arguments(typed: Mapping[str, Any]) -> TrainingArguments:
     best_by = str(own.get("metric_for_best_model") or "loss").removeprefix("eval_")
     own.setdefault("greater_is_better", best_by not in LOWER_IS_BETTER)
     try:
-        return TrainingArguments(**own)
+        arguments = TrainingArguments(**own)
     except (ValueError, ImportError, RuntimeError) as error:
         raise UserError(f"training settings: {' '.join(str(error).split())}") from None
+    # Two that the library finds out only when it makes the model ready to train.
+    if arguments.fsdp and arguments.world_size == 1:
+        raise UserError("--fsdp shards a model over several processes; start them with accelerate launch or torchrun")
+    if arguments.use_liger_kernel and not is_liger_kernel_available():
+        raise UserError("--use_liger_kernel: the package liger-kernel is not installed; run: pip install liger-kernel")
+    return arguments
