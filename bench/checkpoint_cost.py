@@ -24,7 +24,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments
 from transformers.utils import logging
 
 from recipe.disk import checkpoint_bytes, readable
-from recipe.files import sync_directory
+from recipe.files import sync
 from recipe.training.checkpoints import CheckpointedTrainer, problems_of
 
 TARGET_RATIO = 1.3
@@ -58,8 +58,8 @@ def save_and_flush(trainer: Trainer, model: torch.nn.Module, step: int) -> Path:
         for path in checkpoint.rglob("*"):
             with path.open("rb") as file:
                 os.fsync(file.fileno())
-        sync_directory(checkpoint)
-        sync_directory(checkpoint.parent)
+        sync(checkpoint)
+        sync(checkpoint.parent)
     return checkpoint
 
 

@@ -13,9 +13,9 @@ from typing import IO
 _CHUNK_BYTES = 1 << 20
 
 
-def sync_directory(directory: Path) -> None:
-    """Flush a directory's entries, without which a rename can be lost in a power cut."""
-    descriptor = os.open(directory, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Flush a file's bytes, or a directory's entries, without which a rename can be lost in a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -40,7 +40,7 @@ def atomic_open(path: str | Path, mode: str = "w") -> Iterator[IO]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
-    sync_directory(target.parent)
+    sync(target.parent)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -66,14 +66,13 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
         yield temporary
         for file in sorted(temporary.rglob("*")):
             if file.is_file():
-                with file.open("rb") as handle:
-                    os.fsync(handle.fileno())
-        sync_directory(temporary)
+                sync(file)
+        sync(temporary)
         if target.exists():
             shutil.rmtree(retired, ignore_errors=True)
             target.rename(retired)
         temporary.rename(target)
-        sync_directory(target.parent)
+        sync(target.parent)
         shutil.rmtree(retired, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -18,7 +18,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
 import shutil
 import sys
 import time
@@ -41,7 +40,7 @@ from transformers.utils import SAFE_WEIGHTS_NAME
 
 from recipe import disk
 from recipe.errors import UserError
-from recipe.files import sync_directory, write_text
+from recipe.files import sync, write_text
 
 Identity = Mapping[str, str | int | float]
 
@@ -200,7 +199,7 @@ class _Sealer:
         for path in sorted(self._directory.rglob(pattern)):
             name = path.relative_to(self._directory).as_posix()
             if path.is_file() and name not in self._jobs:
-                self._jobs[name] = (self._pool.submit(_flush, path), self._pool.submit(_checksum, path))
+                self._jobs[name] = (self._pool.submit(sync, path), self._pool.submit(_checksum, path))
 
     def entries(self) -> dict[str, dict[str, int | str]]:
         """Wait until all files are on disk and return size and checksum of each by name."""
@@ -224,14 +223,6 @@ def _checksum(path: Path) -> str:
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def rotate(output_dir: Path, keep: int | None, best_step: int | None) -> None:
@@ -444,7 +435,7 @@ class CheckpointedTrainer(Trainer):
         }
         write_text(staging / MANIFEST_NAME, json.dumps(manifest, indent=1, ensure_ascii=False))
         staging.rename(output_dir / f"{_PREFIX}{self.state.global_step}")
-        sync_directory(output_dir)
+        sync(output_dir)
         rotate(output_dir, self.args.save_total_limit, self.state.best_global_step)
 
     def _update_state(self, output_dir: Path) -> None:
