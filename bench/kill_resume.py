@@ -40,7 +40,7 @@ SETTINGS = {
     "from_scratch": "true",
     "hidden_size": 128,
     "num_layers": 4,
-    "max_steps": 40,  # the second epoch begins at step 27
+    "max_steps": 100,  # the second epoch begins at step 27
     "per_device_train_batch_size": 12,
     "learning_rate": 1e-3,
     "save_steps": 2,

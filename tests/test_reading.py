@@ -171,6 +171,9 @@ def test_parquet_without_the_column_or_not_parquet_at_all(tmp_path):
     assert "fake.parquet: cannot be read as Parquet" in failure(fake)
     cut = write(tmp_path, "cut.parquet", (tmp_path / "rows.parquet").read_bytes()[:100])
     assert "cut.parquet: cannot be read as Parquet" in failure(cut)
+    damaged = pa.array(["春-秋".encode("gb18030")], pa.binary()).view(pa.string())  # strings that are not UTF-8
+    pq.write_table(pa.table({"text1": damaged}), tmp_path / "damaged.parquet")
+    assert "damaged.parquet: cannot be read as Parquet: 'utf-8' codec" in failure(tmp_path / "damaged.parquet")
 
 
 def test_files_that_are_not_there_directories_and_empty_files_stand_in_one_message(tmp_path):

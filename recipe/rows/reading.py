@@ -223,7 +223,7 @@ def _read_parquet(file: str, source: Source) -> Iterator[Row]:
             columns = [batch.column(name).to_pylist() for name in source.columns]
             for cells in zip(*columns, strict=True):
                 yield Row(file, next(number), cells)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last: strings that are not UTF-8
         raise UserError(f"{file}: cannot be read as Parquet: {str(error).splitlines()[0]}") from None
 
 
