@@ -12,8 +12,9 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [_OFFLINE, os.environ.ge
 # Models of a few thousand weights are slower on two threads, many times so where other work shares the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, _OFFLINE)
-# A shell that starts the suite in the background lets it ignore Ctrl-C, which a run then rightly ignores too.
+# A shell or nohup that starts the suite in the background lets it ignore these, which a run then rightly ignores too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 import network_block  # noqa: E402, F401
 import pytest  # noqa: E402
