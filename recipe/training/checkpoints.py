@@ -228,7 +228,8 @@ def _checksum(path: Path) -> str:
 def rotate(output_dir: Path, keep: int | None, best_step: int | None) -> None:
     """Remove the checkpoints with the lowest steps until `keep` are left, never the one of `best_step`.
 
-    The library sorts by modification time, which a copy or a restored backup changes. None or 0 keeps all.
+    The library goes by modification time, since runs may share a directory there (transformers#37260); a copy or a
+    restored backup changes those times. Here a run has its directory for itself. None or 0 keeps all.
     """
     if not keep:
         return
