@@ -197,6 +197,7 @@ def test_a_signal_to_one_of_two_processes_stops_both_after_the_same_step(tmp_pat
         json.loads((tmp_path / name / "result.json").read_text(encoding="utf-8")) for name in ("broken", "unbroken")
     ]
     assert results[0] == results[1]
+    assert results[0]["logged"][-1]["skipped_steps"] == 1  # both skip what only one of them found infinite
 
 
 def test_a_second_run_in_the_directory_is_refused_with_the_first_ones_number(tmp_path: Path, started: Any) -> None:

@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import hashlib
 import json
+import math
 import os
 import sys
 import time
@@ -100,6 +101,15 @@ def logged(trainer: GuardedTrainer) -> list[dict[str, float]]:
     return [{k: v for k, v in entry.items() if not k.endswith(timed)} for entry in trainer.state.log_history]
 
 
+class PoisonedElsewhere(GuardedTrainer):
+    """A trainer whose third step has an infinite loss, with finite gradients, in the second of two processes only."""
+
+    def compute_loss(self, model: Any, *args: Any, **kwargs: Any) -> Any:
+        loss = super().compute_loss(model, *args, **kwargs)
+        is_poisoned = model.training and self.state.global_step == 2 and self.args.process_index == 1
+        return loss + math.inf if is_poisoned else loss
+
+
 class SlowSteps(TrainerCallback):
     """Gives a signal time to arrive, and says on standard output which step has ended."""
 
@@ -121,7 +131,7 @@ def main(argv: Any) -> int:
     is_first = os.environ.get("RANK", "0") == "0"
     with run_lock(options.output_dir) if is_first else contextlib.nullcontext():
         slow = SlowSteps(options.seconds_per_step)
-        trainer = tiny_trainer(options.output_dir, [slow], dataloader_num_workers=options.workers)
+        trainer = tiny_trainer(options.output_dir, [slow], PoisonedElsewhere, dataloader_num_workers=options.workers)
         trainer.train("auto")
     if is_first:
         result = {"sha256": weights_sha256(trainer), "logged": logged(trainer)}
