@@ -160,6 +160,16 @@ def test_all_differences_stand_in_one_message(run_dir: Path, capsys: pytest.Capt
     check_same_run(run_dir / "checkpoint-20", IDENTITY | {"processes": 1})
 
 
+def test_a_changed_learning_rate_holds_after_a_resume(run_dir: Path) -> None:
+    shutil.rmtree(run_dir / "checkpoint-20")
+    trainer = tiny_trainer(run_dir, learning_rate=1e-3)
+    trainer.train("auto")
+    rates = {record["step"]: record["learning_rate"] for record in trainer.state.log_history if "loss" in record}
+    # Linear to zero over 20 steps; a record shows the rate of the step before it.
+    assert rates[15] == pytest.approx(1e-2 * (20 - 14) / 20)
+    assert rates[18] == pytest.approx(1e-3 * (20 - 17) / 20)
+
+
 def test_a_fresh_start_does_not_mix_with_what_stands_there(run_dir: Path) -> None:
     with pytest.raises(UserError, match=r"already holds checkpoint-16, checkpoint-20.*--resume_from_checkpoint auto"):
         tiny_trainer(run_dir).train()

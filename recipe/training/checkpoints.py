@@ -31,6 +31,7 @@ import xxhash
 from accelerate.utils import broadcast_object_list, gather_object
 from safetensors import SafetensorError
 from safetensors.torch import load_model
+from torch.optim.lr_scheduler import LambdaLR
 from tqdm import tqdm
 from transformers import Trainer, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
@@ -374,9 +375,15 @@ class CheckpointedTrainer(Trainer):
                 self.restore_progress(json.loads(path.read_text(encoding="utf-8")))
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        """Explain a state that does not fit: the library checks nothing but that the files are there."""
+        """Explain a state that does not fit, and let the run's own learning rate hold.
+
+        The library checks nothing but that the files are there, and the state of a schedule holds the rate it was made
+        with: a changed --learning_rate would be accepted and do nothing.
+        """
         with _explained(checkpoint):
             super()._load_optimizer_and_scheduler(checkpoint)
+        if isinstance(self.lr_scheduler, LambdaLR):
+            self.lr_scheduler.base_lrs = [self.args.learning_rate] * len(self.lr_scheduler.base_lrs)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
         """Load weights by safetensors, which knows of tied ones; the library's own load warns of a missing lm_head."""
