@@ -5,8 +5,8 @@ Run:  python bench/kill_resume.py [--kills 100] [--directory outputs/kill_resume
 First an unbroken run of `run_finetune.py` on a small configuration. Then runs of the same command that are killed
 (SIGKILL) and started again with `--resume_from_checkpoint auto` until they finish; a finished one is compared and the
 next begins. Six kills of ten wait for a checkpoint that is being written or removed (its hidden directory stands
-there) and strike within it, the others strike at a moment drawn from the length of a whole run, start-up and
-publishing included.
+there) and strike within it, the others strike at a moment drawn from the shortest time in which a start has come to its
+end, start-up and publishing included.
 A kill counts as "during a save" only if the half-written directory is still there when the process is dead.
 
 After every kill each directory named `checkpoint-N` must be whole, and the next start must say that it goes on from the
@@ -23,6 +23,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -60,6 +61,7 @@ class Attempt:
     killed: bool = False
     during_save: bool = False
     resumed: bool = False
+    seconds: float = 0.0
     problems: list[str] = field(default_factory=list)
 
 
@@ -98,10 +100,10 @@ def unfinished(run: Path) -> list[Path]:
     return [*run.glob(".writing-*"), *run.glob(".removing-*")]
 
 
-def wait_to_strike(process: subprocess.Popen, run: Path, draw: random.Random, whole_run: float) -> None:
+def wait_to_strike(process: subprocess.Popen, run: Path, draw: random.Random, longest: float) -> None:
     """Return when the process is to be killed, or when it has ended by itself."""
     if draw.random() >= SHARE_DURING_SAVE:
-        until = time.monotonic() + draw.uniform(0, whole_run)
+        until = time.monotonic() + draw.uniform(0, longest)
         while process.poll() is None and time.monotonic() < until:
             time.sleep(0.01)
         return
@@ -116,19 +118,20 @@ def wait_to_strike(process: subprocess.Popen, run: Path, draw: random.Random, wh
         time.sleep(0.0005)
 
 
-def attempt(directory: Path, draw: random.Random, whole_run: float, strike: bool) -> Attempt:
+def attempt(directory: Path, draw: random.Random, longest: float, strike: bool) -> Attempt:
     """Start or go on with the run in `directory`, kill it if it is to be, and look at what it left."""
     run = directory / "run"
     expected = max(checkpoints_by_step(run), default=None)
-    log = directory / "output.txt"
+    log, start = directory / "output.txt", time.monotonic()
     with log.open("w", encoding="utf-8") as output:
         process = subprocess.Popen(command(directory, resume=True), stdout=output, stderr=output, cwd=ROOT)
         if strike:
-            wait_to_strike(process, run, draw, whole_run)
+            wait_to_strike(process, run, draw, longest)
             process.kill()
         code = process.wait()
-    result = Attempt(killed=code == -9, during_save=code == -9 and bool(unfinished(run)))
-    if code not in (0, -9):
+    killed = code == -signal.SIGKILL
+    result = Attempt(killed, killed and bool(unfinished(run)), seconds=time.monotonic() - start)
+    if code != 0 and not killed:
         result.problems.append(f"exit code {code}: {log.read_text(encoding='utf-8')[-2000:]}")
     for checkpoint in checkpoints_by_step(run).values():
         result.problems += [f"{checkpoint} after the kill: {problem}" for problem in problems_of(checkpoint)]
@@ -180,7 +183,8 @@ def main() -> int:
     while (bar.n < options.kills or not ended) and time.monotonic() < deadline:
         broken.mkdir(exist_ok=True)
         # Once the kills are done, the last run is brought to its end.
-        result = attempt(broken, draw, whole_run, strike=bar.n < options.kills)
+        to_the_end = [whole_run, *(record["seconds"] for record in records if record["finished"])]
+        result = attempt(broken, draw, min(to_the_end), strike=bar.n < options.kills)
         bar.update(int(result.killed))
         ended = not result.killed
         record = vars(result) | {"finished": ended}
