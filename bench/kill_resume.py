@@ -4,7 +4,7 @@ Run:  python bench/kill_resume.py [--kills 100] [--directory outputs/kill_resume
 
 First an unbroken run of `run_finetune.py` on a small configuration. Then runs of the same command that are killed
 (SIGKILL) and started again with `--resume_from_checkpoint auto` until they finish; a finished one is compared and the
-next begins. Six kills of ten wait for a checkpoint that is being written or removed (its hidden directory stands
+next begins. Three kills of four wait for a checkpoint that is being written or removed (its hidden directory stands
 there) and strike within it, the others strike at a moment drawn from the shortest time in which a start has come to its
 end, start-up and publishing included.
 A kill counts as "during a save" only if the half-written directory is still there when the process is dead.
@@ -17,6 +17,7 @@ unbroken run's. Results are added up in DIRECTORY/kills.jsonl, so that the hundr
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -50,7 +51,7 @@ SETTINGS = {
     "generation_eval_size": 4,
     "num_threads": 1,
 }
-SHARE_DURING_SAVE = 0.6
+SHARE_DURING_SAVE = 0.75
 TIMED = re.compile(r"runtime|per_second")
 
 
@@ -95,9 +96,14 @@ def differences(found: dict[str, object], expected: dict[str, object]) -> list[s
     ]
 
 
-def unfinished(run: Path) -> list[Path]:
-    """Return the hidden directories of checkpoints that are being written or removed."""
-    return [*run.glob(".writing-*"), *run.glob(".removing-*")]
+def unfinished(run: Path) -> set[tuple[str, int]]:
+    """Return name and time of change of each hidden directory of a checkpoint that is being written or removed."""
+    found = set()
+    for pattern in (".writing-*", ".removing-*"):
+        for path in run.glob(pattern):
+            with contextlib.suppress(FileNotFoundError):  # finished since
+                found.add((path.name, path.stat().st_ctime_ns))
+    return found
 
 
 def wait_to_strike(process: subprocess.Popen, run: Path, draw: random.Random, longest: float) -> None:
@@ -107,12 +113,12 @@ def wait_to_strike(process: subprocess.Popen, run: Path, draw: random.Random, lo
         while process.poll() is None and time.monotonic() < until:
             time.sleep(0.01)
         return
-    saves_to_let_pass, standing = draw.randrange(3), False
+    saves_to_let_pass, old, standing = draw.randrange(3), unfinished(run), False
     while process.poll() is None:
-        stood, standing = standing, bool(unfinished(run))
+        stood, standing = standing, bool(unfinished(run) - old)
         if standing and not stood:
             if saves_to_let_pass == 0:
-                time.sleep(draw.uniform(0, 0.03))  # a save of this model takes about so long
+                time.sleep(draw.uniform(0, 0.01))  # a save of this model takes a little longer
                 return
             saves_to_let_pass -= 1
         time.sleep(0.0005)
@@ -121,7 +127,7 @@ def wait_to_strike(process: subprocess.Popen, run: Path, draw: random.Random, lo
 def attempt(directory: Path, draw: random.Random, longest: float, strike: bool) -> Attempt:
     """Start or go on with the run in `directory`, kill it if it is to be, and look at what it left."""
     run = directory / "run"
-    expected = max(checkpoints_by_step(run), default=None)
+    expected, old = max(checkpoints_by_step(run), default=None), unfinished(run)
     log, start = directory / "output.txt", time.monotonic()
     with log.open("w", encoding="utf-8") as output:
         process = subprocess.Popen(command(directory, resume=True), stdout=output, stderr=output, cwd=ROOT)
@@ -130,7 +136,7 @@ def attempt(directory: Path, draw: random.Random, longest: float, strike: bool) 
             process.kill()
         code = process.wait()
     killed = code == -signal.SIGKILL
-    result = Attempt(killed, killed and bool(unfinished(run)), seconds=time.monotonic() - start)
+    result = Attempt(killed, killed and bool(unfinished(run) - old), seconds=time.monotonic() - start)
     if code != 0 and not killed:
         result.problems.append(f"exit code {code}: {log.read_text(encoding='utf-8')[-2000:]}")
     for checkpoint in checkpoints_by_step(run).values():
@@ -141,7 +147,8 @@ def attempt(directory: Path, draw: random.Random, longest: float, strike: bool) 
     if started and int(started[1]) != expected:
         result.problems.append(f"went on from step {started[1]} instead of {expected}")
     if not started and expected is not None and max(checkpoints_by_step(run), default=0) > expected:
-        result.problems.append(f"trained on without going on from step {expected}")
+        listing = sorted((path.stat().st_ctime, path.name) for path in run.iterdir())
+        result.problems.append(f"trained on without going on from step {expected}: {time.time()} {listing}")
     return result
 
 
