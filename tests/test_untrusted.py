@@ -73,7 +73,7 @@ def refusal(directory: Path, **settings: Any) -> str:
 def test_a_hostile_best_model_pth_is_not_executed(directory: Path, mark: Path, tmp_path: Path) -> None:
     for name, save in {
         "zip.pth": torch.save,
-        "old.pth": lambda content, path: path.write_bytes(pickle.dumps(content)),
+        "old.pth": lambda content, path: path.write_bytes(pickle.dumps(content, protocol=2)),
     }.items():
         save({"transformer.wte.weight": Harmful(mark)}, tmp_path / name)
         assert f"{name}: is not a state dict of tensors" in refusal(directory, state_dict_file=str(tmp_path / name))
