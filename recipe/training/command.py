@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 from collections.abc import Iterator
 from dataclasses import asdict, is_dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
+import torch
 from datasets.utils.logging import set_verbosity_error as quiet_datasets
 from tqdm import tqdm
 from transformers import TrainingArguments
@@ -40,17 +42,37 @@ def finetune(settings: Settings) -> None:
     stop_with_launcher()
     typed = check_settings(settings)
     set_threads(settings[RunSettings].num_threads)
-    arguments = make_training_arguments(typed)
-    with _only_run(arguments):
-        job = prepare_job(settings, arguments)
-        if job.run.check:
-            check_job(job, typed)
-            return
-        trainer = make_trainer(job)
-        trainer.add_callback(ConfigFile(Path(str(arguments.output_dir)) / CONFIG_FILE, resolved_config(job)))
-        _check_disk(job, trainer)
-        trainer.train(resume_from_checkpoint=typed.get("resume_from_checkpoint"))
-        finish(job, trainer, push_to=arguments.hub_model_id if typed.get("push_to_hub") else None)
+    with _process_group_ends():
+        arguments = make_training_arguments(typed)
+        with _only_run(arguments):
+            _run_job(settings, typed, arguments)
+
+
+def _run_job(settings: Settings, typed: dict[str, Any], arguments: TrainingArguments) -> None:
+    job = prepare_job(settings, arguments)
+    if job.run.check:
+        check_job(job, typed)
+        return
+    trainer = make_trainer(job)
+    trainer.add_callback(ConfigFile(Path(str(arguments.output_dir)) / CONFIG_FILE, resolved_config(job)))
+    _check_disk(job, trainer)
+    trainer.train(resume_from_checkpoint=typed.get("resume_from_checkpoint"))
+    finish(job, trainer, push_to=arguments.hub_model_id if typed.get("push_to_hub") else None)
+
+
+@contextlib.contextmanager
+def _process_group_ends() -> Iterator[None]:
+    """Destroy the process group of several processes while the interpreter still stands.
+
+    The library leaves it to the exit, where a thread of gloo that lets go of its last tensor aborts a process that has
+    done its work (pytorch #179291).
+    """
+    try:
+        yield
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+            gc.collect()  # the threads end with the group's last holder, the wrapped model in the Trainer's cycles
 
 
 @contextlib.contextmanager

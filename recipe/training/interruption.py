@@ -66,7 +66,7 @@ class InterruptionCallback(TrainerCallback):
     ) -> None:
         if number := self._agreed():
             self._leave(args, state, number)
-        self._restore_handlers()
+        self._end()
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         for other in self._previous:
@@ -92,7 +92,7 @@ class InterruptionCallback(TrainerCallback):
         return int(number)
 
     def _leave(self, args: TrainingArguments, state: TrainerState, number: int) -> None:
-        self._restore_handlers()
+        self._end()
         if state.is_world_process_zero:
             checkpoint = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
             saved = f"saved {checkpoint}" if checkpoint.is_dir() else "this step could not be saved"
@@ -103,7 +103,8 @@ class InterruptionCallback(TrainerCallback):
             )
         raise SystemExit(128 + number)
 
-    def _restore_handlers(self) -> None:
+    def _end(self) -> None:
+        self._group = None  # its threads end with its last holder
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous.clear()
