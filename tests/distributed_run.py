@@ -71,7 +71,7 @@ def main(argv: Sequence[str]) -> int:
     with mock.patch.object(finetune, "make_trainer", make_recorded_trainer):
         code = run_finetune.main(argv[1:])
     if left := gloo_threads():
-        sys.exit(f"{left} threads of gloo outlived the run: one that wakes while the interpreter ends aborts the process")
+        sys.exit(f"{left} threads of gloo outlived the run: one that ends with the interpreter aborts the process")
     return code
 
 
