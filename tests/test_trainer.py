@@ -269,6 +269,13 @@ def test_a_metrics_file_that_cannot_be_written_catches_up(tmp_path, capsys):
     assert capsys.readouterr().err.count("is behind until it can be written again: File too large") == 1
 
 
+def test_a_figure_that_is_no_number_is_null_in_the_metrics_file(tmp_path):
+    file = MetricsFile(tmp_path)
+    file.on_log(None, TrainerState(), None, {"loss": 1.5, "grad_norm": float("nan"), "learning_rate": float("inf")})
+    written = json.loads(file.path.read_text(encoding="utf-8"), parse_constant=pytest.fail)
+    assert written == {"step": 0, "loss": 1.5, "grad_norm": None, "learning_rate": None}
+
+
 def logged_losses(file):
     return [json.loads(line)["loss"] for line in file.path.read_text(encoding="utf-8").splitlines()]
 
