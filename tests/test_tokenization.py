@@ -193,6 +193,13 @@ def test_new_ids_follow_the_highest_one_where_a_vocabulary_has_gaps():
     assert extend_tokenizer(gappy, "水山-").get_vocab() == gappy.get_vocab() | {"水": 10, "-": 11}
 
 
+def test_characters_that_the_tokenizer_makes_one_are_added_once():
+    folding = build_tokenizer({"[PAD]": 0, UNK: 1, CLS: 2, SEP: 3, "山": 4}, True, 64)
+    extended = extend_tokenizer(folding, ["Ａ", "ａ", " ", "\u3000", "水"])
+    assert extended.get_vocab() == folding.get_vocab() | {"ａ": 5, "▁": 6, "水": 7}
+    assert tokens(extended, "Ａ 水") == [CLS, "ａ", "▁", "水"]
+
+
 # ---- The table ----
 
 

@@ -131,10 +131,12 @@ def extend_tokenizer(tokenizer: PreTrainedTokenizerFast, characters: Iterable[st
     """Return a tokenizer that also knows `characters`; new ids follow the old ones, which stay as they are."""
     vocabulary = dict(tokenizer.get_vocab())
     unknown = [char for char, is_known in characters_known(tokenizer, list(characters)).items() if not is_known]
+    # As the tokenizer will see them: a capital in lower case where it folds the case; spaces, which it drops so far, as
+    # their token. Several characters may become one.
+    normalize = tokenizer.backend_tokenizer.normalizer.normalize_str
+    tokens = dict.fromkeys(normalize(char) or SPACE_TOKEN for char in unknown)
     # Behind the highest id, which in a vocab.txt with a line twice is more than the number of tokens.
-    first_id = max(vocabulary.values()) + 1
-    for new_id, token in enumerate((SPACE_TOKEN if char.isspace() else char for char in unknown), start=first_id):
-        vocabulary[token] = new_id
+    vocabulary |= {token: new_id for new_id, token in enumerate(tokens, start=max(vocabulary.values()) + 1)}
     return build_tokenizer(vocabulary, bool(tokenizer.init_kwargs["do_lower_case"]), tokenizer.model_max_length)
 
 
