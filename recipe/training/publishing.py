@@ -160,8 +160,9 @@ A causal language model of {parameters} million parameters; one character is one
 
 No upper line of the held-out rows stands in the training rows. Losses are nats per real token, accuracies count real
 tokens (`lower_accuracy`: characters of the lower line), the BLEUs are character BLEU-4 by sacrebleu with
-`tokenize="zh"`: `bleu_teacher_forced` sees the true characters before each position, `generation_bleu` only its own. The first says little
-by itself: before training a model repeats the character it has just seen, and can score high on that alone.
+`tokenize="zh"`: `bleu_teacher_forced` sees the true characters before each position, `generation_bleu` only its own.
+The first says little by itself: an untrained model repeats the character that it has just seen, and can score high on
+that alone.
 
 | figure | before training | after |
 |---|---|---|
