@@ -17,6 +17,7 @@ and dynamic padding. Records are appended to --records as JSON lines; the table 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import statistics
 import subprocess
@@ -28,7 +29,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainerCallback, TrainingArguments
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GPT2Config,
+    GPT2LMHeadModel,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
 from transformers.utils import logging
 from workload import (
     ONLY_STEPS,
@@ -44,7 +53,12 @@ from workload import (
 
 from recipe.rows.preprocessing import make_collator
 from recipe.settings import RunSettings
-from recipe.training.arguments import make_training_arguments, set_threads, typed_training_settings
+from recipe.training.arguments import (
+    make_training_arguments,
+    reuse_freed_memory,
+    set_threads,
+    typed_training_settings,
+)
 from recipe.training.job import Job, make_trainer, prepare_job
 
 SIDES = {"a": "the tutorial's loop", "b": "plain Trainer, random batches", "c": "the recipe"}
@@ -60,7 +74,10 @@ def prepare(options: argparse.Namespace, output_dir: str, **overrides: Any) -> J
         chosen["max_rows"] = options.max_rows
     settings = job_settings(options.config, output_dir=output_dir, max_steps=options.max_steps, **chosen)
     set_threads(settings[RunSettings].num_threads)
-    return prepare_job(settings, make_training_arguments(typed_training_settings(settings)))
+    job = prepare_job(settings, make_training_arguments(typed_training_settings(settings)))
+    if options.side == "c" and job.run.reuse_freed_memory and job.arguments.device.type == "cpu":
+        reuse_freed_memory()
+    return job
 
 
 # ---- The three sides ----
@@ -93,11 +110,15 @@ def train_tutorial(job: Job, model: Any, tokenizer: Any, is_done: Callable[[], b
             return
 
 
-def tutorial_parts(job: Job, model_dir: str) -> tuple[Any, Any]:
-    """Return the tutorial's model and tokenizer as the library gives them."""
-    if job.settings.training.get("from_scratch") or not job.model.config.name_or_path:
-        return job.model, _with_token_types(job.tokenizer)
-    return AutoModelForCausalLM.from_pretrained(model_dir), AutoTokenizer.from_pretrained(model_dir)
+def library_parts(job: Job, model_dir: str) -> tuple[Any, Any]:
+    """Return model and tokenizer as the library gives them: what (a) and (b) train."""
+    if job.model.config.name_or_path:
+        return AutoModelForCausalLM.from_pretrained(model_dir), AutoTokenizer.from_pretrained(model_dir)
+    config: Any = copy.copy(job.model.config)
+    config.activation_function = GPT2Config().activation_function
+    model = GPT2LMHeadModel(config)
+    model.load_state_dict(job.model.state_dict())
+    return model, _with_token_types(job.tokenizer)
 
 
 def _with_token_types(tokenizer: Any) -> Callable[..., Any]:
@@ -111,8 +132,8 @@ def _with_token_types(tokenizer: Any) -> Callable[..., Any]:
     return encode
 
 
-def plain_trainer(job: Job, output_dir: str) -> Trainer:
-    """Return the library's Trainer with its defaults on the recipe's rows, model and batch size."""
+def plain_trainer(job: Job, model: Any, output_dir: str) -> Trainer:
+    """Return the library's Trainer with its defaults on the recipe's rows and batch size."""
     arguments = TrainingArguments(
         output_dir,
         per_device_train_batch_size=job.arguments.per_device_train_batch_size,
@@ -123,7 +144,7 @@ def plain_trainer(job: Job, output_dir: str) -> Trainer:
         disable_tqdm=True,
         dataloader_pin_memory=torch.cuda.is_available(),
     )
-    return Trainer(job.model, arguments, train_dataset=job.train.dataset, data_collator=make_collator(job.tokenizer))
+    return Trainer(model, arguments, train_dataset=job.train.dataset, data_collator=make_collator(job.tokenizer))
 
 
 # ---- Speed ----
@@ -136,13 +157,12 @@ def measure_speed(options: argparse.Namespace) -> None:
         device = job.arguments.device
         dtype = torch.bfloat16 if options.side == "c" and job.arguments.bf16 else torch.float32
         ceilings = [matmul_ceiling(device, dtype)]
+        model, tokenizer = (job.model, None) if options.side == "c" else library_parts(job, options.model_dir)
+        meter = StepMeter(model, options.seconds)
         if options.side == "a":
-            model, tokenizer = tutorial_parts(job, options.model_dir)
-            meter = StepMeter(model, options.seconds)
             train_tutorial(job, model, tokenizer, lambda: meter.done)
         else:
-            trainer = make_trainer(job) if options.side == "c" else plain_trainer(job, output_dir)
-            meter = StepMeter(job.model, options.seconds)
+            trainer = make_trainer(job) if options.side == "c" else plain_trainer(job, model, output_dir)
             trainer.add_callback(StopWhenMeasured(meter))
             trainer.train()
         memory = peak_memory(device)
@@ -235,7 +255,7 @@ def measure_quality(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as output_dir:
         job = prepare(options, output_dir)
         if options.side == "a":
-            model, tokenizer = tutorial_parts(job, options.model_dir)
+            model, tokenizer = library_parts(job, options.model_dir)
             started = time.perf_counter()
             train_tutorial(job, model, tokenizer, lambda: time.perf_counter() - started > options.budget)
             seconds = time.perf_counter() - started

@@ -141,6 +141,11 @@ class RunSettings:
     num_threads: int | None = setting(
         None, "CPU threads of each process; unset shares all cores among the processes of this machine"
     )
+    reuse_freed_memory: bool = setting(
+        True,
+        "on a CPU under Linux: keep up to 2 GiB of the memory that tensors freed for the next ones; else the system "
+        "takes it back and clears it for every step, a tenth of the time of one (102M model, 2 cores)",
+    )
     allow_changed: bool = setting(
         False, "resume although data, tokenizer, model, seed or effective batch changed since the checkpoint"
     )

@@ -25,6 +25,7 @@ TINY = {
     "num_heads": 2,
     "per_device_train_batch_size": 8,
     "num_threads": 1,
+    "reuse_freed_memory": False,  # a setting of the whole process, here that of the tests
     "disable_tqdm": True,
 }
 

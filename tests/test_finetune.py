@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import re
 import shutil
 
@@ -273,6 +274,36 @@ def test_the_best_by_an_accuracy_is_the_highest_and_by_perplexity_the_lowest(sta
         values = [record[f"eval_{metric.removeprefix('eval_')}"] for record in log_records(out, "eval_loss")]
         state = json.loads((out / "checkpoint-12/trainer_state.json").read_text(encoding="utf-8"))
         assert state["best_metric"] == choose(values[1:])
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_freed_memory_is_kept_where_the_setting_says_so(start, monkeypatch, wanted):
+    calls = []
+    monkeypatch.setattr("recipe.training.command.reuse_freed_memory", lambda: calls.append("kept"))
+    assert start(max_steps=1, check=True, reuse_freed_memory=wanted) == 0
+    assert calls == ["kept"] * wanted
+
+
+# Prints by how many bytes the process has grown after a block of 64 MiB was taken, written and freed.
+GROWTH = """
+import resource, sys
+from pathlib import Path
+from recipe.training.arguments import reuse_freed_memory
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+if sys.argv[1] == "keep":
+    reuse_freed_memory()
+before = resident()
+block = bytearray(b"1") * (64 << 20)
+del block
+print(resident() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the setting is about glibc's malloc")
+def test_kept_memory_stays_with_the_process():
+    kept, given_back = (int(run_command("-c", GROWTH, how).stdout) for how in ("keep", "leave"))
+    assert given_back < 8 << 20 < 60 << 20 < kept
 
 
 def test_a_run_without_evaluations_still_publishes(start, tmp_path, capsys):

@@ -89,6 +89,23 @@ def test_dropout_is_the_models_own_unless_it_is_set(uer_model, tokenizer):
     assert [set(found) for found in rates] == [{0.1}, {0.0}, {0.3}]
 
 
+def test_the_activation_is_the_same_function_in_one_kernel(uer_model, tokenizer):
+    model = load_model(str(uer_model), tokenizer).eval()
+    library = GPT2LMHeadModel.from_pretrained(uer_model).eval()
+    names = (library.config.activation_function, model.config.activation_function)
+    assert names == ("gelu_new", "gelu_pytorch_tanh")
+    ids = torch.arange(10, 60).unsqueeze(0)
+    with torch.no_grad():
+        torch.testing.assert_close(model(ids).logits, library(ids).logits)
+    assert new_model(ModelSettings(), tokenizer, max_length=80).config.activation_function == "gelu_pytorch_tanh"
+
+
+def test_another_activation_of_a_model_stays(directory, tokenizer):
+    fields = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    (directory / "config.json").write_text(json.dumps(fields | {"activation_function": "relu"}), encoding="utf-8")
+    assert load_model(str(directory), tokenizer).config.activation_function == "relu"
+
+
 def test_a_new_model_is_what_was_asked_for_and_depends_on_the_seed_alone():
     vocabulary = character_tokenizer()
     settings = ModelSettings(hidden_size=24, num_layers=3, num_heads=4, dropout=0.0)

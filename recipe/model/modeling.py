@@ -7,7 +7,7 @@ has), pickles only with `weights_only=True`, and code that comes with a model is
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from transformers import (
@@ -24,8 +24,6 @@ from transformers.utils.logging import disable_progress_bar
 from recipe.errors import UserError
 from recipe.model.tokenization import LOAD_ERRORS, load_config, not_a_model
 from recipe.settings import ModelSettings
-
-Config = TypeVar("Config", bound=PreTrainedConfig)
 
 # Prefixes that wrappers put before every name of a state dict: DataParallel, torch.compile, a module around the model.
 _WRAPPER_PREFIXES = ("module.", "_orig_mod.", "model.", "gpt2.", "gpt.")
@@ -68,8 +66,8 @@ def load_model(
         UserError: missing, truncated or foreign files, another kind of model, a configuration that its weights
             contradict, or a vocabulary larger than the embeddings.
     """
-    config = _prepared(load_config(name_or_path), settings.dropout if settings is not None else None)
-    _check_plausible(name_or_path, config)
+    config = _plausible(name_or_path, load_config(name_or_path))
+    config = _prepared(config, settings.dropout if settings is not None else None)
     disable_progress_bar()  # the library's bar over the weights of one small file only flickers
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -118,14 +116,17 @@ def _special_token_ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
     }
 
 
-def _prepared(config: Config, dropout: float | None) -> Config:
+def _prepared(config: GPT2Config, dropout: float | None) -> GPT2Config:
     if dropout is not None:
         config.update({"attn_pdrop": dropout, "embd_pdrop": dropout, "resid_pdrop": dropout})
+    if config.activation_function == "gelu_new":
+        # The same function in one kernel; the library writes gelu_new out in eight operations (docs/performance.md).
+        config.activation_function = "gelu_pytorch_tanh"
     return config
 
 
-def _check_plausible(name_or_path: str, config: PreTrainedConfig) -> None:
-    """Refuse a configuration that is no GPT-2's, or describes more weights than the directory's files have bytes.
+def _plausible(name_or_path: str, config: PreTrainedConfig) -> GPT2Config:
+    """Return the configuration; refuse one that is no GPT-2's, or describes more weights than the files have bytes.
 
     The library would ask for the memory of what is described before it looks at the weights.
     """
@@ -140,6 +141,7 @@ def _check_plausible(name_or_path: str, config: PreTrainedConfig) -> None:
             f"{name_or_path}: its config.json describes {described:,} weights, but its files have only {held:,} bytes; "
             "the files do not belong together"
         )
+    return config
 
 
 def _check_complete(name_or_path: str, report: dict[str, Any], tied: bool) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import platform
 import sys
 from collections.abc import Mapping
 from typing import Any, NoReturn, cast
@@ -34,6 +36,9 @@ _REFUSED = {
     "dataloader_drop_last": "it would drop held-out rows from the evaluations too; leave it out",
     "auto_find_batch_size": "it would change the effective batch of a run; choose a batch that fits",
 }
+# Numbers of mallopt's parameters, from malloc.h, and the largest value that it takes: an int.
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+_KEPT_BYTES = 2**31 - 1
 
 
 class _OneSetting(HfArgumentParser):
@@ -51,6 +56,21 @@ def set_threads(requested: int | None) -> None:
     available = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     torch.set_num_threads(requested or max(1, available // processes))
+
+
+def reuse_freed_memory() -> None:
+    """Have glibc keep what this process frees, up to 2 GiB, and take large tensors from it as well.
+
+    By default a block of over 32 MiB goes back to the system at once, and so does the end of the heap: every step then
+    asks for its activations and logits anew, which the system hands out page by page and cleared (docs/performance.md).
+    mallopt(3) describes the two parameters, and why not M_MMAP_THRESHOLD: 32 MiB are its upper limit. Elsewhere than
+    under glibc nothing is done.
+    """
+    if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
+        return
+    libc = ctypes.CDLL(None)
+    libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+    libc.mallopt(_M_MMAP_MAX, 0)
 
 
 def typed_training_settings(settings: Settings) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from recipe import disk
 from recipe.cli import Settings, to_yaml
 from recipe.errors import UserError
 from recipe.settings import RunSettings
-from recipe.training.arguments import make_training_arguments, set_threads
+from recipe.training.arguments import make_training_arguments, reuse_freed_memory, set_threads
 from recipe.training.callbacks import ConfigFile
 from recipe.training.checkup import check_job
 from recipe.training.interruption import stop_with_launcher
@@ -50,6 +50,8 @@ def finetune(settings: Settings) -> None:
 
 def _run_job(settings: Settings, typed: dict[str, Any], arguments: TrainingArguments) -> None:
     job = prepare_job(settings, arguments)
+    if job.run.reuse_freed_memory and arguments.device.type == "cpu":
+        reuse_freed_memory()  # from here on: what preparing the rows freed goes back
     if job.run.check:
         check_job(job, typed)
         return
