@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from enum import StrEnum
+from functools import lru_cache
 
 DEFAULT_SEPARATOR = "-"
 
@@ -32,6 +33,7 @@ class Violation(StrEnum):
     FOREIGN_CHARACTER = "foreign_character"  # Latin, digits, special tokens: neither a mark nor a Chinese character
 
 
+@lru_cache(maxsize=1 << 16)  # asked of each character a dozen times while a line is planned
 def is_punctuation(char: str) -> bool:
     """Whether `char` is a mark: mirrored by the lower line, not answered.
 

@@ -23,6 +23,9 @@ class Tone(IntFlag):
     EITHER = 3
 
 
+_OPPOSITES = {Tone.LEVEL: Tone.OBLIQUE, Tone.OBLIQUE: Tone.LEVEL}
+
+
 class ToneSystem(StrEnum):
     """The two systems in use: today's Mandarin (中华通韵) and the old rhyme books' (平水韵), which keeps 入声."""
 
@@ -49,7 +52,7 @@ def tone_of(char: str, system: ToneSystem) -> Tone:
 
 def opposite(tone: Tone) -> Tone:
     """What answers `tone`: 仄 for 平, 平 for 仄, anything for a wildcard."""
-    return {Tone.LEVEL: Tone.OBLIQUE, Tone.OBLIQUE: Tone.LEVEL}.get(tone, Tone.EITHER)
+    return _OPPOSITES.get(tone, Tone.EITHER)
 
 
 def tones_opposed(upper_char: str, lower_char: str, system: ToneSystem) -> bool:

@@ -128,7 +128,7 @@ class FormTables:
         for used_before, position in enumerate(plan.fresh_positions):
             need = plan.needs[position] if policy is TonePolicy.STRICT else NO_NEED
             allowed = self.allowed(plan.system, need)
-            left = len(allowed) - sum(char in allowed for char in plan.taken)
+            left = len(allowed) - len(allowed & plan.taken)
             if left - used_before - banned_at[position] < 1:
                 return (
                     f"{plan.upper!r}: position {position + 1} may be left without a character. The vocabulary has "
