@@ -40,7 +40,7 @@ from recipe.model.tokenization import build_tokenizer, encode_prompt, load_token
 from recipe.rows.reading import Source, read_rows
 from recipe.settings import DecodingSettings
 
-PAIRS = 15
+PAIRS, PAIRS_OF_LARGE_MODEL = 60, 9
 STARTUP_RUNS = 5
 TUTORIAL = {"do_sample": True, "temperature": 0.7, "top_k": 50, "top_p": 0.95, "no_repeat_ngram_size": 2}
 
@@ -209,7 +209,7 @@ def main() -> None:
     if "overhead" in options.parts:
         report_overhead("the model", model, tokenizer, uppers, PAIRS)
         large, large_tokenizer = large_model_and_tokenizer()
-        report_overhead("102M parameters", large, large_tokenizer, uppers, 7)
+        report_overhead("102M parameters", large, large_tokenizer, uppers, PAIRS_OF_LARGE_MODEL)
     if "throughput" in options.parts:
         report_throughput(model, tokenizer, uppers, options.tutorial_lines, options.tries)
     if "startup" in options.parts:

@@ -37,9 +37,9 @@ def test_repetition_pattern_names_first_positions():
 
 
 def test_clauses_hold_the_positions_between_marks():
-    assert clauses("红日，照") == [[0, 1], [3]]
-    assert clauses("“红”……日。") == [[1], [5]]
-    assert clauses("，。") == []
+    assert clauses("红日，照") == ((0, 1), (3,))
+    assert clauses("“红”……日。") == ((1,), (5,))
+    assert clauses("，。") == ()
 
 
 @pytest.mark.parametrize(

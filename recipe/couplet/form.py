@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from enum import StrEnum
-from functools import lru_cache
+from functools import cache, lru_cache
 
 DEFAULT_SEPARATOR = "-"
 
@@ -33,7 +33,7 @@ class Violation(StrEnum):
     FOREIGN_CHARACTER = "foreign_character"  # Latin, digits, special tokens: neither a mark nor a Chinese character
 
 
-@lru_cache(maxsize=1 << 16)  # asked of each character a dozen times while a line is planned
+@cache  # asked of each character several times while a line is planned; Unicode bounds it
 def is_punctuation(char: str) -> bool:
     """Whether `char` is a mark: mirrored by the lower line, not answered.
 
@@ -66,7 +66,8 @@ def repetition_pattern(line: str) -> tuple[int, ...]:
     )
 
 
-def clauses(line: str) -> list[list[int]]:
+@lru_cache(maxsize=1 << 14)  # asked twice while a line is planned, and again when its answers are rated
+def clauses(line: str) -> tuple[tuple[int, ...], ...]:
     """The positions of the characters of each clause of `line`; marks end a clause and belong to none."""
     found: list[list[int]] = [[]]
     for position, char in enumerate(line):
@@ -74,7 +75,7 @@ def clauses(line: str) -> list[list[int]]:
             found[-1].append(position)
         elif found[-1]:
             found.append([])
-    return [clause for clause in found if clause]
+    return tuple(tuple(clause) for clause in found if clause)
 
 
 def form_violations(upper: str, lower: str) -> list[Violation]:

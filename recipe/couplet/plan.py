@@ -15,7 +15,7 @@ from functools import cached_property, lru_cache
 from recipe.couplet.form import is_punctuation, repetition_pattern
 from recipe.couplet.tones import Tone, ToneSystem, choose_system, opposite, rhythm_positions, tone_of
 
-NO_NEED = Tone(0)
+NO_NEED = 0  # no tone bits asked for
 
 
 class TonePolicy(StrEnum):
@@ -42,12 +42,14 @@ class FormPlan:
     upper: str
     sources: tuple[int, ...]
     is_mark: tuple[bool, ...]
-    needs: tuple[Tone, ...]
+    needs: tuple[int, ...]
     system: ToneSystem
 
     @cached_property
     def taken(self) -> frozenset[str]:
         """The characters that the lower line may not use: the upper line's, and what compatibility forms stand for."""
+        if unicodedata.is_normalized("NFKC", self.upper):
+            return frozenset(self.upper)
         return frozenset(self.upper + unicodedata.normalize("NFKC", self.upper))
 
     def is_fresh(self, position: int) -> bool:

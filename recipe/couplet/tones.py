@@ -6,8 +6,10 @@ The table ships as `data/tones.tsv`; its sources and their licences stand in `da
 
 from __future__ import annotations
 
-from enum import IntFlag, StrEnum
+from collections.abc import Sequence
+from enum import IntEnum, StrEnum
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 from recipe.couplet.form import clauses
@@ -15,8 +17,11 @@ from recipe.couplet.form import clauses
 TONE_TABLE = Path(__file__).parents[1] / "data" / "tones.tsv"
 
 
-class Tone(IntFlag):
-    """The tones that a character can be read with; both bits mean several readings or an unknown one: a wildcard."""
+class Tone(IntEnum):
+    """The tones that a character can be read with, as bits; both mean several readings or an unknown one: a wildcard.
+
+    No `IntFlag`, whose operators cost ten times those of numbers: planning a line takes dozens of them.
+    """
 
     LEVEL = 1  # 平
     OBLIQUE = 2  # 仄
@@ -33,21 +38,24 @@ class ToneSystem(StrEnum):
     ANCIENT = "ancient"
 
 
+_WILDCARD = dict.fromkeys(ToneSystem, Tone.EITHER)
+
+
 @cache
-def _tone_table() -> dict[ToneSystem, dict[str, Tone]]:
+def _tone_table() -> dict[str, dict[ToneSystem, Tone]]:
     """Read the table once: rows of modern tone, ancient tone and all characters that have this pair of tones."""
-    table: dict[ToneSystem, dict[str, Tone]] = {system: {} for system in ToneSystem}
+    table: dict[str, dict[ToneSystem, Tone]] = {}
     with TONE_TABLE.open(encoding="utf-8") as file:
         rows = [line.rstrip("\n").split("\t") for line in file if not line.startswith("#")]
     for modern, ancient, characters in rows:
-        table[ToneSystem.MODERN].update(dict.fromkeys(characters, Tone(int(modern))))
-        table[ToneSystem.ANCIENT].update(dict.fromkeys(characters, Tone(int(ancient))))
+        tones = {ToneSystem.MODERN: Tone(int(modern)), ToneSystem.ANCIENT: Tone(int(ancient))}
+        table.update(dict.fromkeys(characters, tones))
     return table
 
 
 def tone_of(char: str, system: ToneSystem) -> Tone:
     """The tones of `char` in `system`; a character that the table does not hold is a wildcard."""
-    return _tone_table()[system].get(char, Tone.EITHER)
+    return _tone_table().get(char, _WILDCARD)[system]
 
 
 def opposite(tone: Tone) -> Tone:
@@ -93,17 +101,16 @@ def choose_system(upper: str) -> ToneSystem:
     First by whether it ends in 仄 for certain, then by whether it can, then by how many neighbouring rhythm positions
     alternate; today's system where both do equally well.
     """
-    return max(ToneSystem, key=lambda system: _fitness_as_upper_line(upper, system))
+    parts = clauses(upper)
+    return max(ToneSystem, key=lambda system: _fitness_as_upper_line(upper, parts, system))
 
 
-def _fitness_as_upper_line(upper: str, system: ToneSystem) -> tuple[bool, bool, int]:
-    tones = [[tone_of(upper[position], system) for position in clause] for clause in clauses(upper)]
-    if not tones:
+def _fitness_as_upper_line(upper: str, parts: Sequence[Sequence[int]], system: ToneSystem) -> tuple[bool, bool, int]:
+    if not parts:
         return False, False, 0
-    last = tones[-1][-1]
-    alternations = sum(
-        bool(opposite(first) & second)
-        for clause in tones
-        for first, second in zip(clause[1::2], clause[3::2], strict=False)
-    )
+    last = tone_of(upper[parts[-1][-1]], system)
+    alternations = 0
+    for clause in parts:
+        heard = [tone_of(upper[position], system) for position in clause[1::2]]
+        alternations += sum(bool(opposite(first) & second) for first, second in pairwise(heard))
     return last == Tone.OBLIQUE, bool(last & Tone.OBLIQUE), alternations

@@ -14,10 +14,12 @@ sequences). n-gram blocking contradicts the form, which asks for repetitions: le
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import cache
 
+import numpy as np
 import torch
 from transformers import LogitsProcessor, PreTrainedTokenizerBase
 
@@ -32,6 +34,8 @@ _PROBE = "我们没有一个中国人"
 _PROBED_CANDIDATES = 50
 _FORBIDDEN = float("-inf")
 _TONE_NEEDS = (NO_NEED, Tone.LEVEL, Tone.OBLIQUE, Tone.EITHER)
+# The first of a system's rows in the tone bias; one row for each need follows.
+_TONE_ROWS = {system: index * len(_TONE_NEEDS) for index, system in enumerate(ToneSystem)}
 DEFAULT_TONE_STRENGTH = 3.0
 
 
@@ -42,6 +46,7 @@ class FormTables:
         size: width of the model's logits.
         eos_id: the token that ends a line.
         token_of: every Chinese character that is one token, and its id; banned single characters included.
+        character_of: the same, the other way round.
         words: the banned words of several characters.
         answer_bias: (size,) float, 0 for tokens that may answer and minus infinity for all others.
     """
@@ -59,6 +64,7 @@ class FormTables:
         self._tokenizer = tokenizer
         self.token_of = _one_character_tokens(tokenizer, vocabulary_size)
         _check_one_character_one_token(tokenizer, self.token_of, self.eos_id)
+        self.character_of = {token: char for char, token in self.token_of.items()}
         self._encoded: dict[str, int | None] = dict(self.token_of)
         self._banned = tuple(dict.fromkeys(word for word in banned_words if word))
         self.words = WordTables(self._banned, self.token_of, vocabulary_size)
@@ -68,7 +74,7 @@ class FormTables:
         self.tone_tables = cache(self._make_tone_tables)
         self.tone_bias = cache(self._make_tone_bias)
 
-    def _find_allowed(self, system: ToneSystem, need: Tone) -> frozenset[str]:
+    def _find_allowed(self, system: ToneSystem, need: int) -> frozenset[str]:
         """The characters that may answer where all tone bits of `need` are asked for."""
         return frozenset(char for char in self._answers if tone_of(char, system) & need == need)
 
@@ -125,14 +131,17 @@ class FormTables:
         if found := [word for word in self._banned if word in plan.upper]:
             return f"{plan.upper!r} contains the banned word {found[0]!r}"
         banned_at = self.words.worst_case_bans(plan)
+        needs = plan.needs if policy is TonePolicy.STRICT else (NO_NEED,) * len(plan.upper)
+        fewest = min(len(self.allowed(plan.system, need)) for need in set(needs))
+        if fewest - len(plan.taken) - len(plan.upper) - sum(banned_at.values()) >= 1:
+            return None  # enough everywhere, without counting: the usual case
         for used_before, position in enumerate(plan.fresh_positions):
-            need = plan.needs[position] if policy is TonePolicy.STRICT else NO_NEED
-            allowed = self.allowed(plan.system, need)
+            allowed = self.allowed(plan.system, needs[position])
             left = len(allowed) - len(allowed & plan.taken)
             if left - used_before - banned_at[position] < 1:
                 return (
                     f"{plan.upper!r}: position {position + 1} may be left without a character. The vocabulary has "
-                    f"{left} for it{' that fit strict tones' if need else ''}, earlier positions may use up "
+                    f"{left} for it{' that fit strict tones' if needs[position] else ''}, earlier positions may use up "
                     f"{used_before} of them and banned words {banned_at[position]}"
                 )
         return None
@@ -201,30 +210,46 @@ class FormLogitsProcessor(LogitsProcessor):
         if reasons := [reason for plan in self.plans if (reason := tables.refusal(plan, tones))]:
             raise UserError(reasons)
         self._tokens = [tables.encode_characters(upper) for upper in uppers]
-        self._kept = list(map(_decoded_positions, self.plans, self._tokens))
-        self.steps = max(map(len, self._kept)) + 1
-        step_of = [{position: step for step, position in enumerate(kept)} for kept in self._kept]
-        self._fixed, self._sources = self._forced_tables(step_of)
-        self._is_forced = (self._fixed >= 0) | (self._sources >= 0)
-        self._some_forced = self._is_forced.any(dim=0).tolist()
-        self._all_forced = self._is_forced.all(dim=0).tolist()
+        self._step_of = list(map(_step_of_positions, self.plans, self._tokens))
+        self.steps = max(map(len, self._step_of)) + 1
+        forced = self._forced_rows()
+        self._forced = np.array([entry for entries in forced for entry in entries])
+        self._forced_ends = [0, *itertools.accumulate(map(len, forced))]
+        self._some_repeat = [any(source >= 0 for _, _, source in entries) for entries in forced]
+        tone_rows = self._needed_tone_rows()
+        self._some_tones = list(map(any, tone_rows))
+        self._tone_rows = torch.from_numpy(np.array(tone_rows))
         self._bias = self._static_bias()
         self._tone_bias = tables.tone_bias(tones, tone_strength)
-        self._tone_rows = self._needed_tone_rows()
-        self._some_tones = self._tone_rows.any(dim=0).tolist()
-        self._word_bans = WordBans(tables.words, self.plans, step_of)
+        self._word_bans = WordBans(tables.words, self.plans, self._step_of)
+        self._laid_out_for: tuple[int, torch.device] | None = None
 
-    def _forced_tables(self, step_of: Sequence[dict[int, int]]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Two (plans, steps) tables: the token that a step must take, and the earlier step it must repeat; -1: none."""
-        fixed = [[self._tables.eos_id] * self.steps for _ in self.plans]
-        sources = [[-1] * self.steps for _ in self.plans]
-        for row, (plan, kept, tokens) in enumerate(zip(self.plans, self._kept, self._tokens, strict=True)):
-            for step, position in enumerate(kept):
-                token = tokens[position]
-                fixed[row][step] = token if plan.is_mark[position] and token is not None else -1
-                if plan.sources[position] != position:
-                    sources[row][step] = step_of[row][plan.sources[position]]
-        return torch.tensor(fixed), torch.tensor(sources)
+    def _forced_rows(self) -> list[list[tuple[int, int, int]]]:
+        """For each step (plan, token, source) of the plans that decide it.
+
+        They take a token (a mark, the end) or repeat an earlier step, the source; -1 stands for what they do not.
+        """
+        forced: list[list[tuple[int, int, int]]] = [[] for _ in range(self.steps)]
+        for row, (plan, tokens, steps) in enumerate(zip(self.plans, self._tokens, self._step_of, strict=True)):
+            for position, step in steps.items():
+                if plan.is_mark[position]:
+                    token = tokens[position]
+                    assert token is not None  # a mark without a token takes no step
+                    forced[step].append((row, token, -1))
+                elif (source := plan.sources[position]) != position:
+                    forced[step].append((row, -1, steps[source]))
+            for step in range(len(steps), self.steps):
+                forced[step].append((row, self._tables.eos_id, -1))
+        return forced
+
+    def _needed_tone_rows(self) -> list[list[int]]:
+        """For each step the row of the tone bias that each plan takes; row 0 asks for nothing."""
+        rows = []
+        for plan, positions in zip(self.plans, self._step_of, strict=True):
+            first = _TONE_ROWS[plan.system]
+            needed = [first + need if (need := plan.needs[position]) else 0 for position in positions]
+            rows.append(needed + [0] * (self.steps - len(positions)))
+        return list(map(list, zip(*rows, strict=True)))
 
     def _static_bias(self) -> torch.Tensor:
         """(plans, size): minus infinity for tokens that may stand nowhere in the plan's line."""
@@ -233,24 +258,20 @@ class FormLogitsProcessor(LogitsProcessor):
         taken = [
             (row, token_of[char]) for row, plan in enumerate(self.plans) for char in plan.taken if char in token_of
         ]
-        rows, tokens = zip(*taken, strict=True) if taken else ((), ())
-        bias[list(rows), list(tokens)] = _FORBIDDEN
+        if taken:
+            rows, tokens = torch.from_numpy(np.array(taken)).T
+            bias[rows, tokens] = _FORBIDDEN
         return bias
 
-    def _needed_tone_rows(self) -> torch.Tensor:
-        """(plans, steps): the row of the tone bias that a step takes; row 0 asks for nothing."""
-        systems = list(ToneSystem)
-        rows = [[0] * self.steps for _ in self.plans]
-        for row, (plan, kept) in enumerate(zip(self.plans, self._kept, strict=True)):
-            for step, position in enumerate(kept):
-                if need := plan.needs[position]:
-                    rows[row][step] = systems.index(plan.system) * len(_TONE_NEEDS) + int(need)
-        return torch.tensor(rows)
-
-    def _move_to(self, device: torch.device) -> None:
-        if self._bias.device != device:
-            for name in ("_fixed", "_sources", "_is_forced", "_bias", "_tone_bias", "_tone_rows"):
-                setattr(self, name, getattr(self, name).to(device))
+    def _lay_out(self, copies: int, device: torch.device) -> None:
+        """Move the tables to where the logits are, and repeat what a plan's rows share; once, at the first step."""
+        plans, tokens, sources = self._forced.repeat(copies, axis=0).T
+        rows = plans * copies + np.arange(len(plans)) % copies
+        forced = torch.from_numpy(np.stack([rows, tokens, sources])).to(device)
+        self._rows, self._tokens_of_rows, self._sources_of_rows = forced
+        tables = (self._bias, self._tone_bias, self._tone_rows)
+        self._bias, self._tone_bias, self._tone_rows = (table.to(device) for table in tables)
+        self._laid_out_for = copies, device
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """Return `scores` (rows, vocabulary) with minus infinity for every token that would leave the form."""
@@ -260,38 +281,44 @@ class FormLogitsProcessor(LogitsProcessor):
                 f"the form was planned for {len(self.plans)} prompts and a vocabulary of {self._tables.size}; "
                 f"the logits have {rows} rows of {size}"
             )
-        self._move_to(scores.device)
+        copies = rows // len(self.plans)
+        if self._laid_out_for != (copies, scores.device):
+            self._lay_out(copies, scores.device)
         generated = input_ids[:, self._prompt_length :]
         step = min(generated.shape[1], self.steps - 1)  # past the end: nothing but end tokens
-        if self._all_forced[step]:
+        forced = slice(self._forced_ends[step] * copies, self._forced_ends[step + 1] * copies)
+        if forced.stop - forced.start == rows:
             free = torch.full_like(scores, _FORBIDDEN)
         else:
             free = self._free_scores(step, generated, scores)
-        return self._force(step, generated, scores, free) if self._some_forced[step] else free
+        return self._force(step, forced, generated, scores, free) if forced.stop > forced.start else free
 
     def _free_scores(self, step: int, generated: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """The scores of rows that may choose at `step`: no character of the upper line, none used already."""
         bias = self._bias
         if self._some_tones[step]:
-            bias = bias + self._tone_bias[self._tone_rows[:, step]]
+            bias = bias + self._tone_bias.index_select(0, self._tone_rows[step])
         plans, size = bias.shape
         free = (scores.view(plans, -1, size) + bias[:, None]).view(-1, size)
         free.scatter_(1, generated, _FORBIDDEN)
         return self._word_bans.apply(step, generated, free)
 
-    def _force(self, step: int, generated: torch.Tensor, scores: torch.Tensor, free: torch.Tensor) -> torch.Tensor:
-        """Leave one token to the rows whose plan decides this step: a mark, a repeated character or the end."""
-        copies = len(scores) // len(self.plans)
-        fixed, source, is_forced = (
-            table[:, step].repeat_interleave(copies)[:, None] for table in (self._fixed, self._sources, self._is_forced)
-        )
-        token = fixed.clamp(min=0)
-        if generated.shape[1]:
-            token = torch.where(source >= 0, generated.gather(1, source.clamp(min=0)), token)
-        kept = torch.where(is_forced, scores, free).gather(1, token)
+    def _force(
+        self, step: int, forced: slice, generated: torch.Tensor, scores: torch.Tensor, free: torch.Tensor
+    ) -> torch.Tensor:
+        """Leave one token of `free` to the rows whose plan decides this step: a mark, a repeated character or the end.
+
+        Only these rows are touched: they are few until the last step, and `free` is nobody else's.
+        """
+        rows, token = self._rows[forced], self._tokens_of_rows[forced]
+        if self._some_repeat[step]:
+            source = self._sources_of_rows[forced]
+            token = torch.where(source >= 0, generated[rows, source], token)
         # A score of minus infinity from elsewhere (n-gram blocking) would leave the row without any token.
-        kept = torch.where(is_forced, kept.clamp(min=torch.finfo(scores.dtype).min), kept)
-        return free.masked_fill(is_forced, _FORBIDDEN).scatter(1, token, kept)
+        kept = scores[rows, token].clamp_(min=torch.finfo(scores.dtype).min)
+        free.index_fill_(0, rows, _FORBIDDEN)
+        free[rows, token] = kept
+        return free
 
     def lower_lines(self, sequences: torch.Tensor) -> list[str]:
         """Read the lower lines out of what `generate` returned, prompts included; marks are the upper lines' own."""
@@ -299,17 +326,15 @@ class FormLogitsProcessor(LogitsProcessor):
         tokens = sequences[:, self._prompt_length :].tolist()
         if len(tokens[0]) < self.steps - 1:
             raise ValueError(f"the lines have {len(tokens[0])} of {self.steps} tokens: give max_new_tokens=form.steps")
-        text_of = {token: char for char, token in self._tables.token_of.items()}
+        text_of = self._tables.character_of
         lines = []
         for row, line in enumerate(tokens):
-            plan, kept = self.plans[row // copies], self._kept[row // copies]
-            written = dict(zip(kept, line, strict=False))
-            lines.append(
-                "".join(
-                    char if plan.is_mark[position] else text_of[written[position]]
-                    for position, char in enumerate(plan.upper)
-                )
-            )
+            plan = self.plans[row // copies]
+            lower = list(plan.upper)
+            for position, token in zip(self._step_of[row // copies], line, strict=False):
+                if not plan.is_mark[position]:
+                    lower[position] = text_of[token]
+            lines.append("".join(lower))
         return lines
 
 
@@ -332,6 +357,7 @@ class UpperLineLogitsProcessor(LogitsProcessor):
         return (scores + bias.to(scores.device)).scatter(1, input_ids, _FORBIDDEN)
 
 
-def _decoded_positions(plan: FormPlan, tokens: Sequence[int | None]) -> list[int]:
-    """The positions of the line that take a step of decoding: all but marks that the tokenizer drops."""
-    return [position for position, token in enumerate(tokens) if token is not None or not plan.is_mark[position]]
+def _step_of_positions(plan: FormPlan, tokens: Sequence[int | None]) -> dict[int, int]:
+    """The step of decoding of each position of the line, in order; marks that the tokenizer drops take none."""
+    kept = [position for position, token in enumerate(tokens) if token is not None or not plan.is_mark[position]]
+    return {position: step for step, position in enumerate(kept)}
