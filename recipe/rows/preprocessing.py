@@ -29,7 +29,8 @@ class EncodedRows:
 
     Attributes:
         dataset: columns `input_ids` (`[CLS] text [SEP]`, cut at max_length) and `length` (tokens before the cut).
-        lengths: tokens of each row after the cut, int32, for the sampler.
+        lengths: tokens of each row after the cut, for the sampler, in the smallest type that holds max_length: with
+            the order of the rows they are all that grows with the corpus.
         truncated: rows that were cut.
         unknown_tokens: tokens that are `[UNK]`.
     """
@@ -70,11 +71,14 @@ def _encode(rows: Dataset, part: str, table: CharacterTable, max_length: int, di
         new_fingerprint=fingerprint,
         cache_file_name=str(directory / f"{part}-{fingerprint}.arrow"),
     )
-    full_lengths = _column(encoded, "length")
+    full_lengths = [chunk.to_numpy() for chunk in encoded.data.column("length").chunks]
+    smallest_type = np.min_scalar_type(max_length)
     ids = [chunk.flatten() for chunk in encoded.data.column("input_ids").chunks]
-    unknown = sum(int(np.count_nonzero(chunk.to_numpy() == table.unk_id)) for chunk in ids)
     return EncodedRows(
-        encoded.with_format(None), np.minimum(full_lengths, max_length), int((full_lengths > max_length).sum()), unknown
+        encoded.with_format(None),
+        lengths=np.concatenate([np.minimum(chunk, max_length).astype(smallest_type) for chunk in full_lengths]),
+        truncated=sum(int((chunk > max_length).sum()) for chunk in full_lengths),
+        unknown_tokens=sum(int(np.count_nonzero(chunk.to_numpy() == table.unk_id)) for chunk in ids),
     )
 
 
@@ -95,10 +99,6 @@ def make_collator(tokenizer: PreTrainedTokenizerFast) -> DataCollatorForLanguage
     right = copy.deepcopy(tokenizer)
     right.padding_side = "right"
     return DataCollatorForLanguageModeling(right, mlm=False)
-
-
-def _column(dataset: Dataset, name: str) -> np.ndarray:
-    return dataset.data.column(name).to_numpy().astype(np.int32)
 
 
 def describe_rows(corpus: Corpus, train: EncodedRows, data: DataSettings, effective_batch_size: int) -> list[str]:

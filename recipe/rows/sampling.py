@@ -21,20 +21,22 @@ def sorted_order(lengths: np.ndarray) -> np.ndarray:
 def epoch_order(lengths: np.ndarray, batch_size: int, seed: int, epoch: int, group_by_length: bool) -> np.ndarray:
     """Return all row numbers in the order of one epoch (int32, shape (rows,)).
 
+    `lengths` are whole numbers of any type; the smaller, the less memory the order of many rows takes.
     Grouped: rows are shuffled, sorted by length (equal lengths stay shuffled), cut into batches of `batch_size`, and
     the batches are shuffled. An incomplete batch comes last, since the loader cuts every `batch_size` rows.
     """
     generator = np.random.default_rng((seed, epoch))
-    order = generator.permutation(np.arange(len(lengths), dtype=np.int32))
+    order = np.arange(len(lengths), dtype=np.int32)
+    generator.shuffle(order)
     if not group_by_length:
         return order
     order = order[np.argsort(lengths[order], kind="stable")]
-    whole = len(order) // batch_size
+    whole, left_over = divmod(len(order), batch_size)
     # Which rows are left over for the incomplete batch is drawn too: it would be the longest ones in every epoch.
     skipped = generator.integers(whole + 1) * batch_size
-    rest = slice(skipped, skipped + len(order) - whole * batch_size)
-    batches = np.delete(order, rest).reshape(whole, batch_size)
-    return np.concatenate([generator.permutation(batches, axis=0).reshape(-1), order[rest]])
+    order = np.concatenate([order[:skipped], order[skipped + left_over :], order[skipped : skipped + left_over]])
+    generator.shuffle(order[: len(order) - left_over].reshape(whole, batch_size))  # in place: order is what it views
+    return order
 
 
 class EpochOrderSampler(Sampler[int]):
@@ -60,9 +62,9 @@ def padding_share(lengths: np.ndarray, batch_size: int, seed: int) -> tuple[floa
     """Return the share of padding among all positions of an epoch's batches, grouped by length and in random order."""
     shares = []
     for group_by_length in (True, False):
-        ordered = lengths[epoch_order(lengths, batch_size, seed, 0, group_by_length)].astype(np.int64)
+        ordered = lengths[epoch_order(lengths, batch_size, seed, 0, group_by_length)]
         starts = np.arange(0, len(ordered), batch_size)
         sizes = np.diff(np.append(starts, len(ordered)))
         positions = int((np.maximum.reduceat(ordered, starts) * sizes).sum())
-        shares.append(1 - int(ordered.sum()) / positions)
+        shares.append(1 - int(ordered.sum(dtype=np.int64)) / positions)
     return shares[0], shares[1]
