@@ -2,6 +2,7 @@
 
     python bench/gpu_600k.py --train_file couplets.csv --dev_file dev.csv --output_dir outputs/gpu-bench
     python bench/gpu_600k.py ... --only ceiling speed          # parts of it, while time on the card is short
+    python bench/gpu_600k.py ... --rehearse                    # does all of it run? minutes on a CPU, no figures
 
 Parts, each skipped where OUTPUT_DIR/results.jsonl has its record already:
   ceiling   the card's matrix-multiply rate in bf16 and fp32
@@ -12,6 +13,8 @@ Parts, each skipped where OUTPUT_DIR/results.jsonl has its record already:
 The weights at the start are random (the pretrained ones are nothing that a bench downloads): the losses compare these
 runs with each other, not with a fine-tuned model. Output of every command is kept in OUTPUT_DIR/*.log; the tables that
 docs/performance.md has room for are printed at the end from the records, with empty cells for what was not run.
+A rehearsal takes a tiny model, a few rows and a few seconds of each part, on whatever device there is, so that time on
+a card is not lost to a slip in this script; what it prints says nothing about any machine.
 """
 
 from __future__ import annotations
@@ -22,12 +25,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from training_speed import append, read
-from workload import machine, matmul_ceiling, write_model
+from workload import default_device, machine, matmul_ceiling, write_model
 
 CONFIG = "recipe/configs/couplet-600k-gpu.yaml"
 VARIANTS: dict[str, list[str]] = {
@@ -40,7 +44,35 @@ VARIANTS: dict[str, list[str]] = {
     "tf32": ["--precision", "fp32", "--tf32", "true"],
     "random batches": ["--group_by_length", "false"],
 }
+NEEDS_CUDA = ("tf32",)
 TARGETS = {"minutes": 5.0, "share of the ceiling": 0.35, "times the tutorial": 20.0}
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much of everything is run.
+
+    Attributes:
+        layers, width: of the model; 12 and 768 make 102 million parameters.
+        rows: flag for the number of rows.
+        flags: of every command of the recipe.
+        seconds: of each measured turn of `speed`; the ceiling takes a fifth of it.
+        rounds: turns of each side.
+        variant_steps: steps of a variant: enough for at least four log lines.
+    """
+
+    layers: int
+    width: int
+    rows: tuple[str, ...]
+    flags: tuple[str, ...]
+    seconds: float
+    rounds: int
+    variant_steps: int
+
+
+_SHORT = ("--max_length", "20", "--logging_steps", "1")
+FULL = Scale(12, 768, (), (), 30, 2, 400)
+REHEARSAL = Scale(1, 64, ("--max_rows", "1500"), _SHORT, 2, 1, 4)
 
 
 class Bench:
@@ -48,9 +80,10 @@ class Bench:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options, self.directory = options, Path(options.output_dir)
+        self.scale = REHEARSAL if options.rehearse else FULL
         self.directory.mkdir(parents=True, exist_ok=True)
         self.records = self.directory / "results.jsonl"
-        self.model_dir = write_model(self.directory / "gpt2-102m")
+        self.model_dir = write_model(self.directory / "gpt2", self.scale.layers, self.scale.width)
 
     def record(self, part: str, **figures: Any) -> None:
         append(self.records, {"part": part, "machine": machine(), **figures})
@@ -74,41 +107,40 @@ class Bench:
         places = ["--output_dir", str(self.directory / name), "--cache_dir", str(self.directory / "cache")]
         command = ["-m", "accelerate.commands.launch", "--config_file", "recipe/launch/one-gpu.yaml", "run_finetune.py"]
         model = ["--model_name_or_path", str(self.model_dir)]
-        return self.run(name, *command, "--config", CONFIG, *model, *data, *places, *words)
+        scale = [*self.scale.rows, *self.scale.flags]
+        return self.run(name, *command, "--config", CONFIG, *model, *data, *places, *scale, *words)
+
+    def side_by_side(self, name: str, *words: str) -> list[dict[str, Any]]:
+        """Run bench/training_speed.py on the same model, rows and cache, and return its records."""
+        records = self.directory / f"{name}.jsonl"
+        places = ["--model_dir", str(self.model_dir), "--cache_dir", str(self.directory / "cache")]
+        data = ["--train_file", self.options.train_file, "--config", CONFIG, *self.scale.rows]
+        self.run(name, "bench/training_speed.py", *words, *data, *places, "--records", str(records))
+        return read(records)
 
 
 def measure_ceiling(bench: Bench) -> None:
-    device = torch.device("cuda")
-    rates = {str(dtype): matmul_ceiling(device, dtype, 6.0) for dtype in (torch.bfloat16, torch.float32)}
+    dtypes = (torch.bfloat16, torch.float32)
+    rates = {str(dtype): matmul_ceiling(default_device(), dtype, bench.scale.seconds / 5) for dtype in dtypes}
     bench.record("ceiling", **rates)
 
 
 def measure_speed(bench: Bench) -> None:
-    file = bench.directory / "speed.jsonl"
-    places = [
-        "--model_dir",
-        str(bench.model_dir),
-        "--cache_dir",
-        str(bench.directory / "cache"),
-        "--records",
-        str(file),
-    ]
-    words = ["speed", "--train_file", bench.options.train_file, *places, "--rounds", "2", "--seconds", "30"]
-    bench.run("speed", "bench/training_speed.py", *words)
-    for record in read(file):
+    turns = ["--rounds", str(bench.scale.rounds), "--seconds", str(bench.scale.seconds)]
+    for record in bench.side_by_side("speed", "speed", *turns):
         bench.record("speed", **record)
 
 
 def measure_variants(bench: Bench) -> None:
-    """Train 400 steps of each; the tokens/s are the median of the log lines after the first three."""
+    """Train some hundred steps of each; the tokens/s are the median of the log lines after the first three."""
     known = {record["variant"] for record in bench.done("variants")}
     for name, words in VARIANTS.items():
-        if name in known:
+        if name in known or (name in NEEDS_CUDA and default_device().type != "cuda"):
             continue
-        only = ["--max_steps", "400", "--eval_strategy", "no", "--save_strategy", "no", "--publish_dir", "none"]
-        steps = ["--load_best_model_at_end", "false", "--eval_on_start", "false"]
+        only = ["--eval_strategy", "no", "--save_strategy", "no", "--publish_dir", "none"]
+        only += ["--load_best_model_at_end", "false", "--eval_on_start", "false"]
         run = f"variant-{name.replace(' ', '-')}"
-        bench.recipe(run, *only, *steps, *words)
+        bench.recipe(run, *only, "--max_steps", str(bench.scale.variant_steps), *words)
         rates = [record["tokens_per_second"] for record in logged(bench, run) if "tokens_per_second" in record][3:]
         bench.record("variants", variant=name, tokens_per_second=sorted(rates)[len(rates) // 2])
 
@@ -132,18 +164,9 @@ def measure_job(bench: Bench) -> None:
 
 def measure_tutorial(bench: Bench) -> None:
     """Train the tutorial's loop from the same weights; its loss is the better of its two ways to be fed."""
-    file = bench.directory / "tutorial.jsonl"
-    places = [
-        "--model_dir",
-        str(bench.model_dir),
-        "--cache_dir",
-        str(bench.directory / "cache"),
-        "--records",
-        str(file),
-    ]
-    words = ["quality", "--side", "a", "--train_file", bench.options.train_file, "--config", CONFIG, *places]
-    bench.run("tutorial", "bench/training_speed.py", *words, "--budget", str(60 * bench.options.tutorial_minutes))
-    bench.record("tutorial", **read(file)[-1])
+    budget = bench.scale.seconds if bench.options.rehearse else 60 * bench.options.tutorial_minutes
+    records = bench.side_by_side("tutorial", "quality", "--side", "a", "--budget", str(budget))
+    bench.record("tutorial", **records[-1])
 
 
 def logged(bench: Bench, run: str) -> list[dict[str, Any]]:
@@ -181,12 +204,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--train_file", required=True, help="CSV of couplets, column text1")
     parser.add_argument("--dev_file", required=True, help="CSV of held-out couplets, same column")
-    parser.add_argument("--output_dir", default="outputs/gpu-bench")
+    parser.add_argument("--output_dir", default=None, help="default outputs/gpu-bench, or outputs/gpu-rehearsal")
     parser.add_argument("--only", nargs="+", choices=tuple(PARTS), default=list(PARTS))
     parser.add_argument("--tutorial_minutes", type=float, default=20)
+    parser.add_argument("--rehearse", action="store_true", help="a tiny model and few rows, on any device")
     options = parser.parse_args()
-    if not torch.cuda.is_available():
-        parser.error("no GPU is to be seen; bench/training_speed.py measures on CPUs")
+    if not torch.cuda.is_available() and not options.rehearse:
+        parser.error("no GPU is to be seen; bench/training_speed.py measures on CPUs, --rehearse tries this script")
+    options.output_dir = options.output_dir or f"outputs/gpu-{'rehearsal' if options.rehearse else 'bench'}"
     bench = Bench(options)
     for part in options.only:
         if part == "variants" or not bench.done(part):
