@@ -276,6 +276,15 @@ def test_the_best_by_an_accuracy_is_the_highest_and_by_perplexity_the_lowest(sta
         assert state["best_metric"] == choose(values[1:])
 
 
+@pytest.mark.skipif(torch.accelerator.is_available(), reason="trains in bf16 on a CPU where there is nothing else")
+def test_bf16_on_a_cpu_is_one_flag_and_learns_the_same(start, tmp_path, capsys):
+    assert start(output_dir=tmp_path / "out", precision="bf16") == 0
+    assert "device cpu, bf16 over fp32 weights" in capsys.readouterr().out
+    losses = [record["loss"] for record in log_records(tmp_path / "out", "loss")]
+    assert losses == pytest.approx(PINNED_LOSSES, rel=5e-3)
+    assert losses != pytest.approx(PINNED_LOSSES, rel=1e-6)
+
+
 @pytest.mark.parametrize("wanted", [True, False])
 def test_freed_memory_is_kept_where_the_setting_says_so(start, monkeypatch, wanted):
     calls = []

@@ -124,7 +124,10 @@ def _precision(wanted: str, typed: Mapping[str, Any]) -> dict[str, bool]:
         return {}
     if wanted == "auto" and torch.cuda.is_available() and not typed.get("use_cpu"):
         wanted = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    return {"bf16": wanted == "bf16", "fp16": wanted == "fp16"}
+    switches = {"bf16": wanted == "bf16", "fp16": wanted == "fp16"}
+    # The library takes bf16 without a GPU for a slip, unless it is told of the CPU.
+    on_cpu = {"use_cpu": True} if wanted == "bf16" and not torch.accelerator.is_available() else {}
+    return switches | on_cpu
 
 
 def make_training_arguments(typed: Mapping[str, Any]) -> TrainingArguments:
