@@ -135,8 +135,8 @@ class RunSettings:
     )
     precision: str = setting(
         "auto",
-        "arithmetic of the training steps; auto: bf16 where the GPU has it, fp16 on older GPUs, fp32 on a CPU. On a CPU "
-        "with AMX (lscpu names it) bf16 makes the 102M model twice as fast, on others slower",
+        "arithmetic of the training steps; auto: bf16 where the GPU has it, fp16 on older GPUs, fp32 on CPUs. On a "
+        "CPU with AMX (lscpu shows it) bf16 makes the 102M model twice as fast, on others slower",
         choices=("auto", "bf16", "fp16", "fp32"),
     )
     num_threads: int | None = setting(
