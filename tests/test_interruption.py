@@ -151,19 +151,34 @@ def test_ctrl_c_with_workers_saves_and_a_second_one_leaves_at_once(tmp_path: Pat
     assert problems_of(tmp_path / f"checkpoint-{saved[-1]}") == []
 
 
+def launcher_of(directory: Path, seconds_per_step: float) -> str:
+    """Return a program that starts the script and waits for it, as `accelerate launch` does."""
+    words = f"{str(SCRIPT)!r}, {str(directory)!r}, '--seconds_per_step', '{seconds_per_step}'"
+    return f"import subprocess, sys; subprocess.Popen([sys.executable, {words}]).wait()"
+
+
 def test_a_worker_whose_launcher_is_killed_saves_and_stops(tmp_path: Path, started: Any) -> None:
-    launcher = (
-        "import subprocess, sys; "
-        f"p = subprocess.Popen([sys.executable, {str(SCRIPT)!r}, {str(tmp_path)!r}, '--seconds_per_step', '0.5']); "
-        "p.wait()"
+    process = started(
+        [sys.executable, "-c", launcher_of(tmp_path, seconds_per_step=0.5)], ACCELERATE_MIXED_PRECISION="no"
     )
-    process = started([sys.executable, "-c", launcher], ACCELERATE_MIXED_PRECISION="no")
     wait_for_step(process, 2)
     process.send_signal(signal.SIGKILL)
     said = process.stderr.read()  # ends when the orphan has ended
     assert "SIGTERM received" in said and "Stopped by SIGTERM" in said
     newest = tmp_path / f"checkpoint-{max(checkpoints_by_step(tmp_path))}"
     assert problems_of(newest) == []
+
+
+def test_ctrl_c_that_ends_the_launcher_too_still_saves(tmp_path: Path, started: Any) -> None:
+    """The launcher is gone long before the step is done; its end must not take the checkpoint away."""
+    process = started(
+        [sys.executable, "-c", launcher_of(tmp_path, seconds_per_step=3)], ACCELERATE_MIXED_PRECISION="no"
+    )
+    wait_for_step(process, 2)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(2) == -signal.SIGINT
+    assert "Stopped by SIGINT" in process.stderr.read()  # ends when the worker has ended
+    assert problems_of(tmp_path / f"checkpoint-{max(checkpoints_by_step(tmp_path))}") == []
 
 
 def start_both(started: Any, directory: Path, *options: str) -> list[subprocess.Popen]:

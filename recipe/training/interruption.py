@@ -69,11 +69,17 @@ class InterruptionCallback(TrainerCallback):
         self._end()
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        for other in self._previous:
-            signal.signal(other, signal.SIG_DFL)
         if os.getpid() != self._owner:
             # A data-loader worker, forked with our handlers: a Ctrl-C reaches the whole group. The run still needs
             # its workers to finish the step, and ends them itself.
+            for other in self._previous:
+                signal.signal(other, signal.SIG_DFL)
+            return
+        if signal.SIGINT in self._previous:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C leaves at once
+        if self._received:
+            # Another signal than that is no order to hurry: a Ctrl-C ends the launcher too, whereupon
+            # `stop_with_launcher` sends its own, perhaps in the middle of the step or of the save.
             return
         self._received = number
         # Not `print`: the signal may have come in the middle of one, and its buffer refuses to be entered twice.
