@@ -161,7 +161,7 @@ class DecodingSettings:
     temperature: float = setting(0.7, "sampling: below 1 sharpens the probabilities, above 1 flattens them")
     top_k: int = setting(50, "sampling: draw among the so many likeliest characters; 0 for all")
     top_p: float = setting(0.95, "sampling: draw among the likeliest characters that hold this share of probability")
-    num_beams: int = setting(1, "beams of beam search; 1 for none")
+    num_beams: int = setting(1, "beams of beam search, which goes with --do_sample false; 1 for none")
     num_return_sequences: int = setting(1, "different lower lines to return for each upper line")
     best_of: int | None = setting(
         None, "make so many different lower lines and return the best by likelihood and tones"

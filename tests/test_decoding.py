@@ -25,8 +25,9 @@ MODES = {
     "beams": {"do_sample": False, "num_beams": 4, "num_return_sequences": 2},
     "hot sampling": {"do_sample": True, "temperature": 1.5, "top_k": 0, "num_return_sequences": 3},
     "cold sampling": {"do_sample": True, "temperature": 0.1, "top_k": 3, "top_p": 0.5},
-    "sampled beams": {"do_sample": True, "num_beams": 3, "temperature": 2.0},
     "n-gram blocking": {"do_sample": False, "no_repeat_ngram_size": 2},
+    "n-gram blocking and sampling": {"do_sample": True, "temperature": 0.5, "no_repeat_ngram_size": 1},
+    "n-gram blocking and beams": {"num_beams": 4, "num_return_sequences": 4, "no_repeat_ngram_size": 1},
     "repetition penalty": {"do_sample": False, "repetition_penalty": 5.0},
 }
 
@@ -205,6 +206,21 @@ def test_compatibility_forms_count_as_the_character_they_stand_for():
         form = FormLogitsProcessor(tables, [upper], prompt.input_ids.shape[1], TonePolicy.OFF)
         output = model.generate(**prompt, max_new_tokens=form.steps, logits_processor=[form], do_sample=False)
         assert form.lower_lines(output) == ["丁"]
+
+
+def test_sampling_among_beams_is_an_error_where_it_takes_what_is_forbidden():
+    options = {"do_sample": True, "num_beams": 4, "num_return_sequences": 4, "temperature": 0.01}
+    with pytest.raises(ValueError, match="do not sample with beams"):
+        for upper in fuzzed_lines(12, 40, length=3):
+            lower_lines([upper], **options)
+
+
+def test_scores_in_half_precision_are_taken():
+    form = FormLogitsProcessor(TABLES, ["一丁一", "七万三"], 5)
+    ids = torch.tensor([[2, 5, 6, 5, 9, 40, 41], [2, 7, 8, 9, 9, 42, 43]])
+    scores = form(ids, torch.randn(2, TABLES.size, dtype=torch.float16))
+    assert torch.isfinite(scores).sum(dim=1).tolist()[0] == 1  # the first line repeats its first character
+    assert torch.isfinite(scores).sum(dim=1).tolist()[1] > 1
 
 
 def test_logits_of_another_vocabulary_are_an_error():

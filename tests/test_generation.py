@@ -43,7 +43,7 @@ def model_directory(tmp_path_factory):
     return directory
 
 
-@pytest.mark.parametrize("options", [{}, {"do_sample": False}, {"num_beams": 2}, {"best_of": 4}])
+@pytest.mark.parametrize("options", [{}, {"do_sample": False}, {"do_sample": False, "num_beams": 2}, {"best_of": 4}])
 def test_answers_come_in_the_order_of_the_upper_lines(options):
     answers = generator(num_return_sequences=2, temperature=1.5, **options).answer(UPPERS)
     assert [found[0].upper for found in answers] == UPPERS

@@ -1,6 +1,6 @@
 """Decoding that cannot leave the couplet's form: a batched `LogitsProcessor` over tables made once from the tokenizer.
 
-It holds the form in plain `generate`, whatever the decoding mode (greedy, beams, sampling):
+It holds the form in plain `generate`, in greedy decoding, beam search and sampling:
 
     tables = FormTables(tokenizer, model.config.vocab_size)
     prompts = tokenizer([upper + "-" for upper in uppers], return_tensors="pt", padding=True)
@@ -33,6 +33,9 @@ from recipe.generating.banned_words import WordBans, WordTables
 _PROBE = "我们没有一个中国人"
 _PROBED_CANDIDATES = 50
 _FORBIDDEN = float("-inf")
+# What a token that the form demands has at least: low enough to count as improbable, high enough to be divided by a
+# temperature and summed along a beam.
+_LEAST_DEMANDED = -1e4
 _TONE_NEEDS = (NO_NEED, Tone.LEVEL, Tone.OBLIQUE, Tone.EITHER)
 # The first of a system's rows in the tone bias; one row for each need follows.
 _TONE_ROWS = {system: index * len(_TONE_NEEDS) for index, system in enumerate(ToneSystem)}
@@ -315,13 +318,19 @@ class FormLogitsProcessor(LogitsProcessor):
             source = self._sources_of_rows[forced]
             token = torch.where(source >= 0, generated[rows, source], token)
         # A score of minus infinity from elsewhere (n-gram blocking) would leave the row without any token.
-        kept = scores[rows, token].clamp_(min=torch.finfo(scores.dtype).min)
+        kept = scores[rows, token].clamp_(min=_LEAST_DEMANDED)
         free.index_fill_(0, rows, _FORBIDDEN)
-        free[rows, token] = kept
+        free[rows, token] = kept.to(free.dtype)
         return free
 
     def lower_lines(self, sequences: torch.Tensor) -> list[str]:
-        """Read the lower lines out of what `generate` returned, prompts included; marks are the upper lines' own."""
+        """Read the lower lines out of what `generate` returned, prompts included; marks are the upper lines' own.
+
+        Raises:
+            ValueError: lines that are too short, or that hold what no score allowed. Sampling among beams writes such
+                lines (`do_sample` with `num_beams`): where fewer candidates than it draws are possible, it takes
+                impossible ones.
+        """
         copies = len(sequences) // len(self.plans)
         tokens = sequences[:, self._prompt_length :].tolist()
         if len(tokens[0]) < self.steps - 1:
@@ -333,6 +342,8 @@ class FormLogitsProcessor(LogitsProcessor):
             lower = list(plan.upper)
             for position, token in zip(self._step_of[row // copies], line, strict=False):
                 if not plan.is_mark[position]:
+                    if token not in text_of:
+                        raise ValueError(f"a line holds token {token}, which the form forbids; do not sample with beams")
                     lower[position] = text_of[token]
             lines.append("".join(lower))
         return lines

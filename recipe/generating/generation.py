@@ -231,9 +231,9 @@ class Generator:
         return self.settings.max_new_tokens if self._tables is None else len(upper) + 1
 
     def _generation_config(self, steps: int, is_sampled: bool) -> GenerationConfig:
-        # Beams return no more lines than they are; one of them is plain sampling or, for one line, greedy decoding.
-        is_plain = is_sampled and self.settings.num_beams == 1
-        beams = 1 if is_plain else max(self.settings.num_beams, self._wanted)
+        # Beams return no more lines than they are; one of them is greedy decoding. The library's sampling among beams is
+        # never used: it draws more candidates than may be possible, and then takes impossible ones.
+        beams = 1 if is_sampled else max(self.settings.num_beams, self._wanted)
         sampling = {
             "temperature": self.settings.temperature,
             "top_k": self.settings.top_k,
@@ -286,6 +286,8 @@ def check_settings(settings: DecodingSettings, banned_words: Sequence[str]) -> N
         problems.append(
             f"--temperature {settings.temperature}: must be 0.001 or more; --do_sample false gives the likeliest line"
         )
+    if settings.do_sample and settings.num_beams > 1:
+        problems.append(f"--num_beams {settings.num_beams}: beam search does not draw lines; add --do_sample false")
     if not 0 < settings.top_p <= 1:
         problems.append(f"--top_p {settings.top_p}: must be above 0 and at most 1")
     if not 0 <= settings.tone_strength <= 1000:
