@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import yaml
 
@@ -39,17 +39,14 @@ class Settings:
         return typing.cast(Group, self.groups[group])
 
 
-class _Parser(argparse.ArgumentParser):
-    """argparse, with an error that can be reported together with the others."""
-
-    def error(self, message: str) -> NoReturn:
-        # argparse prints the whole usage (hundreds of flags here) above its message, which then is easy to miss.
-        raise UserError(f"{message} (see --help)")
+def training_argument_names() -> frozenset[str]:
+    """Names of the fields of `transformers.TrainingArguments`."""
+    return frozenset(_training_annotations())
 
 
 @cache
-def training_argument_names() -> frozenset[str]:
-    """Names of the fields of `transformers.TrainingArguments`, read from its source text.
+def _training_annotations() -> Mapping[str, str]:
+    """Name and annotation of each field of `transformers.TrainingArguments`, read from its source text.
 
     Importing the class loads torch, which takes seconds; whoever mistypes a flag should not wait for that.
     """
@@ -59,8 +56,8 @@ def training_argument_names() -> frozenset[str]:
     source = Path(package.origin).with_name("training_args.py").read_text(encoding="utf-8")
     for node in ast.parse(source).body:
         if isinstance(node, ast.ClassDef) and node.name == "TrainingArguments":
-            names = (item.target for item in node.body if isinstance(item, ast.AnnAssign))
-            return frozenset(n.id for n in names if isinstance(n, ast.Name) and not n.id.startswith("_"))
+            fields = [(ast.unparse(item.target), item) for item in node.body if isinstance(item, ast.AnnAssign)]
+            return {name: ast.unparse(item.annotation) for name, item in fields if not name.startswith("_")}
     raise RuntimeError("transformers/training_args.py defines no class TrainingArguments")
 
 
@@ -85,7 +82,11 @@ def parse_settings(
     own = {item.name: (group, item) for group in groups for item in dataclasses.fields(group)}
     parser = _build_parser(program, description, groups, passthrough - own.keys())
     problems: list[str] = []
-    given, unknown = parser.parse_known_args(list(argv))
+    try:
+        given, unknown = parser.parse_known_args(list(argv))
+    except argparse.ArgumentError as error:
+        is_bare = error.message.startswith("expected")  # "one argument", "at least one argument"
+        raise UserError(f"{error.argument_name} needs a value" if is_bare else f"{error} (see --help)") from None
     command_line = {key: value for key, value in vars(given).items() if value is not _UNSET}
     known = own.keys() | passthrough
     problems += _unknown_flags(unknown, known)
@@ -169,12 +170,16 @@ def _convert_scalar(value: Any, kind: type) -> Any:
 _UNSET: Any = argparse.SUPPRESS
 
 
-def _build_parser(program: str, description: str, groups: Sequence[type], passthrough: frozenset[str]) -> _Parser:
-    parser = _Parser(
+def _build_parser(
+    program: str, description: str, groups: Sequence[type], passthrough: frozenset[str]
+) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
         prog=program,
         usage="%(prog)s [--setting value ...]",
         description=description,
         allow_abbrev=False,
+        # By itself argparse prints the whole usage (hundreds of flags here) above its message, which is easy to miss.
+        exit_on_error=False,
         argument_default=_UNSET,
         formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=32, width=110),
     )
@@ -189,12 +194,14 @@ def _build_parser(program: str, description: str, groups: Sequence[type], passth
             "for example --learning_rate 3e-4 --num_train_epochs 1 --per_device_train_batch_size 64",
         )
         for name in sorted(passthrough):
-            section.add_argument(f"--{name}", nargs="*", action=_Collect, help=argparse.SUPPRESS)
+            # "str | bool" and "bool | None" are switches too; "dict[str, bool]" is none.
+            nargs = "*" if "bool" in _training_annotations()[name].split(" | ") else "+"
+            section.add_argument(f"--{name}", nargs=nargs, action=_Collect, help=argparse.SUPPRESS)
     return parser
 
 
 class _Collect(argparse.Action):
-    """Keep what was written: nothing means a bare switch, several values or repeats make a list."""
+    """Keep what was written: nothing is a bare switch (other flags need a value), several values or repeats a list."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
         found = [values] if isinstance(values, str) else values or ["true"]
@@ -210,7 +217,7 @@ def _add_flag(section: Any, item: dataclasses.Field, hint: Any) -> None:
     is_switch = bool in (hint, *typing.get_args(hint))
     section.add_argument(
         f"--{item.name}",
-        nargs="*" if typing.get_origin(hint) is list else "?" if is_switch else None,
+        nargs="+" if typing.get_origin(hint) is list else "?" if is_switch else None,
         action=_Collect,
         metavar="|".join(item.metadata["choices"]) or ("true|false" if is_switch else _placeholder(hint)),
         help=item.metadata["help"] + suffix,

@@ -81,6 +81,17 @@ def test_switches_take_a_value_or_none(word, expected):
     assert parse("--check", "--group_by_length", "false")[RunSettings].group_by_length is False
 
 
+@pytest.mark.parametrize("flag", ["--train_file", "--text_column", "--max_rows", "--run_name", "--report_to"])
+def test_only_switches_stand_without_a_value(flag):
+    assert problems_of(flag) == problems_of(flag, "--check") == [f"{flag} needs a value"]
+    assert parse("--bf16", "--check").training["bf16"] == "true"
+
+
+def test_a_value_for_help_is_refused_in_one_line():
+    (problem,) = problems_of("--help=all")
+    assert "ignored explicit argument" in problem and "\n" not in problem
+
+
 @pytest.mark.parametrize(
     ("value", "hint", "message"),
     [
