@@ -1,13 +1,15 @@
 """Files of every format people bring, and a clear message for each one that cannot be read."""
 
 import json
+import os
+import threading
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from recipe.errors import UserError
-from recipe.rows.reading import Row, read_rows, training_source, validation_source
+from recipe.rows.reading import Row, Source, read_rows, training_source, validation_source
 from recipe.settings import DataSettings
 
 LINES = ["山高-水低", "风清-月明"]
@@ -148,6 +150,26 @@ def test_a_broken_byte_late_in_a_file_is_the_same_message(tmp_path, name):
 def test_a_missing_column_shows_the_header(tmp_path):
     message = failure(write(tmp_path, "rows.csv", "id,text\n1,山高-水低\n"))
     assert "has no column named 'text1'; its header is: id, text" in message and "--text_column" in message
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl"])
+def test_a_missing_column_names_the_setting_that_chooses_it(tmp_path, name):
+    path = write(tmp_path, name, '{"text": 1}\n')
+    with pytest.raises(UserError, match=r"Name the right one with --prompt_column$"):
+        list(read_rows(Source((str(path),), ("text1",), "utf-8", column_settings="--prompt_column")))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "gb18030"])
+def test_a_named_pipe_is_read_once(tmp_path, encoding):
+    pipe = tmp_path / "rows.csv"
+    os.mkfifo(pipe)
+    threading.Thread(target=pipe.write_bytes, args=("text1\n山高-水低\n".encode(encoding),), daemon=True).start()
+    rows = read_rows(Source((str(pipe),), ("text1",), "utf-8"))
+    if encoding == "utf-8":
+        assert list(rows) == [Row(str(pipe), 2, ("山高-水低",))]
+    else:
+        with pytest.raises(UserError, match="try --encoding gb18030"):
+            list(rows)
 
 
 def test_two_missing_columns_stand_in_one_message(tmp_path):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import stat
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -35,12 +36,17 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Source:
-    """Where rows come from: files with columns, or a pair of text files whose lines answer each other."""
+    """Where rows come from: files with columns, or a pair of text files whose lines answer each other.
+
+    Attributes:
+        column_settings: the flags that choose the columns, for the message about a column that is not there.
+    """
 
     files: tuple[str, ...]
     columns: tuple[str, ...]
     encoding: str
     is_line_pair: bool = False
+    column_settings: str = "--text_column, or with --upper_column and --lower_column"
 
 
 def training_source(data: DataSettings) -> Source:
@@ -87,13 +93,16 @@ def _all_files(data: DataSettings) -> list[str]:
 
 
 def _file_problem(file: str) -> str | None:
+    return path_problem(file) or (f"{file}: is empty" if Path(file).stat().st_size == 0 else None)
+
+
+def path_problem(file: str) -> str | None:
+    """Why nothing can be read from `file`, if that shows without reading; a named pipe is as good as a file."""
     path = Path(file)
     if path.is_dir():
         return f"{file}: is a directory; name a file in it"
     if not path.exists():
         return f"{file}: no such file (looked in {Path.cwd()})"
-    if path.stat().st_size == 0:
-        return f"{file}: is empty"
     return None
 
 
@@ -127,7 +136,9 @@ def _unchanged(file: str) -> Iterator[None]:
     before = Path(file).stat()
     yield
     after = Path(file).stat()
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+    # What comes through a pipe is read once and cannot change behind the reader.
+    has_changed = (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
+    if has_changed and stat.S_ISREG(before.st_mode):
         raise UserError(f"{file}: changed while it was read; run again when nothing writes to it")
 
 
@@ -146,8 +157,10 @@ def _open_text(file: str, encoding: str) -> Iterator[IO[str]]:
 
 
 def _encoding_message(file: str, encoding: str, error: UnicodeError) -> str:
-    with Path(file).open("rb") as handle:
-        sample = handle.read(1 << 16)
+    sample = b""
+    if Path(file).is_file():  # to open a pipe once more would wait for somebody to write to it
+        with Path(file).open("rb") as handle:
+            sample = handle.read(2)
     likely = "--encoding gb18030" if encoding.lower() != "gb18030" else "--encoding utf-8"
     if sample.startswith((b"\xff\xfe", b"\xfe\xff")):
         likely = "--encoding utf-16"
@@ -161,7 +174,7 @@ def _read_delimited(file: str, source: Source, delimiter: str) -> Iterator[Row]:
     with _open_text(file, source.encoding) as handle:
         records = csv.reader(handle, delimiter=delimiter)
         header = next(records, [])
-        positions = _column_positions(file, header, source.columns)
+        positions = _column_positions(file, header, source)
         width = max(positions) + 1
         number = records.line_num
         for cells in records:
@@ -172,20 +185,20 @@ def _read_delimited(file: str, source: Source, delimiter: str) -> Iterator[Row]:
                 yield Row(file, first_line, tuple(cells[position] for position in positions))
 
 
-def _column_positions(file: str, header: Sequence[str], wanted: Sequence[str]) -> list[int]:
+def _column_positions(file: str, header: Sequence[str], source: Source) -> list[int]:
     problems = []
-    for column in wanted:
+    for column in source.columns:
         count = header.count(column)
         if count != 1:
             found = "no column" if count == 0 else f"{count} columns"
             shown = ", ".join(name[:40] for name in header[:20])
             problems.append(
                 f"{file}: has {found} named {column!r}; its header is: {shown}. "
-                "Name the right one with --text_column, or with --upper_column and --lower_column"
+                f"Name the right one with {source.column_settings}"
             )
     if problems:
         raise UserError(problems)
-    return [header.index(column) for column in wanted]
+    return [header.index(column) for column in source.columns]
 
 
 def _read_json_lines(file: str, source: Source) -> Iterator[Row]:
@@ -208,7 +221,7 @@ def _read_json_lines(file: str, source: Source) -> Iterator[Row]:
                 any_complete = True
                 yield Row(file, number, tuple(record[column] for column in source.columns))
         if seen_columns and not any_complete:
-            _column_positions(file, sorted(seen_columns), source.columns)
+            _column_positions(file, sorted(seen_columns), source)
 
 
 def _read_parquet(file: str, source: Source) -> Iterator[Row]:
@@ -217,7 +230,7 @@ def _read_parquet(file: str, source: Source) -> Iterator[Row]:
 
     try:
         parquet = pq.ParquetFile(file)
-        _column_positions(file, parquet.schema_arrow.names, source.columns)
+        _column_positions(file, parquet.schema_arrow.names, source)
         number = itertools.count(1)
         for batch in parquet.iter_batches(batch_size=10_000, columns=list(source.columns)):
             columns = [batch.column(name).to_pylist() for name in source.columns]
