@@ -168,4 +168,5 @@ def test_fully_sharded_blocks_train_like_whole_ones(tmp_path: Path) -> None:
     assert found["sharded_parameters"] == found["parameters"]
     assert found["held_here"] <= 0.6 * found["all"]
     assert found["sharded_losses"] == pytest.approx(found["whole_losses"], rel=1e-5)
+    assert found["sharded_norms"] == pytest.approx(found["whole_norms"], rel=1e-5)
     assert found["largest_difference"] < 1e-4  # a hundredth of one step of AdamW at its rate of 1e-2

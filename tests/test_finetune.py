@@ -285,6 +285,19 @@ def test_bf16_on_a_cpu_is_one_flag_and_learns_the_same(start, tmp_path, capsys):
     assert "device cpu, bf16 over fp32 weights" in capsys.readouterr().out
     assert losses["bf16"] == pytest.approx(losses["fp32"], rel=5e-3)
     assert losses["bf16"] != losses["fp32"]
+    assert start(output_dir=tmp_path / "check", precision="bf16", check=True) == 0
+
+
+def test_a_compiled_model_is_compiled_once_for_all_lengths(corpus, tmp_path):
+    settings = SETTINGS | {"train_file": corpus, "output_dir": tmp_path / "out", "cache_dir": tmp_path / "cache"}
+    settings |= {"max_steps": 12, "eval_strategy": "no", "eval_on_start": False, "load_best_model_at_end": False}
+    compiled = {"torch_compile": True, "torch_compile_backend": "eager"}  # graphs are made, without a compiler
+    # The first is what `accelerate launch` always sets; the second has torch say when it makes another graph.
+    environment = os.environ | {"ACCELERATE_DYNAMO_USE_DYNAMIC": "False", "TORCH_LOGS": "recompiles,graph_code"}
+    result = run_command("run_finetune.py", *flags(**settings, **compiled), environment=environment)
+    assert result.returncode == 0, result.stderr
+    assert "TRACED GRAPH" in result.stderr
+    assert "Recompiling function" not in result.stderr
 
 
 @pytest.mark.parametrize("wanted", [True, False])

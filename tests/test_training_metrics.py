@@ -8,6 +8,7 @@ import pytest
 import torch
 from finetune_helpers import character_tokenizer
 from sacrebleu.metrics import BLEU
+from torch.overrides import TorchFunctionMode
 from transformers import EvalPrediction
 
 from recipe.training.figures import (
@@ -204,6 +205,27 @@ def test_batches_add_up_as_sums_not_as_means():
     window.add(one_hot([[5, 9, 9]]), torch.tensor([[2, 5, 3]]))  # 1 of 2
     window.add(one_hot([[5, 5, 5, 5, 5, 5, 5]]), torch.tensor([[2, 5, 5, 5, 5, 5, 5]]))  # 6 of 6
     assert window_figures(window.drain(lambda sums: sums), 1.0)["accuracy"] == 7 / 8
+
+
+class Calls(TorchFunctionMode):
+    """Names of the functions of torch that are called inside the block."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = set()
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        self.names.add(getattr(func, "__name__", str(func)))
+        return func(*args, **(kwargs or {}))
+
+
+def test_counting_a_batch_waits_for_no_device():
+    labels = torch.from_numpy(padded([ids("春夏-秋冬"), ids("东-西")]))
+    with Calls() as calls:
+        TokenWindow().add(torch.randn(2, labels.shape[1], len(TOKENIZER)), labels)
+    assert "argmax" in calls.names
+    # Each of these copies between the host and a device, and waits until all that was started before is done.
+    assert calls.names.isdisjoint({"item", "tolist", "__bool__", "new_tensor", "tensor", "cpu", "nonzero"})
 
 
 def test_the_window_is_summed_over_processes_and_survives_a_checkpoint():

@@ -343,7 +343,7 @@ class FormLogitsProcessor(LogitsProcessor):
             for position, token in zip(self._step_of[row // copies], line, strict=False):
                 if not plan.is_mark[position]:
                     if token not in text_of:
-                        raise ValueError(f"a line holds token {token}, which the form forbids; do not sample with beams")
+                        raise ValueError(f"a line holds token {token}, which the form forbids: do not sample beams")
                     lower[position] = text_of[token]
             lines.append("".join(lower))
         return lines

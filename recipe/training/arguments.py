@@ -13,7 +13,6 @@ from typing import Any, NoReturn, cast
 import torch
 from transformers import HfArgumentParser, TrainingArguments
 from transformers.integrations.integration_utils import get_available_reporting_integrations
-from transformers.utils import is_liger_kernel_available
 
 from recipe.cli import Settings
 from recipe.errors import UserError
@@ -34,6 +33,8 @@ _REFUSED = {
     "do_predict": "run_evaluate.py scores a test file; leave it out",
     "prediction_loss_only": "the recipe's loss is one of its metrics, weighted by tokens; leave it out",
     "dataloader_drop_last": "it would drop held-out rows from the evaluations too; leave it out",
+    "use_liger_kernel": "Liger has no kernels for GPT-2 (0.8.5); the library would say so and go on without",
+    "liger_kernel_config": "Liger has no kernels for GPT-2 (0.8.5); leave it out",
     "auto_find_batch_size": "it would change the effective batch of a run; choose a batch that fits",
 }
 # Numbers of mallopt's parameters, from malloc.h, and the largest value that it takes: an int.
@@ -138,8 +139,9 @@ def make_training_arguments(typed: Mapping[str, Any]) -> TrainingArguments:
     """
     # The first is passed to train(), which does not look it up; the second is done once, after publishing.
     own = {key: value for key, value in typed.items() if key not in ("resume_from_checkpoint", "push_to_hub")}
-    # Pinned memory is for copies to a GPU; without one torch warns.
+    # Pinned memory is for copies to a GPU; without one torch warns. With it a copy need not wait for the step before.
     own.setdefault("dataloader_pin_memory", torch.cuda.is_available())
+    own.setdefault("accelerator_config", {"non_blocking": bool(own["dataloader_pin_memory"])})
     # The library takes every figure whose name does not end in "loss" for one that should grow; perplexity should not.
     best_by = str(own.get("metric_for_best_model") or "loss").removeprefix("eval_")
     own.setdefault("greater_is_better", best_by not in LOWER_IS_BETTER)
@@ -147,9 +149,11 @@ def make_training_arguments(typed: Mapping[str, Any]) -> TrainingArguments:
         arguments = TrainingArguments(**own)
     except (ValueError, ImportError, RuntimeError) as error:
         raise UserError(f"training settings: {' '.join(str(error).split())}") from None
-    # Two that the library finds out only when it makes the model ready to train.
+    # The library finds it out only when it makes the model ready to train.
     if arguments.fsdp and arguments.world_size == 1:
         raise UserError("--fsdp shards a model over several processes; start them with accelerate launch or torchrun")
-    if arguments.use_liger_kernel and not is_liger_kernel_available():
-        raise UserError("--use_liger_kernel: the package liger-kernel is not installed; run: pip install liger-kernel")
+    if arguments.torch_compile:
+        # One graph for all lengths. `accelerate launch` always sets this to False: a graph for each of the first eight
+        # lengths and none for the other twenty.
+        os.environ["ACCELERATE_DYNAMO_USE_DYNAMIC"] = "true"
     return arguments

@@ -93,7 +93,9 @@ def _check_reload(job: Job, trainer: CoupletTrainer, checkpoint: Path) -> float:
     started = time.perf_counter()
     tokenizer = load_tokenizer(str(checkpoint))
     reloaded = load_model(str(checkpoint), tokenizer)
-    trained = trainer.accelerator.unwrap_model(trainer.model).to("cpu", torch.float32).eval()
+    # Without accelerate's autocast around its forward pass: the reloaded model has none.
+    unwrapped = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+    trained = unwrapped.to("cpu", torch.float32).eval()
     ids = torch.tensor([job.train.dataset[0]["input_ids"]])
     with torch.inference_mode():
         difference = (reloaded.eval()(ids).logits - trained(ids).logits).abs().max().item()

@@ -134,7 +134,7 @@ class TokenWindow:
         padding = inside.shape[0] * (TUTORIAL_ROW_TOKENS - 1) - inside.sum()
         sums = torch.stack(
             [
-                *(hits.sum(), real.sum(), (labels != IGNORED).sum(), real.new_tensor(len(labels), dtype=torch.int64)),
+                *(hits.sum(), real.sum(), (labels != IGNORED).sum(), real.new_full((), len(labels), dtype=torch.int64)),
                 *(hits[:, : TUTORIAL_ROW_TOKENS - 1].sum() + padding, inside.sum() + padding),
             ]
         )

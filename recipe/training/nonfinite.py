@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from accelerate.utils import gather_object
+from torch.distributed.tensor import DTensor
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
@@ -18,6 +19,11 @@ from recipe.errors import UserError
 from recipe.training.checkpoints import CheckpointedTrainer
 
 _ROWS_SHOWN = 32
+
+
+def whole_norm(norm: torch.Tensor) -> torch.Tensor:
+    """Return the norm as every process has it: under FSDP2 each holds its shards' part, as a `DTensor`."""
+    return norm.full_tensor() if isinstance(norm, DTensor) else norm
 
 
 class GuardedTrainer(CheckpointedTrainer):
@@ -75,7 +81,7 @@ class GuardedTrainer(CheckpointedTrainer):
         This is the last point before the optimizer at which the norm is known. An optimizer skips parameters without a
         gradient: no decay, no momentum, no count.
         """
-        norm = super()._get_grad_norm(model, grad_norm)
+        norm = whole_norm(super()._get_grad_norm(model, grad_norm))
         if self._is_finite_everywhere(norm):
             self._skipped_in_a_row = 0
             return norm
