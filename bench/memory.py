@@ -52,7 +52,7 @@ def command_of(what: str, rows: int) -> list[str]:
         return ["-m", "recipe.composer", "--rows", str(rows), "--output_file", str(corpus(rows))]
     words = ["run_finetune.py", "--config", "recipe/configs/couplet-small-cpu.yaml", "--train_file", str(corpus(rows))]
     for name, value in ONLY_STEPS.items():
-        words += [f"--{name}", *([] if value == [] else [str(value)])]
+        words += [f"--{name}", str(value)]
     words += ["--max_steps", "1" if what == "prepare" else str(STEPS), "--output_dir", str(DIRECTORY / "memory-run")]
     return [*words, "--cache_dir", str(DIRECTORY / "memory-cache")]
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import itertools
 import json
 import statistics
 import subprocess
@@ -63,7 +64,6 @@ from recipe.training.job import Job, make_trainer, prepare_job
 
 SIDES = {"a": "the tutorial's loop", "b": "plain Trainer, random batches", "c": "the recipe"}
 TUTORIAL_BATCH, TUTORIAL_LENGTH, TUTORIAL_RATE = 10, 50, 1e-3
-HELD_OUT_ROWS = 1_000
 
 
 def prepare(options: argparse.Namespace, output_dir: str, **overrides: Any) -> Job:
@@ -72,6 +72,8 @@ def prepare(options: argparse.Namespace, output_dir: str, **overrides: Any) -> J
     chosen = ONLY_STEPS | model | {"train_file": options.train_file, "cache_dir": options.cache_dir} | overrides
     if options.max_rows:
         chosen["max_rows"] = options.max_rows
+    if options.validation_file:
+        chosen["validation_file"] = options.validation_file
     settings = job_settings(options.config, output_dir=output_dir, max_steps=options.max_steps, **chosen)
     set_threads(settings[RunSettings].num_threads)
     job = prepare_job(settings, make_training_arguments(typed_training_settings(settings)))
@@ -84,7 +86,7 @@ def prepare(options: argparse.Namespace, output_dir: str, **overrides: Any) -> J
 
 
 def train_tutorial(job: Job, model: Any, tokenizer: Any, is_done: Callable[[], bool]) -> None:
-    """Run the tutorial's loop over random batches until `is_done()`."""
+    """Run the tutorial's loop over random batches, epoch after epoch, until `is_done()`."""
     device = job.arguments.device
     model.to(device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=TUTORIAL_RATE, weight_decay=0.0)
@@ -97,7 +99,8 @@ def train_tutorial(job: Job, model: Any, tokenizer: Any, is_done: Callable[[], b
     loader = torch.utils.data.DataLoader(
         job.corpus.train, batch_size=TUTORIAL_BATCH, shuffle=True, drop_last=True, collate_fn=collate
     )
-    for number, batch in enumerate(loader):
+    epochs = itertools.chain.from_iterable(itertools.repeat(loader))
+    for number, batch in enumerate(epochs):
         batch = {name: tensor.to(device) for name, tensor in batch.items()}
         output = model(**batch)
         output.loss.backward()
@@ -165,6 +168,8 @@ def measure_speed(options: argparse.Namespace) -> None:
             trainer = make_trainer(job) if options.side == "c" else plain_trainer(job, model, output_dir)
             trainer.add_callback(StopWhenMeasured(meter))
             trainer.train()
+        if not meter.done:
+            raise SystemExit(f"({options.side}) ended before {options.seconds} s were measured; raise --max_steps")
         memory = peak_memory(device)
         ceilings.append(matmul_ceiling(device, dtype))
     record = {"side": options.side, **meter.figures(), "peak_memory": memory, "ceiling": statistics.mean(ceilings)}
@@ -208,12 +213,12 @@ def speed_table(records: list[dict[str, Any]]) -> str:
 
 
 @torch.no_grad()
-def held_out_loss(job: Job, model: Any, with_token_types: bool = False) -> float:
-    """Return the loss in nats per real token over the first held-out rows."""
+def held_out_loss(job: Job, model: Any, most_rows: int, with_token_types: bool = False) -> float:
+    """Return the loss in nats per real token over the held-out rows, of every length if there are too many."""
     model.eval()
     collator, total, count = make_collator(job.tokenizer), 0.0, 0
     held_out = len(job.held_out.lengths)
-    rows = job.held_out.dataset.select(range(0, held_out, max(1, held_out // HELD_OUT_ROWS)))
+    rows = job.held_out.dataset.select(range(0, held_out, max(1, held_out // most_rows)))
     for start in range(0, len(rows), 64):
         chosen = rows[start : start + 64]["input_ids"]
         batch = collator([{"input_ids": ids} for ids in chosen]).to(job.arguments.device)
@@ -229,8 +234,8 @@ def held_out_loss(job: Job, model: Any, with_token_types: bool = False) -> float
 class UntilLoss(TrainerCallback):
     """Evaluates every few seconds of training and stops at a loss; the time of evaluating does not count."""
 
-    def __init__(self, job: Job, target: float, every: float) -> None:
-        self.job, self.target, self.every = job, target, every
+    def __init__(self, job: Job, target: float, every: float, most_rows: int) -> None:
+        self.job, self.target, self.every, self.most_rows = job, target, every, most_rows
         self.curve: list[tuple[float, float]] = []
         self._since = self._paused = 0.0
 
@@ -243,7 +248,7 @@ class UntilLoss(TrainerCallback):
         if seconds - last < self.every and state.global_step < state.max_steps:
             return
         started = time.perf_counter()
-        loss = held_out_loss(self.job, self.job.model)
+        loss = held_out_loss(self.job, self.job.model, self.most_rows)
         self._paused += time.perf_counter() - started
         self.curve.append((seconds, loss))
         print(f"(c) {seconds:.0f} s, step {state.global_step}: {loss:.4f}", flush=True)
@@ -259,12 +264,14 @@ def measure_quality(options: argparse.Namespace) -> None:
             started = time.perf_counter()
             train_tutorial(job, model, tokenizer, lambda: time.perf_counter() - started > options.budget)
             seconds = time.perf_counter() - started
-            losses = [held_out_loss(job, model, with_token_types) for with_token_types in (False, True)]
+            losses = [held_out_loss(job, model, options.held_out_rows, with_types) for with_types in (False, True)]
             # The way that is better for it: with token_type_ids, as it was trained, or without, as it generates.
-            append(options.records, {"side": "a", "seconds": seconds, "loss": min(losses), "both_losses": losses})
+            rows = min(options.held_out_rows, len(job.held_out.lengths))
+            figures = {"seconds": seconds, "loss": min(losses), "both_losses": losses, "held_out_rows": rows}
+            append(options.records, {"side": "a"} | figures)
             return
         target = [record for record in read(options.records) if record["side"] == "a"][-1]
-        watch = UntilLoss(job, target["loss"], every=options.budget / 40)
+        watch = UntilLoss(job, target["loss"], options.budget / 40, options.held_out_rows)
         trainer = make_trainer(job)
         trainer.add_callback(watch)
         trainer.train()
@@ -303,6 +310,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("speed", "quality"))
     parser.add_argument("--train_file", required=True, help="CSV of couplets, column text1")
+    parser.add_argument("--validation_file", help="CSV of held-out couplets; default: rows split off the training file")
+    parser.add_argument("--held_out_rows", type=int, default=1000, help="quality: at most about so many are evaluated")
     parser.add_argument("--records", type=Path, default=None, help="JSON lines file; default outputs/bench/WHAT.jsonl")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each side; 0 only prints the table")
     parser.add_argument("--seconds", type=float, default=25, help="speed: seconds measured in a turn")

@@ -68,7 +68,7 @@ ONLY_STEPS: dict[str, Any] = {
     "save_strategy": "no",
     "load_best_model_at_end": False,
     "generation_eval_size": 0,
-    "sample_prompts": [],
+    "sample_prompts": "none",
     "publish_dir": "none",
     "disable_tqdm": True,
 }

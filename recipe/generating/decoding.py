@@ -357,7 +357,7 @@ class UpperLineLogitsProcessor(LogitsProcessor):
 
     def __init__(self, tables: FormTables, line_length: int, system: ToneSystem) -> None:
         self._bias = tables.answer_bias
-        is_oblique = (tables.tone_tables()[system] & Tone.OBLIQUE) > 0
+        is_oblique = tables.tone_tables()[system] == Tone.OBLIQUE  # for certain: of any length there are enough
         self._last_bias = self._bias.masked_fill(~is_oblique, _FORBIDDEN)
         self._line_length = line_length
 
