@@ -3,8 +3,10 @@
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -159,6 +161,20 @@ def test_composed_couplets_begin_with_the_theme_and_end_in_their_tones():
         generator().compose("丁七万", 3)
 
 
+def test_composing_is_refused_where_tokens_or_characters_run_out():
+    # 128 positions; 160 characters, about half of them oblique.
+    with pytest.raises(UserError, match="takes 129 tokens; the model has room for 128"):
+        generator().compose("丁", 63)
+    few = character_tokenizer("丁七万丈三上")
+    small = Generator(random_model(few), few, DecodingSettings())
+    assert len(small.compose("丁", 3)) == 1
+    with pytest.raises(UserError, match="takes 8 different characters"):
+        small.compose("丁", 4)
+    level = Generator(random_model(few), few, DecodingSettings(), banned_words=["七", "万"])
+    with pytest.raises(UserError, match=r"the vocabulary has 4, \d of them oblique"):
+        level.compose("丁", 3)
+
+
 def run(capsys, *arguments):
     code = run_or_explain(run_generate.main, [str(argument) for argument in arguments])
     captured = capsys.readouterr()
@@ -179,7 +195,7 @@ def test_prompts_come_from_text_tables_and_standard_input(model_directory, tmp_p
     (tmp_path / "lines.txt").write_text("\ufeff丁七\r\n\n 万丈-\n", encoding="utf-8")
     (tmp_path / "couplets.csv").write_text("text1,n\n丁七-万丈,1\n丁一七,2\n", encoding="utf-8")
     (tmp_path / "gb.jsonl").write_text('{"upper": "丁七"}\n', encoding="gb18030")
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("丁\n七\n".encode()), encoding="utf-8"))
+    type_lines(monkeypatch, "丁\n七\n".encode())
     expected = {
         ("--prompts_file", tmp_path / "lines.txt"): ["丁七", "万丈"],
         ("--prompts_file", tmp_path / "couplets.csv"): ["丁七", "丁一七"],
@@ -249,13 +265,138 @@ def test_an_interrupted_batch_leaves_what_is_finished(model_directory, tmp_path,
         (["--prompt", "丁", "--output_file", "/proc/no/answers.tsv"], "cannot be written"),
         (["--prompt", "丁", "--tone", "off"], "--tones"),
         (["--compose", "丁a"], "Chinese characters"),
+        (["--compose", "丁", "--line_length", "1500"], "takes 3003 tokens"),
+        (["--compose", "丁", "--line_length", "5", "--continue_freely"], "--compose needs the form"),
+        (["--prompt", "丁", "--line_length", "5"], "needs --compose"),
+        (["--prompt", "丁", "--tones", "strict", "--continue_freely"], "--tones strict needs the form"),
+        (["--prompt", "丁", "--seed", str(2**64)], "must be -9223372036854775808 to 18446744073709551615"),
+        (["--prompts_file", "folder"], "--prompts_file folder: is a directory"),
+        (["--prompts_file", "empty.txt"], "no upper line to answer in empty.txt"),
+        (["--prompts_file", "list.jsonl"], "list.jsonl: row 2: ['丁'] is not a text"),
+        (["--prompts_file", "other.csv"], "Name the right one with --prompt_column"),
+        (
+            ["--prompt", "丁", "--best_of", "2", "--parallelism_file", "other.csv"],
+            "Name the right one with --prompt_column",
+        ),
+        (["--prompt", "丁", "--best_of", "2", "--parallelism_file", "folder"], "folder: is a directory"),
     ],
 )
-def test_mistakes_get_one_message_and_exit_code_2(model_directory, capsys, arguments, message):
+def test_mistakes_get_one_message_and_exit_code_2(model_directory, tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "empty.txt").write_text("\n", encoding="utf-8")
+    (tmp_path / "list.jsonl").write_text('{"text1": "丁"}\n{"text1": ["丁"]}\n', encoding="utf-8")
+    (tmp_path / "other.csv").write_text("text\n丁-七\n", encoding="utf-8")
     code, out, err = run(capsys, "--model_name_or_path", model_directory, *arguments)
     assert code == 2
     assert out == ""
     assert message in err
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("folder", "folder: is a directory"),
+        (".", "is a directory"),
+        ("new/", "is a directory"),
+        ("", "names no file"),
+        ("answers.xlsx", "end it in .txt, .tsv, .csv or .jsonl, or give --output_format"),
+    ],
+)
+def test_output_that_cannot_be_a_file_is_refused_before_the_model_is_loaded(
+    tmp_path, monkeypatch, capsys, name, message
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    # There is no model here: that would be the next complaint.
+    code, _, err = run(capsys, "--prompt", "丁", "--output_file", name)
+    assert code == 2
+    assert message in err and "model" not in err
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_link_stays_and_its_target_is_replaced(model_directory, tmp_path, capsys):
+    target, link = tmp_path / "real.txt", tmp_path / "link.txt"
+    target.write_text("old", encoding="utf-8")
+    link.symlink_to("real.txt")
+    assert run(capsys, "--model_name_or_path", model_directory, "--prompt", "丁七", "--output_file", link)[0] == 0
+    assert link.is_symlink()
+    assert target.read_text(encoding="utf-8").startswith("丁七-")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.txt", "real.txt"]
+
+
+def test_a_named_pipe_is_written_to(model_directory, tmp_path, capsys):
+    pipe, read = tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text(encoding="utf-8")), daemon=True)
+    reader.start()
+    assert run(capsys, "--model_name_or_path", model_directory, "--prompt", "丁七", "--output_file", pipe)[0] == 0
+    reader.join(10)
+    assert pipe.is_fifo() and read[0].startswith("丁七-")
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
+
+def test_prompts_come_out_of_a_named_pipe(model_directory, tmp_path, capsys):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    threading.Thread(target=pipe.write_bytes, args=("丁七\n".encode(),), daemon=True).start()
+    code, out, _ = run(capsys, "--model_name_or_path", model_directory, "--prompts_file", pipe)
+    assert code == 0 and out.startswith("丁七-")
+
+
+def test_all_themes_are_checked_before_anything_is_written(model_directory, tmp_path, capsys):
+    options = ("--compose", "丁", "a", "红", "--output_file", tmp_path / "couplets.txt")
+    code, out, err = run(capsys, "--model_name_or_path", model_directory, *options)
+    assert (code, out) == (2, "")
+    assert "--compose a" in err and "--compose 红" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_interrupted_composing_says_where_the_finished_couplets_are(model_directory, tmp_path, capsys, monkeypatch):
+    original = Generator.compose
+
+    def interrupted(self, theme, line_length):
+        if theme == "七":
+            raise KeyboardInterrupt
+        return original(self, theme, line_length)
+
+    monkeypatch.setattr(Generator, "compose", interrupted)
+    options = ("--compose", "丁", "七", "--output_file", tmp_path / "couplets.txt")
+    code, _, err = run(capsys, "--model_name_or_path", model_directory, *options)
+    partial = tmp_path / "couplets.txt.part"
+    assert code == 130
+    assert f"interrupted after the couplets of 1 of 2 themes; they are in {partial}" in err
+    assert partial.read_text(encoding="utf-8").startswith("丁")
+
+
+@pytest.mark.parametrize("options", [("--interactive",), ("--prompts_file", "-"), ()])
+def test_a_closed_standard_input_is_said(model_directory, capsys, monkeypatch, options):
+    monkeypatch.setattr(sys, "stdin", None)
+    code, _, err = run(capsys, "--model_name_or_path", model_directory, *options)
+    assert code == 2
+    assert "standard input is closed" in err
+
+
+def test_a_closed_standard_output_is_said(model_directory, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    code, _, err = run(capsys, "--model_name_or_path", model_directory, "--prompt", "丁")
+    assert code == 2
+    assert "standard output is closed; give --output_file" in err
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "expected"), [(False, "𠮷-".encode()), (True, b"\\U00020bb7-")], ids=["pipe", "terminal"]
+)
+def test_an_answer_that_the_terminals_encoding_lacks_is_written(
+    model_directory, capsys, monkeypatch, is_terminal, expected
+):
+    raw = io.BytesIO()
+    stdout = io.TextIOWrapper(raw, encoding="gbk")
+    monkeypatch.setattr(stdout, "isatty", lambda: is_terminal)
+    monkeypatch.setattr(sys, "stdout", stdout)
+    code, _, _ = run(capsys, "--model_name_or_path", model_directory, "--prompt", "𠮷")
+    assert code == 0
+    assert raw.getvalue().startswith(expected)
 
 
 def test_a_missing_default_model_says_how_to_get_one(capsys, monkeypatch, tmp_path):
@@ -279,13 +420,25 @@ def test_parallelism_is_learned_from_a_file_and_ranks(model_directory, tmp_path,
     assert (code, "--best_of" in err) == (2, True)
 
 
+def type_lines(monkeypatch, content, **options):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), **{"encoding": "utf-8", **options}))
+
+
 def test_conversation(model_directory, capsys, monkeypatch):
-    typed = iter(["丁七万", "x" * 200, ""])
-    monkeypatch.setattr("builtins.input", lambda _: next(typed))
+    type_lines(monkeypatch, f"丁七万\n{'x' * 200}\n\n".encode())
     code, out, _ = run(capsys, "--model_name_or_path", model_directory, "--interactive")
     assert code == 0
     assert out.count("下联>") == 1
     assert "the model has room" in out
+
+
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
+def test_a_typed_line_in_another_encoding_is_asked_for_again(model_directory, capsys, monkeypatch, errors):
+    type_lines(monkeypatch, "春\n".encode("gb18030") + "丁七万\n".encode(), errors=errors)
+    code, out, _ = run(capsys, "--model_name_or_path", model_directory, "--interactive")
+    assert code == 0
+    assert "not text in utf-8" in out and "type it again" in out
+    assert out.count("下联>") == 1
 
 
 def test_help_loads_no_torch():

@@ -5,16 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Protocol
+from typing import IO, Protocol, cast
 
 from recipe.errors import UserError
 
-ENDINGS = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".json": "jsonl"}
+ENDINGS = {".txt": "text", ".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".json": "jsonl"}
 _COLUMNS = ("upper", "lower", "score", "tones")
+# Where these lead to a regular file, the shell that opened it goes on writing there: it must not be replaced.
+_STANDARD_STREAMS = ("/dev/stdout", "/dev/stderr")
 
 
 class RatedLine(Protocol):
@@ -35,11 +38,46 @@ def output_format(chosen: str | None, output_file: str | None) -> str:
     return chosen or ENDINGS.get(Path(output_file or "").suffix.lower(), "text")
 
 
+def output_problem(chosen_format: str | None, output_file: str) -> str | None:
+    """Why answers cannot be written to `output_file`, as far as its name tells."""
+    if not output_file:
+        return "--output_file names no file; leave it off to answer on the screen"
+    if Path(output_file).is_dir() or output_file.endswith(os.sep):
+        return f"--output_file {output_file}: is a directory; name a file in it"
+    ending = Path(output_file).suffix.lower()
+    if ending and ending not in ENDINGS and chosen_format is None:
+        return (
+            f"--output_file {output_file}: the ending {ending} says no format; end it in .txt, .tsv, .csv or .jsonl, "
+            "or give --output_format"
+        )
+    return None
+
+
+def open_standard_output() -> IO[str]:
+    """Return standard output, made able to take every character.
+
+    Into a pipe or a file goes UTF-8, whatever the terminal's encoding: it is what `--output_file` writes and what
+    prompts on standard input are read as. A terminal shows what its encoding lacks as `\\U00020bb7`.
+
+    Raises:
+        UserError: it is closed.
+    """
+    if sys.stdout is None:
+        raise UserError("standard output is closed; give --output_file FILE")
+    output = cast(io.TextIOWrapper, sys.stdout)
+    if output.isatty():
+        output.reconfigure(errors="backslashreplace")
+    else:
+        output.reconfigure(encoding="utf-8")
+    return output
+
+
 class AnswerWriter:
     """Writes answers line by line, as a context manager.
 
     A file grows under the name `FILE.part` and gets its own name at the end, so that an interrupted run leaves what is
-    finished, and never something that looks whole.
+    finished, and never something that looks whole. What is no regular file (a named pipe, /dev/null) is written to
+    directly, and a symbolic link stays: the file that it leads to is replaced.
     """
 
     def __init__(self, format: str, output_file: str | None, separator: str, shows_scores: bool) -> None:
@@ -53,21 +91,26 @@ class AnswerWriter:
             UserError: the file cannot be written.
         """
         self.written = 0  # couplets
-        self._target = Path(output_file) if output_file else None
-        self.partial = self._target.with_name(self._target.name + ".part") if self._target else None
-        self._file = self._open()
+        self._target: Path | None = None
+        self.partial: Path | None = None
+        self._file = self._open(output_file)
         self._separator, self._shows_scores = separator, shows_scores
         self._format = _FORMATS[format]
         self._file.write(_HEADERS[format])
 
-    def _open(self) -> IO[str]:
-        if self.partial is None:
-            return sys.stdout
+    def _open(self, output_file: str | None) -> IO[str]:
+        if output_file is None:
+            return open_standard_output()
+        path = Path(output_file)
         try:
+            if output_file in _STANDARD_STREAMS or (path.exists() and not path.is_file()):
+                return path.open("a", encoding="utf-8", newline="")
+            self._target = Path(os.path.realpath(path))
+            self.partial = self._target.with_name(self._target.name + ".part")
             self.partial.parent.mkdir(parents=True, exist_ok=True)
             return self.partial.open("w", encoding="utf-8", newline="")
         except OSError as error:
-            raise UserError(f"--output_file {self._target}: cannot be written ({error.strerror})") from None
+            raise UserError(f"--output_file {output_file}: cannot be written ({error.strerror})") from None
 
     def write(self, answers: Sequence[RatedLine]) -> None:
         """Write the answers of one upper line."""
@@ -86,10 +129,10 @@ class AnswerWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.flush()
-        if self._target is not None and self.partial is not None:
+        if self._file is not sys.stdout:
             self._file.close()
-            if kind is None:
-                self.partial.replace(self._target)
+        if self.partial is not None and self._target is not None and kind is None:
+            self.partial.replace(self._target)
 
     def _text(self, answer: RatedLine) -> str:
         couplet = f"{answer.upper}{self._separator}{answer.lower}"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import io
 import signal
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from tqdm import tqdm
@@ -18,12 +19,12 @@ from recipe.cli import Settings
 from recipe.couplet.form import DEFAULT_SEPARATOR, split_couplet
 from recipe.couplet.parallelism import CharacterAssociation
 from recipe.errors import INTERRUPTED_EXIT_CODE, UserError
-from recipe.generating.answer_writing import AnswerWriter, output_format
+from recipe.generating.answer_writing import AnswerWriter, open_standard_output, output_format, output_problem
 from recipe.generating.generation import Answer, Generator, check_settings
-from recipe.generating.prompts import read_prompts, upper_line
+from recipe.generating.prompts import is_text, read_prompts, upper_line
 from recipe.model.modeling import load_model
 from recipe.model.tokenization import load_tokenizer
-from recipe.rows.reading import Source, read_rows
+from recipe.rows.reading import Source, path_problem, read_rows
 from recipe.settings import DecodingSettings, GenerationSettings
 from recipe.word_lists import read_word_list
 
@@ -47,7 +48,9 @@ def generate(settings: Settings) -> int:
     generator = _load_generator(choice, decoding, banned_words)
     if choice.interactive:
         return converse(generator)
-    if reasons := generator.refusals(uppers := [upper_line(prompt, generator.separator) for prompt in prompts]):
+    uppers = [upper_line(prompt, generator.separator) for prompt in prompts]
+    reasons = generator.theme_refusals(choice.compose, choice.line_length) if choice.compose else []
+    if reasons := reasons + generator.refusals(uppers):
         more = [f"and {len(reasons) - _LINES_NAMED:,} more"] if len(reasons) > _LINES_NAMED else []
         raise UserError(reasons[:_LINES_NAMED] + more)
     _say_unknown_characters(generator, uppers)
@@ -67,19 +70,25 @@ def _check_choice(choice: GenerationSettings, decoding: DecodingSettings) -> Non
     sources = {"--prompt or --prompts_file": bool(choice.prompt or choice.prompts_file), "--compose": choice.compose}
     given = [name for name, is_given in {**sources, "--interactive": choice.interactive}.items() if is_given]
     problems = [f"{' and '.join(given)} exclude each other: give one of them"] if len(given) > 1 else []
+    if choice.interactive and sys.stdin is None:
+        problems.append("--interactive: standard input is closed; start it in a terminal, or give --prompt")
     if choice.interactive and (choice.output_file or choice.output_format):
         problems.append("--interactive answers on the screen; leave --output_file and --output_format off")
     if choice.parallelism_file and not decoding.best_of:
         problems.append("--parallelism_file ranks lines; it needs --best_of N")
-    if choice.parallelism_file and not Path(choice.parallelism_file).is_file():
-        problems.append(f"--parallelism_file {choice.parallelism_file}: no such file")
+    if choice.parallelism_file and (problem := path_problem(choice.parallelism_file)):
+        problems.append(f"--parallelism_file {problem}")
+    if choice.line_length != GenerationSettings.line_length and not choice.compose:
+        problems.append(f"--line_length {choice.line_length} is the length of composed lines; it needs --compose")
+    if choice.output_file is not None and (problem := output_problem(choice.output_format, choice.output_file)):
+        problems.append(problem)
     if problems:
         raise UserError(problems)
 
 
 def _learn_parallelism(file: str, choice: GenerationSettings) -> CharacterAssociation:
     """Learn which characters answer which from a file of couplets in the prompts' encoding and column."""
-    rows = read_rows(Source((file,), (choice.prompt_column,), choice.encoding))
+    rows = read_rows(Source((file,), (choice.prompt_column,), choice.encoding, column_settings="--prompt_column"))
     pairs = [pair for row in rows if row.cells and (pair := split_couplet(str(row.cells[0])))]
     return CharacterAssociation.learn([upper for upper, _ in pairs], [lower for _, lower in pairs])
 
@@ -138,19 +147,27 @@ def answer_all(generator: Generator, uppers: Sequence[str], writer: AnswerWriter
     """Answer `uppers` in their order, chunk by chunk; what is finished is written even if the rest is not."""
     started, fewer = time.perf_counter(), 0
     chunk = _BATCHES_PER_CHUNK * generator.settings.generation_batch_size
-    # Minutes of work deserve the same ending by `kill` as by Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _end_by_kill_as_by_ctrl_c()
     with tqdm(total=len(uppers), unit="line", delay=2, leave=False) as progress:
         try:
             with writer, generator.seeded():
                 for start in range(0, len(uppers), chunk):
                     fewer += _answer_chunk(generator, uppers[start : start + chunk], writer, progress)
         except KeyboardInterrupt:
-            where = f"; they are in {writer.partial}" if writer.partial else ""
-            print(f"interrupted after {progress.n:,} of {len(uppers):,} upper lines{where}", file=sys.stderr)
-            return INTERRUPTED_EXIT_CODE
+            return _interrupted(f"{progress.n:,} of {len(uppers):,} upper lines", writer)
     _say_summary(generator, writer.written, fewer, time.perf_counter() - started)
     return 0
+
+
+def _end_by_kill_as_by_ctrl_c() -> None:
+    """Minutes of work deserve the same ending either way."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def _interrupted(done: str, writer: AnswerWriter) -> int:
+    where = f"; they are in {writer.partial}" if writer.partial else ""
+    print(f"interrupted after {done}{where}", file=sys.stderr)
+    return INTERRUPTED_EXIT_CODE
 
 
 def _answer_chunk(generator: Generator, uppers: Sequence[str], writer: AnswerWriter, progress: tqdm) -> int:
@@ -178,23 +195,36 @@ def _say_summary(generator: Generator, couplets: int, fewer: int, seconds: float
 
 
 def compose_all(generator: Generator, themes: Sequence[str], line_length: int, writer: AnswerWriter) -> int:
-    """Write whole couplets whose upper lines begin with `themes`."""
-    with writer, generator.seeded():
-        for theme in themes:
-            couplets = generator.compose(theme, line_length)
-            writer.write(couplets)
-            if len(couplets) < generator.settings.num_return_sequences:
-                print(f"{theme}: {len(couplets)} different couplets found", file=sys.stderr)
+    """Write couplets whose upper lines begin with `themes`; what is finished is written even if the rest is not."""
+    finished = 0
+    _end_by_kill_as_by_ctrl_c()
+    try:
+        with writer, generator.seeded():
+            for theme in themes:
+                couplets = generator.compose(theme, line_length)
+                writer.write(couplets)
+                writer.flush()
+                finished += 1
+                if len(couplets) < generator.settings.num_return_sequences:
+                    print(f"{theme}: {len(couplets)} different couplets found", file=sys.stderr)
+    except KeyboardInterrupt:
+        return _interrupted(f"the couplets of {finished:,} of {len(themes):,} themes", writer)
     return 0
 
 
 def converse(generator: Generator) -> int:
     """Answer upper lines as they are typed, until an empty line or Ctrl-D."""
+    open_standard_output()
+    # Bytes that are no text arrive as lone surrogates, line by line; an error would take the lines after it along.
+    cast(io.TextIOWrapper, sys.stdin).reconfigure(errors="surrogateescape")
     with suppress(ImportError):  # line editing and history for input(), where the platform has them
         importlib.import_module("readline")
     print("Type an upper line (上联); an empty line or Ctrl-D ends.")
     with generator.seeded():
         while prompt := _ask():
+            if not is_text(prompt):
+                print(f"that line is not text in {sys.stdin.encoding}, the terminal's encoding; type it again")
+                continue
             upper = upper_line(prompt, generator.separator)
             if reasons := generator.refusals([upper]):
                 print(*reasons, sep="\n")

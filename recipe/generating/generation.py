@@ -17,8 +17,8 @@ import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from recipe.couplet.form import DEFAULT_SEPARATOR, is_chinese_character
-from recipe.couplet.plan import TonePolicy, plan_form
-from recipe.couplet.tones import ToneSystem, rhythm_positions, tones_opposed
+from recipe.couplet.plan import NO_NEED, TonePolicy, plan_form
+from recipe.couplet.tones import Tone, ToneSystem, rhythm_positions, tones_opposed
 from recipe.errors import UserError
 from recipe.generating.decoding import FormLogitsProcessor, FormTables, UpperLineLogitsProcessor
 from recipe.model.tokenization import encode_prompt
@@ -29,6 +29,10 @@ _SAMPLING_ROUNDS = 3
 # best_of: what a line with all its tones opposed gains over one with none, and one nat of parallelism, in mean
 # log-probability. Both move a line by about as much as the likelihoods of good and bad samples differ.
 _TONE_WEIGHT, _PARALLELISM_WEIGHT = 1.0, 0.5
+# The tones by which composed upper lines end.
+_COMPOSED_TONES = ToneSystem.MODERN
+# What torch takes for a seed: as a signed or as an unsigned number of 64 bits.
+_LOWEST_SEED, _HIGHEST_SEED = -(2**63), 2**64 - 1
 
 
 @dataclass(frozen=True)
@@ -143,21 +147,29 @@ class Generator:
                 batch = indices[start : start + size]
                 yield from zip(batch, self._answer_batch([uppers[index] for index in batch]), strict=True)
 
+    def theme_refusals(self, themes: Sequence[str], line_length: int) -> list[str]:
+        """Why no couplets can be composed: reasons of the length and of each theme, without decoding anything."""
+        if self._tables is None:
+            return ["--compose needs the form; it cannot be combined with --continue_freely"]
+        reasons = _length_refusals(self._tables, line_length, self.model.config.max_position_embeddings)
+        for theme in themes:
+            if len(theme) >= line_length or not all(map(is_chinese_character, theme)):
+                reasons.append(f"--compose {theme}: must be Chinese characters, fewer than --line_length {line_length}")
+            elif unknown := self.unknown_characters(theme):
+                reasons.append(f"--compose {theme}: the model does not know {' '.join(unknown)}")
+        return reasons
+
     def compose(self, theme: str, line_length: int) -> list[Answer]:
         """Write whole couplets: upper lines that begin with `theme` and end in an oblique tone, and their lower lines.
 
         At most as many as sequences are asked for; an upper line with a banned word is dropped.
 
         Raises:
-            UserError: a theme that is not shorter than the line or holds something else than known characters, or a
-                generator that continues freely.
+            UserError: a theme that is not shorter than the line or holds something else than known characters, a line
+                too long for the model or its vocabulary, or a generator that continues freely.
         """
-        if self._tables is None:
-            raise UserError("--compose needs the form; it cannot be combined with --continue_freely")
-        if len(theme) >= line_length or not all(map(is_chinese_character, theme)):
-            raise UserError(f"--compose {theme}: must be Chinese characters, fewer than --line_length {line_length}")
-        if unknown := self.unknown_characters(theme):
-            raise UserError(f"--compose {theme}: the model does not know {' '.join(unknown)}")
+        if reasons := self.theme_refusals([theme], line_length):
+            raise UserError(reasons)
         uppers = [upper for upper in self._upper_lines(theme, line_length) if not self.refusals([upper])]
         couplets = dict(self.answer_each(uppers[: self.settings.num_return_sequences]))
         return [answers[0] for _, answers in sorted(couplets.items())]
@@ -170,7 +182,7 @@ class Generator:
         config.update(num_return_sequences=_SAMPLING_ROUNDS * self.settings.num_return_sequences, num_beams=1)
         generate: Any = self.model.generate
         with _generating(self.model, config):
-            form = UpperLineLogitsProcessor(self._tables, line_length, ToneSystem.MODERN)
+            form = UpperLineLogitsProcessor(self._tables, line_length, _COMPOSED_TONES)
             output = generate(prompt, attention_mask=torch.ones_like(prompt), logits_processor=[form])
         return list(dict.fromkeys(theme + text for text in self._texts(output.sequences[:, prompt.shape[1] :])))
 
@@ -231,8 +243,8 @@ class Generator:
         return self.settings.max_new_tokens if self._tables is None else len(upper) + 1
 
     def _generation_config(self, steps: int, is_sampled: bool) -> GenerationConfig:
-        # Beams return no more lines than they are; one of them is greedy decoding. The library's sampling among beams is
-        # never used: it draws more candidates than may be possible, and then takes impossible ones.
+        # Beams return no more lines than they are; one of them is greedy decoding. The library's sampling among beams
+        # is never used: it draws more candidates than may be possible, and then takes impossible ones.
         beams = 1 if is_sampled else max(self.settings.num_beams, self._wanted)
         sampling = {
             "temperature": self.settings.temperature,
@@ -296,10 +308,29 @@ def check_settings(settings: DecodingSettings, banned_words: Sequence[str]) -> N
         problems.append(
             f"--best_of {settings.best_of}: cannot return --num_return_sequences {settings.num_return_sequences} lines"
         )
+    if not _LOWEST_SEED <= settings.seed <= _HIGHEST_SEED:
+        problems.append(f"--seed {settings.seed}: must be {_LOWEST_SEED} to {_HIGHEST_SEED}")
+    if settings.continue_freely and settings.tones == TonePolicy.STRICT.value:
+        problems.append("--tones strict needs the form; it cannot be held together with --continue_freely")
     if settings.continue_freely and banned_words:
         problems.append("--banned_words needs the form; it cannot be held together with --continue_freely")
     if problems:
         raise UserError(problems)
+
+
+def _length_refusals(tables: FormTables, line_length: int, longest: int) -> list[str]:
+    """Why no couplet with lines of `line_length` characters can be composed."""
+    needed = 2 * line_length + 3  # [CLS], the separator and the end token
+    if needed > longest:
+        return [f"--line_length {line_length}: a couplet takes {needed} tokens; the model has room for {longest}"]
+    # No character comes twice. The last one of the upper line is drawn when all others may have been oblique.
+    different, oblique = (len(tables.allowed(_COMPOSED_TONES, need)) for need in (NO_NEED, Tone.OBLIQUE))
+    if 2 * line_length > different or line_length > oblique:
+        return [
+            f"--line_length {line_length}: a couplet takes {2 * line_length} different characters and an oblique tone "
+            f"at the end; the vocabulary has {different}, {oblique} of them oblique"
+        ]
+    return []
 
 
 @contextmanager

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from recipe.couplet.form import split_couplet
 from recipe.errors import UserError
-from recipe.rows.reading import FORMAT_ENDINGS, Source, read_rows
+from recipe.rows.reading import FORMAT_ENDINGS, Row, Source, path_problem, read_rows
 from recipe.settings import GenerationSettings
 
 STANDARD_INPUT = "-"
+_ROWS_NAMED = 20
 
 
 def read_prompts(settings: GenerationSettings) -> list[str]:
@@ -22,15 +23,16 @@ def read_prompts(settings: GenerationSettings) -> list[str]:
     prompts = list(settings.prompt)
     if settings.prompts_file not in (None, STANDARD_INPUT):
         prompts += _read_file(settings)
-    elif settings.prompts_file == STANDARD_INPUT or (not prompts and not sys.stdin.isatty()):
-        prompts += _decode(sys.stdin.buffer.read(), "standard input", settings.encoding).splitlines()
+    elif settings.prompts_file == STANDARD_INPUT or not prompts:
+        prompts += _read_standard_input(settings)
     kept = [prompt.strip() for prompt in prompts if prompt.strip()]
-    if broken := [prompt for prompt in kept if not _is_text(prompt)]:
+    if broken := [prompt for prompt in kept if not is_text(prompt)]:
         raise UserError([f"{prompt!r} is not UTF-8 text; set the terminal to UTF-8" for prompt in broken])
     if not kept:
+        source = "standard input" if settings.prompts_file == STANDARD_INPUT else settings.prompts_file
         raise UserError(
-            "no upper line to answer: give --prompt 春满神州花似锦, --prompts_file FILE, lines on standard input, or "
-            "--interactive"
+            f"no upper line to answer{f' in {source}' if source else ''}: give --prompt 春满神州花似锦, --prompts_file "
+            "FILE, lines on standard input, or --interactive"
         )
     return kept
 
@@ -43,23 +45,42 @@ def upper_line(prompt: str, separator: str) -> str:
     return prompt.removesuffix(separator) if separator else prompt
 
 
-def _is_text(prompt: str) -> bool:
-    """Whether `prompt` holds no lone surrogate, as which Python hands over undecodable bytes of the command line."""
+def is_text(prompt: str) -> bool:
+    """Whether `prompt` holds no lone surrogate, as which Python hands over undecodable bytes (surrogateescape)."""
     return not any("\ud800" <= char <= "\udfff" for char in prompt)
+
+
+def _read_standard_input(settings: GenerationSettings) -> list[str]:
+    if sys.stdin is None:
+        raise UserError("standard input is closed; give --prompt 春满神州花似锦 or --prompts_file FILE")
+    # Somebody who gives no prompt at all is told how to, not left before a terminal that waits.
+    if settings.prompts_file is None and sys.stdin.isatty():
+        return []
+    return _decode(sys.stdin.buffer.read(), "standard input", settings.encoding).splitlines()
 
 
 def _read_file(settings: GenerationSettings) -> list[str]:
     path = Path(str(settings.prompts_file))
-    if not path.is_file():
-        raise UserError(f"--prompts_file {path}: {'is a directory' if path.is_dir() else 'no such file'}")
+    if problem := path_problem(str(path)):
+        raise UserError(f"--prompts_file {problem}")
     if path.suffix.lower() not in FORMAT_ENDINGS:
         return _decode(path.read_bytes(), str(path), settings.encoding).splitlines()
-    rows = list(read_rows(Source((str(path),), (settings.prompt_column,), settings.encoding)))
-    # An empty cell is an empty prompt; every other fault loses a line that somebody wants to see answered.
-    faulty = [row for row in rows if row.fault and row.fault != "empty line"]
-    if faulty:
-        raise UserError([f"{row.file}: row {row.number}: {row.fault}" for row in faulty[:20]])
-    return [str(row.cells[0]) for row in rows if row.cells and row.cells[0] is not None]
+    columns = (settings.prompt_column,)
+    rows = list(read_rows(Source((str(path),), columns, settings.encoding, column_settings="--prompt_column")))
+    if faulty := [f"{row.file}: row {row.number}: {fault}" for row in rows if (fault := _fault(row))]:
+        more = [f"and {len(faulty) - _ROWS_NAMED:,} more rows"] if len(faulty) > _ROWS_NAMED else []
+        raise UserError(faulty[:_ROWS_NAMED] + more)
+    return [row.cells[0] for row in rows if row.cells and row.cells[0] is not None]
+
+
+def _fault(row: Row) -> str:
+    """Why the line of `row` cannot be answered; an empty row or cell is an empty prompt, which is left out."""
+    if row.fault:
+        return row.fault if row.fault != "empty line" else ""
+    (cell,) = row.cells
+    if cell is None or isinstance(cell, str):
+        return ""
+    return f"{str(cell)[:40]} is not a text; write it in quotation marks"
 
 
 def _decode(content: bytes, name: str, encoding: str) -> str:
