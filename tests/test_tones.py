@@ -102,4 +102,4 @@ def test_human_lines_have_the_tones_that_were_measured():
 
     assert share(last_tones_agree, pairs) == pytest.approx(0.988, abs=0.003)
     of_seven = [(upper, lower) for upper, lower in pairs if len(upper) == 7 and rhythm_positions(upper) == [1, 3, 5, 6]]
-    assert share(rhythm_tones_opposed, of_seven) == pytest.approx(0.929, abs=0.005)
+    assert share(rhythm_tones_opposed, of_seven) == pytest.approx(0.911, abs=0.005)
