@@ -42,8 +42,11 @@ def output_problem(chosen_format: str | None, output_file: str) -> str | None:
     """Why answers cannot be written to `output_file`, as far as its name tells."""
     if not output_file:
         return "--output_file names no file; leave it off to answer on the screen"
-    if Path(output_file).is_dir() or output_file.endswith(os.sep):
-        return f"--output_file {output_file}: is a directory; name a file in it"
+    try:
+        if Path(output_file).is_dir() or output_file.endswith(os.sep):
+            return f"--output_file {output_file}: is a directory; name a file in it"
+    except OSError as error:  # a name that is too long, say
+        return f"--output_file {output_file[:40]}: cannot be written ({error.strerror})"
     ending = Path(output_file).suffix.lower()
     if ending and ending not in ENDINGS and chosen_format is None:
         return (

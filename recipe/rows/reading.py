@@ -99,11 +99,12 @@ def _file_problem(file: str) -> str | None:
 def path_problem(file: str) -> str | None:
     """Why nothing can be read from `file`, if that shows without reading; a named pipe is as good as a file."""
     path = Path(file)
-    if path.is_dir():
-        return f"{file}: is a directory; name a file in it"
-    if not path.exists():
-        return f"{file}: no such file (looked in {Path.cwd()})"
-    return None
+    try:
+        if path.is_dir():
+            return f"{file}: is a directory; name a file in it"
+        return None if path.exists() else f"{file}: no such file (looked in {Path.cwd()})"
+    except OSError as error:  # a line of text in the place of a name is too long for one
+        return f"{file[:40]}: cannot be opened ({error.strerror}); it takes the name of a file"
 
 
 def read_rows(source: Source) -> Iterator[Row]:
