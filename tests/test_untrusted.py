@@ -176,7 +176,7 @@ def change_config(directory: Path, **fields: Any) -> None:
     [
         ({"n_layer": 3}, "12 missing, 0 foreign"),
         ({"n_layer": 1}, "0 missing, 11 foreign|0 missing, 12 foreign"),
-        ({"n_layer": 10**6}, "describes 3,072,042,272 weights, but its files have only"),
+        ({"n_layer": 10**6}, "describes 3,072,042,208 weights, but its files have only"),
         ({"vocab_size": 10**9}, "weights, but its files have only"),
         ({"n_positions": 10**8}, "weights, but its files have only"),
         ({"n_positions": 7}, "1 of another shape: transformer.wpe.weight"),
