@@ -14,6 +14,7 @@ sequences). n-gram blocking contradicts the form, which asks for repetitions: le
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -112,10 +113,13 @@ class FormTables:
     def encode_characters(self, text: str) -> list[int | None]:
         """The token of each character; None for one that the tokenizer drops (whitespace, in most vocabularies)."""
         # A call of the tokenizer costs as much as a step of a small model; texts repeat their characters.
-        if unseen := [char for char in dict.fromkeys(text) if char not in self._encoded]:
+        try:
+            return [self._encoded[char] for char in text]
+        except KeyError:
+            unseen = [char for char in dict.fromkeys(text) if char not in self._encoded]
             tokens = self._tokenizer(unseen, add_special_tokens=False).input_ids
             self._encoded |= {char: ids[0] if ids else None for char, ids in zip(unseen, tokens, strict=True)}
-        return [self._encoded[char] for char in text]
+            return [self._encoded[char] for char in text]
 
     def unknown_characters(self, text: str) -> list[str]:
         """The distinct characters of `text` that the vocabulary lacks, in order."""
@@ -216,7 +220,7 @@ class FormLogitsProcessor(LogitsProcessor):
         self._step_of = list(map(_step_of_positions, self.plans, self._tokens))
         self.steps = max(map(len, self._step_of)) + 1
         forced = self._forced_rows()
-        self._forced = np.array([entry for entries in forced for entry in entries])
+        self._forced = np.array([entry for entries in forced for entry in entries]).T
         self._forced_ends = [0, *itertools.accumulate(map(len, forced))]
         self._some_repeat = [any(source >= 0 for _, _, source in entries) for entries in forced]
         tone_rows = self._needed_tone_rows()
@@ -268,10 +272,9 @@ class FormLogitsProcessor(LogitsProcessor):
 
     def _lay_out(self, copies: int, device: torch.device) -> None:
         """Move the tables to where the logits are, and repeat what a plan's rows share; once, at the first step."""
-        plans, tokens, sources = self._forced.repeat(copies, axis=0).T
-        rows = plans * copies + np.arange(len(plans)) % copies
-        forced = torch.from_numpy(np.stack([rows, tokens, sources])).to(device)
-        self._rows, self._tokens_of_rows, self._sources_of_rows = forced
+        forced = self._forced.repeat(copies, axis=1)
+        forced[0] = forced[0] * copies + np.arange(forced.shape[1]) % copies
+        self._rows, self._tokens_of_rows, self._sources_of_rows = torch.from_numpy(forced).to(device)
         tables = (self._bias, self._tone_bias, self._tone_rows)
         self._bias, self._tone_bias, self._tone_rows = (table.to(device) for table in tables)
         self._laid_out_for = copies, device
@@ -295,6 +298,10 @@ class FormLogitsProcessor(LogitsProcessor):
         else:
             free = self._free_scores(step, generated, scores)
         return self._force(step, forced, generated, scores, free) if forced.stop > forced.start else free
+
+    # The library asks `inspect.signature` of each processor in each step, half as long as ours then works; it takes a
+    # ready one as it is (PEP 362).
+    __call__.__signature__ = inspect.signature(__call__)  # type: ignore[attr-defined]
 
     def _free_scores(self, step: int, generated: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """The scores of rows that may choose at `step`: no character of the upper line, none used already."""
