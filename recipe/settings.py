@@ -118,7 +118,8 @@ class RunSettings:
         QUICKSTART_CONFIG, "YAML file of settings; the command line wins over it, it wins over the defaults"
     )
     check: bool = setting(
-        False, "try everything in half a minute without training (one step, one save), then say what the run will cost"
+        False,
+        "try everything in half a minute without training (a few steps, one save), then say what the run will cost",
     )
     publish_dir: str | None = setting(
         None, "local model directory that receives the best model at the end, whole or not at all"
@@ -127,7 +128,7 @@ class RunSettings:
         True, "put rows of like length into one batch: under 2%% padding instead of more than half"
     )
     generation_eval_size: int = setting(
-        64, "held-out upper lines answered freely at every evaluation, for generation_bleu; 0 turns it off"
+        64, "held-out upper lines answered greedily at every evaluation, for generation_bleu; 0 turns it off"
     )
     sample_prompts: list[str] = setting(
         ["春满神州花似锦", "窗前翠竹迎风舞", "万里晴空飞白鹤", "读书声里春光好", "一帘细雨，数点寒梅"],
@@ -148,7 +149,7 @@ class RunSettings:
         "takes it back and clears it for every step, a tenth of the time of one (102M model, 2 cores)",
     )
     allow_changed: bool = setting(
-        False, "resume although data, tokenizer, model, seed or effective batch changed since the checkpoint"
+        False, "resume although data, model, seed, batch, length or schedule of the run changed since the checkpoint"
     )
     max_nonfinite_steps: int = setting(5, "stop after so many steps in a row whose loss or gradient is not finite")
 
@@ -214,7 +215,9 @@ class GenerationSettings:
         None,
         "best_of: couplets (CSV, TSV, JSON Lines, Parquet) to learn from which characters answer which; it counts too",
     )
-    device: str | None = setting(None, "cpu, cuda, cuda:1, mps …; unset takes a GPU where there is one")
+    device: str | None = setting(
+        None, "cpu, cuda, cuda:1, mps …; unset takes an NVIDIA GPU where there is one, else the CPU"
+    )
     dtype: str | None = setting(
         None,
         "number format of the weights; unset takes bf16 on a GPU that has it, else fp32",
