@@ -414,6 +414,17 @@ def test_a_separator_that_the_vocabulary_lacks_is_refused(uer_model, start, tmp_
     assert start(**extended, output_dir=tmp_path / "extended") == 0
 
 
+def test_a_batch_too_large_for_the_gpu_is_one_message(start, monkeypatch, capsys):
+    def overflow(*args, **kwargs):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3.46 GiB.\nIf reserved memory is large, …")
+
+    monkeypatch.setattr("recipe.training.trainer.CoupletTrainer.compute_loss", overflow)
+    assert start(eval_on_start=False) == 2
+    error = capsys.readouterr().err
+    assert "Tried to allocate 3.46 GiB" in error and "--gradient_accumulation_steps" in error
+    assert "Traceback" not in error and "reserved memory" not in error
+
+
 @pytest.mark.parametrize("setting", ["output_dir", "cache_dir", "publish_dir"])
 def test_directories_that_cannot_be_made_are_refused_at_the_start(start, tmp_path, corpus, capsys, setting):
     assert start(**{setting: corpus / "below_a_file"}) == 2

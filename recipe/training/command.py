@@ -44,7 +44,7 @@ def finetune(settings: Settings) -> None:
     set_threads(settings[RunSettings].num_threads)
     with _process_group_ends():
         arguments = make_training_arguments(typed)
-        with _only_run(arguments):
+        with _only_run(arguments), _lack_of_memory_explained():
             _run_job(settings, typed, arguments)
 
 
@@ -75,6 +75,20 @@ def _process_group_ends() -> Iterator[None]:
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
             gc.collect()  # the threads end with the group's last holder, the wrapped model in the Trainer's cycles
+
+
+@contextlib.contextmanager
+def _lack_of_memory_explained() -> Iterator[None]:
+    """Turn a GPU without room for the batch into a message: a smaller one is for the user to choose."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            f"the GPU has too little memory for this batch ({str(error).splitlines()[0][:160]}). In training halve "
+            "--per_device_train_batch_size and double --gradient_accumulation_steps, which keeps the effective batch; "
+            "in an evaluation halve --per_device_eval_batch_size. Checkpoints so far are good: go on from them with "
+            "--resume_from_checkpoint auto"
+        ) from None
 
 
 @contextlib.contextmanager
