@@ -18,7 +18,7 @@ from recipe.settings import DecodingSettings, EvaluationSettings
 def main(argv: Sequence[str]) -> int:
     settings = parse_settings("run_evaluate.py", __doc__, [EvaluationSettings, DecodingSettings], argv)
     # Here, so that --help and a mistyped flag do not wait for torch.
-    from recipe.evaluating.command import evaluate_couplets
+    from recipe.evaluating.evaluation import evaluate_couplets
 
     evaluate_couplets(settings[EvaluationSettings], settings[DecodingSettings])
     return 0

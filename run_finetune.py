@@ -21,7 +21,7 @@ def main(argv: Sequence[str]) -> int:
     settings = parse_settings(
         "run_finetune.py", __doc__, [ModelSettings, DataSettings, RunSettings], argv, TRAINING_DEFAULTS
     )
-    from recipe.training.command import finetune  # here, so that --help and a mistyped flag do not wait for torch
+    from recipe.training.finetune import finetune  # here, so that --help and a mistyped flag do not wait for torch
 
     finetune(settings)
     return 0

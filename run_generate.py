@@ -20,7 +20,7 @@ from recipe.settings import DecodingSettings, GenerationSettings
 
 def main(argv: Sequence[str]) -> int:
     settings = parse_settings("run_generate.py", __doc__, [GenerationSettings, DecodingSettings], argv)
-    from recipe.generating.command import generate  # here, so that --help and a mistyped flag do not wait for torch
+    from recipe.generating.generate import generate  # here, so that --help and a mistyped flag do not wait for torch
 
     return generate(settings)
 

@@ -2,7 +2,7 @@
 
     python bench/extend_vocabulary.py [--steps 300]
 
-A small model learns composed couplets. Then forty of their commoner characters are written as rare ones that its
+A small model learns synthetic couplets. Then forty of their commoner characters are written as rare ones that its
 vocabulary lacks, and it learns on, with the vocabulary as it is and with it extended; the rows of the new embeddings
 start around the mean of the old ones (the library's `mean_resizing=True`), exactly at that mean, or as random as in a
 new model (the recipe's choice). Printed, on held-out rows that hold rare characters: the share of unknown
@@ -24,12 +24,12 @@ import numpy as np
 import torch
 from transformers import DataCollatorForLanguageModeling, PreTrainedModel, PreTrainedTokenizerFast, set_seed
 
-from recipe.composer import compose
 from recipe.model.modeling import new_model
 from recipe.model.tokenization import UNK, build_tokenizer, characters_known, corpus_vocabulary, extend_tokenizer
 from recipe.rows.sampling import epoch_order
 from recipe.settings import ModelSettings
-from recipe.training.figures import IGNORED, reduce_logits
+from recipe.synthetic import synthesize
+from recipe.training.validation_metrics import IGNORED, reduce_logits
 
 _FIRST_RARE = 0x3400  # CJK extension A: real characters that hardly any vocabulary holds
 _BATCH = 32
@@ -41,7 +41,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=300, help="training steps of the base model and of each variant")
     steps = parser.parse_args().steps
-    texts = [f"{couplet.upper}-{couplet.lower}" for couplet in compose(12_000, 1)]
+    texts = [f"{couplet.upper}-{couplet.lower}" for couplet in synthesize(12_000, 1)]
     rare_of = _rare_characters(texts)
     rare_texts = ["".join(rare_of.get(char, char) for char in text) for text in texts]
     held_out = [text for text in rare_texts[-_HELD_OUT:] if set(text) & set(rare_of.values())]

@@ -22,13 +22,13 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.utils import logging
 
-from recipe.composer import compose
 from recipe.couplet.form import form_violations, is_chinese_character, split_couplet
-from recipe.generating.generation import Generator
+from recipe.generating.generator import Generator
 from recipe.model.modeling import load_model
 from recipe.model.tokenization import load_tokenizer
 from recipe.rows.reading import Source, read_rows
 from recipe.settings import DecodingSettings
+from recipe.synthetic import synthesize
 
 MARKS = "，。！？、；：“”‘’（）《》—…·-"
 NOISE = "abZ019éあ𠮷龘😀🏮 \u3000"
@@ -58,7 +58,7 @@ def upper_lines(count: int, upper_file: str | None, characters: Sequence[str]) -
     generator = random.Random(0)
     kinds = ["composed", "fuzzed"] if upper_file is None else ["real", "composed", "fuzzed"]
     share, rest = divmod(count, len(kinds))
-    lines = {"composed": [couplet.upper for couplet in compose(share, seed=1)]}
+    lines = {"composed": [couplet.upper for couplet in synthesize(share, seed=1)]}
     lines["fuzzed"] = [fuzzed_line(generator, characters) for _ in range(share + rest)]
     if upper_file is not None:
         cells = (row.cells[0] for row in read_rows(Source((upper_file,), ("text1",), "utf-8")) if row.cells)

@@ -31,15 +31,15 @@ import torch
 from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel, LogitsProcessor
 from transformers.utils import logging
 
-from recipe.composer import compose
 from recipe.couplet.form import form_violations, split_couplet
 from recipe.couplet.plan import TonePolicy, plan_form
 from recipe.generating.decoding import FormLogitsProcessor, FormTables
-from recipe.generating.generation import Generator
+from recipe.generating.generator import Generator
 from recipe.model.modeling import load_model
 from recipe.model.tokenization import build_tokenizer, encode_prompt, load_tokenizer
 from recipe.rows.reading import Source, read_rows
 from recipe.settings import DecodingSettings
+from recipe.synthetic import synthesize
 
 PAIRS, PAIRS_OF_LARGE_MODEL = 60, 9
 STARTUP_RUNS = 5
@@ -49,7 +49,7 @@ TUTORIAL = {"do_sample": True, "temperature": 0.7, "top_k": 50, "top_p": 0.95, "
 def upper_lines(count: int, upper_file: str | None) -> list[str]:
     """Real upper lines from a CSV with a column text1, or composed ones."""
     if upper_file is None:
-        return [couplet.upper for couplet in compose(count, seed=1)]
+        return [couplet.upper for couplet in synthesize(count, seed=1)]
     cells = (row.cells[0] for row in read_rows(Source((upper_file,), ("text1",), "utf-8")) if row.cells)
     pairs = (split_couplet(cell) for cell in cells)
     return list(itertools.islice((pair[0] for pair in pairs if pair is not None), count))

@@ -1,6 +1,6 @@
 """Memory does not grow with the corpus: a small model trained on 100,000 and on 10 million composed rows.
 
-    python bench/memory.py compose --rows 10000000        # 2 files below outputs/bench, once
+    python bench/memory.py synthesize --rows 10000000        # 2 files below outputs/bench, once
     python bench/memory.py prepare --rows 10000000        # read, check, split, encode; once
     python bench/memory.py train                          # both, compared
 
@@ -48,8 +48,8 @@ def largest_memory(command: list[str], log: Path) -> tuple[int, float]:
 
 def command_of(what: str, rows: int) -> list[str]:
     """Return the command of a stage for so many rows."""
-    if what == "compose":
-        return ["-m", "recipe.composer", "--rows", str(rows), "--output_file", str(corpus(rows))]
+    if what == "synthesize":
+        return ["-m", "recipe.synthetic", "--rows", str(rows), "--output_file", str(corpus(rows))]
     words = ["run_finetune.py", "--config", "recipe/configs/couplet-small-cpu.yaml", "--train_file", str(corpus(rows))]
     for name, value in ONLY_STEPS.items():
         words += [f"--{name}", str(value)]
@@ -59,7 +59,7 @@ def command_of(what: str, rows: int) -> list[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("compose", "prepare", "train"))
+    parser.add_argument("what", choices=("synthesize", "prepare", "train"))
     parser.add_argument("--rows", type=int, nargs="+", default=[SMALL, LARGE])
     options = parser.parse_args()
     DIRECTORY.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@
     python bench/quickstart.py
 
 Runs `accelerate launch run_finetune.py` (with directories of its own), then lets the published model answer the
-held-out upper lines greedily under the form, and asks the composer how many of their words are answered by a word of
+held-out upper lines greedily under the form, and asks the synthesizer how many of their words are answered by a word of
 the class that answers them. Exits with 1 where the time or the share misses its mark.
 """
 
@@ -51,15 +51,15 @@ def _train(directory: Path) -> float:
 
 
 def _judge(directory: Path) -> tuple[float, int, float]:
-    """Return the share of answered words among the composer's held-out upper lines, their number, and chance."""
+    """Return the share of answered words among the synthesizer's held-out upper lines, their number, and chance."""
     from recipe.cli import parse_settings
-    from recipe.composer import Couplet, chance_agreement, class_agreement
     from recipe.couplet.form import split_couplet
-    from recipe.generating.generation import Generator
+    from recipe.generating.generator import Generator
     from recipe.model.modeling import load_model
     from recipe.model.tokenization import load_tokenizer
     from recipe.rows.corpus import prepare_corpus
     from recipe.settings import DataSettings, DecodingSettings, ModelSettings, RunSettings
+    from recipe.synthetic import Couplet, chance_agreement, class_agreement
 
     data = parse_settings(
         "quickstart", "", [ModelSettings, DataSettings, RunSettings], ["--cache_dir", str(directory / "cache")], {}

@@ -20,10 +20,10 @@ if __name__ == "__main__":
 
 import run_finetune
 from recipe.errors import run_or_explain
-from recipe.training import command as finetune
-from recipe.training.figures import IGNORED
+from recipe.training import finetune
 from recipe.training.job import Job
 from recipe.training.trainer import CoupletTrainer
+from recipe.training.validation_metrics import IGNORED
 
 
 class Recorder(TrainerCallback):

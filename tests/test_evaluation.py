@@ -179,7 +179,7 @@ def test_chance_lines_have_the_shape_and_no_known_answer(folder):
 
 
 def test_losses_are_those_of_a_plain_forward_pass(folder):
-    from recipe.evaluating.answering import load
+    from recipe.evaluating.predictions import load
 
     loaded = load(str(folder / "model"))
     # 雾 is unknown to the vocabulary: not counted. The others differ in length, so that batches mix nothing.

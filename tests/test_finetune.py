@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from recipe.errors import UserError
 from recipe.training.checkpoints import problems_of
-from recipe.training.command import _push
+from recipe.training.finetune import _push
 
 SETTINGS = TINY | {
     "config": "none",
@@ -303,7 +303,7 @@ def test_a_compiled_model_is_compiled_once_for_all_lengths(corpus, tmp_path):
 @pytest.mark.parametrize("wanted", [True, False])
 def test_freed_memory_is_kept_where_the_setting_says_so(start, monkeypatch, wanted):
     calls = []
-    monkeypatch.setattr("recipe.training.command.reuse_freed_memory", lambda: calls.append("kept"))
+    monkeypatch.setattr("recipe.training.finetune.reuse_freed_memory", lambda: calls.append("kept"))
     assert start(max_steps=1, check=True, reuse_freed_memory=wanted) == 0
     assert calls == ["kept"] * wanted
 

@@ -18,7 +18,7 @@ from recipe.couplet.form import form_violations
 from recipe.couplet.parallelism import CharacterAssociation
 from recipe.couplet.tones import ToneSystem, choose_system, rhythm_positions, tone_of, tones_opposed
 from recipe.errors import UserError, run_or_explain
-from recipe.generating.generation import Generator, answer
+from recipe.generating.generator import Generator, answer
 from recipe.model.tokenization import encode_prompt
 from recipe.settings import DecodingSettings
 

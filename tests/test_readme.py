@@ -38,7 +38,7 @@ GROUPS = {
 FOREIGN_FLAGS = {
     *("--config_file", "--num_processes", "--num_machines", "--machine_rank", "--main_process_ip"),  # accelerate
     *("--cpu", "--nproc_per_node", "--nnodes", "--standalone"),  # accelerate, torchrun
-    *("--index-url", "--help", "--rows", "--seed", "--output_file"),  # pip, argparse, python -m recipe.composer
+    *("--index-url", "--help", "--rows", "--seed", "--output_file"),  # pip, argparse, python -m recipe.synthetic
 }
 
 

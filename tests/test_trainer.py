@@ -15,8 +15,8 @@ from transformers import ProgressCallback, TrainerCallback, TrainerState, Traini
 from recipe.rows.preprocessing import make_collator
 from recipe.rows.sampling import epoch_order
 from recipe.training.callbacks import MetricsFile, TidyProgress, format_duration
-from recipe.training.figures import make_compute_metrics, reduce_logits
 from recipe.training.trainer import CoupletTrainer
+from recipe.training.validation_metrics import make_compute_metrics, reduce_logits
 
 TOKENIZER = character_tokenizer()
 ROWS = [[*TOKENIZER(row).input_ids, TOKENIZER.eos_token_id] for row in invented_couplets(72, seed=4)]

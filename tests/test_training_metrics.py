@@ -11,7 +11,7 @@ from sacrebleu.metrics import BLEU
 from torch.overrides import TorchFunctionMode
 from transformers import EvalPrediction
 
-from recipe.training.figures import (
+from recipe.training.validation_metrics import (
     IGNORED,
     TokenWindow,
     lower_line_mask,

@@ -1,6 +1,6 @@
 """Every figure of an evaluation: what it means, whose lines it is computed on, its interval, and what chance gets.
 
-`score` takes lines and knows no model; `recipe.evaluating.command` has the lines made, `recipe.evaluating.report` shows
+`score` takes lines and knows no model; `recipe.evaluating.evaluation` has them made, `recipe.evaluating.report` shows
 the figures.
 """
 

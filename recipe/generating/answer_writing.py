@@ -21,7 +21,7 @@ _STANDARD_STREAMS = ("/dev/stdout", "/dev/stderr")
 
 
 class RatedLine(Protocol):
-    """What is written of an answer; `recipe.generating.generation.Answer` is one."""
+    """What is written of an answer; `recipe.generating.generator.Answer` is one."""
 
     @property
     def upper(self) -> str: ...

@@ -17,7 +17,7 @@ from transformers.integrations.integration_utils import get_available_reporting_
 from recipe.cli import Settings
 from recipe.errors import UserError
 from recipe.settings import RunSettings
-from recipe.training.figures import LOWER_IS_BETTER
+from recipe.training.validation_metrics import LOWER_IS_BETTER
 
 # Fields of the library that would be accepted and then do nothing, or something else than they say, here.
 _REFUSED = {

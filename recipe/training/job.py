@@ -30,10 +30,10 @@ from recipe.rows.corpus import Corpus, prepare_corpus, row_separator
 from recipe.rows.preprocessing import EncodedRows, describe_rows, encode_corpus, make_collator
 from recipe.settings import DataSettings, ModelSettings, RunSettings
 from recipe.training.callbacks import MetricsFile, TidyProgress
-from recipe.training.figures import make_compute_metrics, reduce_logits
 from recipe.training.interruption import InterruptionCallback
 from recipe.training.probing import GenerationProbe
 from recipe.training.trainer import CoupletTrainer
+from recipe.training.validation_metrics import make_compute_metrics, reduce_logits
 
 _UNLIMITED_CONTEXT = 1 << 20
 

@@ -12,8 +12,8 @@ from recipe.errors import UserError
 from recipe.rows.reading import training_source
 from recipe.settings import DataSettings, ModelSettings, RunSettings
 from recipe.training.arguments import typed_training_settings
-from recipe.training.figures import figure_names
 from recipe.training.publishing import check_hub_login, check_publish_dir
+from recipe.training.validation_metrics import figure_names
 
 # The smallest value of each number that has one: the recipe's own settings, then the library's.
 _LEAST = {

@@ -9,7 +9,7 @@ from accelerate import PartialState
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
 
-from recipe.generating.generation import Generator
+from recipe.generating.generator import Generator
 from recipe.settings import DecodingSettings
 
 

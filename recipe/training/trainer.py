@@ -12,8 +12,8 @@ import torch
 from torch.utils.data import Dataset, Sampler, SequentialSampler
 
 from recipe.rows.sampling import EpochOrderSampler
-from recipe.training.figures import IGNORED, TokenWindow, window_figures
 from recipe.training.nonfinite import GuardedTrainer
+from recipe.training.validation_metrics import IGNORED, TokenWindow, window_figures
 
 
 class CoupletTrainer(GuardedTrainer):

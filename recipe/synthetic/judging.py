@@ -1,4 +1,4 @@
-"""The composer's own judgement of an answer: does each word of the lower line answer the word above it?"""
+"""The synthesizer's own judgement of an answer: does each word of the lower line answer the word above it?"""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cache
 
-from recipe.composer.composing import Couplet
-from recipe.composer.patterns import MARKS, Pattern, load_patterns
+from recipe.synthetic.patterns import MARKS, Pattern, load_patterns
+from recipe.synthetic.synthesis import Couplet
 
 
 def class_agreement(upper: str, lower: str) -> tuple[int, int]:
     """Count the words of `upper`, and those of them that the word at the same place of `lower` answers.
 
     A word answers another one if it stands on the other side of the same word class. The words of `upper` are those of
-    the one pattern that can compose it. (0, 0) where no pattern can: the composer has no opinion on other lines.
+    the one pattern that can make it. (0, 0) where no pattern can: the synthesizer has no opinion on other lines.
     """
     pattern = find_pattern(upper)
     if pattern is None:

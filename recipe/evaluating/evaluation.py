@@ -21,7 +21,7 @@ import evaluate
 
 from recipe.couplet.form import form_violations
 from recipe.errors import UserError
-from recipe.evaluating.answering import Answers, answers_of, baseline_of, is_predictions, likelihood_of
+from recipe.evaluating.predictions import Answers, answers_of, baseline_of, is_predictions, likelihood_of
 from recipe.evaluating.report import html_report, markdown_report, summary
 from recipe.evaluating.resampling import Bootstrap
 from recipe.evaluating.scoring import BASELINE, CHANCE, HUMAN, MODEL, Scores, System, score

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
-from recipe.composer.patterns import Pattern, load_patterns
+from recipe.synthetic.patterns import Pattern, load_patterns
 
 # How many patterns are drawn at a time: only saves calls, a couplet stream is the same prefix for any number of rows.
 _DRAWN_AT_ONCE = 4096
@@ -75,7 +75,7 @@ def _spaces() -> tuple[tuple[_Space, float], ...]:
     return tuple(spaces)
 
 
-def compose(rows: int, seed: int) -> Iterator[Couplet]:
+def synthesize(rows: int, seed: int) -> Iterator[Couplet]:
     """Yield `rows` distinct couplets, the same ones in the same order for the same seed.
 
     Memory does not grow with `rows`. A shorter stream of a seed is the beginning of a longer one. No two patterns can

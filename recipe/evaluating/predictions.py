@@ -20,7 +20,7 @@ from recipe.errors import UserError
 from recipe.evaluating.likelihood import line_losses
 from recipe.evaluating.scoring import Likelihood, System
 from recipe.evaluating.testset import TestSet, read_answers
-from recipe.generating.generation import Generator
+from recipe.generating.generator import Generator
 from recipe.metrics.timing import GenerationTiming
 from recipe.model.modeling import load_model
 from recipe.model.tokenization import load_tokenizer

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from recipe.composer.lexicon import Side, WordClass, load_lexicon
+from recipe.synthetic.lexicon import Side, WordClass, load_lexicon
 
 PATTERNS_FILE = Path(__file__).parent / "patterns.tsv"
 MARKS = "，；、"

@@ -1,4 +1,4 @@
-"""The composer and the corpus that ships: form, tones, distinctness, reproducibility, and its judgement of answers."""
+"""The synthetic corpus that ships: form, tones, distinctness, reproducibility, and its judgement of answers."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 
 import recipe
-from recipe.composer import Couplet, capacity, chance_agreement, class_agreement, compose
-from recipe.composer.__main__ import SHIPPED_ROWS, main
-from recipe.composer.composing import _spaces
-from recipe.composer.judging import find_pattern
-from recipe.composer.lexicon import Side, load_lexicon
-from recipe.composer.patterns import Pattern, load_patterns
 from recipe.couplet.form import form_violations, mark_positions, split_couplet
 from recipe.couplet.tones import Tone, ToneSystem, last_tones_agree, rhythm_tones_opposed, tone_of
 from recipe.errors import UserError
+from recipe.synthetic import Couplet, capacity, chance_agreement, class_agreement, synthesize
+from recipe.synthetic.__main__ import SHIPPED_ROWS, main
+from recipe.synthetic.judging import find_pattern
+from recipe.synthetic.lexicon import Side, load_lexicon
+from recipe.synthetic.patterns import Pattern, load_patterns
+from recipe.synthetic.synthesis import _spaces
 
 DATA = Path(recipe.__file__).parent / "data"
 
@@ -34,7 +34,7 @@ def read_couplets(name: str) -> list[Couplet]:
 
 
 @pytest.fixture(scope="module")
-def composed() -> list[Couplet]:
+def synthetic() -> list[Couplet]:
     return read_couplets("couplets.csv")
 
 
@@ -47,38 +47,38 @@ def all_patterns() -> list[Pattern]:
     return [pattern for group in load_patterns() for pattern in group.patterns]
 
 
-def test_every_shipped_couplet_keeps_the_form_and_ends_in_the_right_tones(composed, handwritten):
-    for upper, lower in composed + handwritten:
+def test_every_shipped_couplet_keeps_the_form_and_ends_in_the_right_tones(synthetic, handwritten):
+    for upper, lower in synthetic + handwritten:
         assert form_violations(upper, lower) == [], (upper, lower)
         assert all(last_tones_agree(upper, lower, system) for system in ToneSystem), (upper, lower)
 
 
-def test_tones_within_the_lines_are_opposed_about_as_often_as_humans_oppose_them(composed):
-    opposed = sum(any(rhythm_tones_opposed(*couplet, system) for system in ToneSystem) for couplet in composed)
-    assert opposed / len(composed) > 0.9
+def test_tones_within_the_lines_are_opposed_about_as_often_as_humans_oppose_them(synthetic):
+    opposed = sum(any(rhythm_tones_opposed(*couplet, system) for system in ToneSystem) for couplet in synthetic)
+    assert opposed / len(synthetic) > 0.9
 
 
-def test_shipped_couplets_are_many_distinct_and_small(composed, handwritten):
-    assert len(composed) == SHIPPED_ROWS
+def test_shipped_couplets_are_many_distinct_and_small(synthetic, handwritten):
+    assert len(synthetic) == SHIPPED_ROWS
     assert len(handwritten) >= 300
     assert len({couplet.upper for couplet in handwritten}) == len(handwritten)
-    assert len(set(composed + handwritten)) == len(composed) + len(handwritten)
+    assert len(set(synthetic + handwritten)) == len(synthetic) + len(handwritten)
     # Held-out rows are chosen by upper line: most must be unique, a few with several answers show that answers vary.
-    assert 0.85 < len({couplet.upper for couplet in composed}) / len(composed) < 0.99
+    assert 0.85 < len({couplet.upper for couplet in synthetic}) / len(synthetic) < 0.99
     assert sum((DATA / name).stat().st_size for name in ("couplets.csv", "handwritten.csv")) < 2 * 1024**2
 
 
-def test_shipped_lines_have_many_lengths_and_seven_is_the_commonest(composed):
+def test_shipped_lines_have_many_lengths_and_seven_is_the_commonest(synthetic):
     shares = dict.fromkeys(range(3, 24), 0.0)
-    for upper, _ in composed:
-        shares[len(upper) - len(mark_positions(upper))] += 1 / len(composed)
+    for upper, _ in synthetic:
+        shares[len(upper) - len(mark_positions(upper))] += 1 / len(synthetic)
     assert max(shares, key=lambda length: shares[length]) == 7
     assert 0.4 < shares[7] < 0.6
     assert sum(share > 0.005 for share in shares.values()) >= 9
-    assert 0.2 < sum(bool(mark_positions(upper)) for upper, _ in composed) / len(composed) < 0.4
+    assert 0.2 < sum(bool(mark_positions(upper)) for upper, _ in synthetic) / len(synthetic) < 0.4
 
 
-def test_shipped_file_is_what_the_composer_writes_by_default(tmp_path, capsys):
+def test_shipped_file_is_what_the_synthesizer_writes_by_default(tmp_path, capsys):
     target = tmp_path / "couplets.csv"
     assert main(["--output_file", str(target)]) == 0
     assert target.read_bytes() == (DATA / "couplets.csv").read_bytes()
@@ -87,33 +87,33 @@ def test_shipped_file_is_what_the_composer_writes_by_default(tmp_path, capsys):
 
 def test_command_line_writes_the_rows_asked_for(tmp_path):
     target = tmp_path / "few.csv"
-    command = [sys.executable, "-m", "recipe.composer", "--rows", "12", "--seed", "3", "--output_file", str(target)]
+    command = [sys.executable, "-m", "recipe.synthetic", "--rows", "12", "--seed", "3", "--output_file", str(target)]
     subprocess.run(command, check=True, capture_output=True, timeout=60)
-    expected = [f"{upper}-{lower}" for upper, lower in compose(12, seed=3)]
+    expected = [f"{upper}-{lower}" for upper, lower in synthesize(12, seed=3)]
     assert target.read_text(encoding="utf-8").splitlines() == ["text1", *expected]
 
 
 @pytest.mark.parametrize("rows", ["0", "-1", str(10**18)])
-def test_numbers_of_rows_that_cannot_be_composed_are_refused(rows, tmp_path):
+def test_numbers_of_rows_that_cannot_be_synthetic_are_refused(rows, tmp_path):
     with pytest.raises(UserError, match="--rows"):
         main(["--rows", rows, "--output_file", str(tmp_path / "none.csv")])
     assert not list(tmp_path.iterdir())
 
 
 def test_same_seed_same_couplets_and_longer_streams_begin_with_shorter_ones():
-    assert list(compose(500, seed=1)) == list(itertools.islice(compose(9_000, seed=1), 500))
-    assert list(compose(500, seed=1)) != list(compose(500, seed=2))
+    assert list(synthesize(500, seed=1)) == list(itertools.islice(synthesize(9_000, seed=1), 500))
+    assert list(synthesize(500, seed=1)) != list(synthesize(500, seed=2))
 
 
 def test_patterns_hold_more_couplets_than_the_largest_run_needs():
     assert capacity() >= 20_000_000
     with pytest.raises(ValueError, match="certain to hold"):
-        compose(capacity() + 1, seed=0)
+        synthesize(capacity() + 1, seed=0)
 
 
 def test_a_hundred_thousand_couplets_are_distinct_and_quick():
     start = time.process_time()
-    couplets = list(compose(100_000, seed=11))
+    couplets = list(synthesize(100_000, seed=11))
     seconds = time.process_time() - start
     assert len(set(couplets)) == 100_000
     assert seconds < 10  # 0.5 s on an idle core: ten million rows take about a minute
@@ -158,7 +158,7 @@ def spells_same_line(first: Pattern, second: Pattern) -> bool:
 
 
 def test_no_line_can_come_from_two_patterns():
-    """What makes composed couplets distinct without remembering them, and the judge's segmentation unique."""
+    """What makes synthetic couplets distinct without remembering them, and the judge's segmentation unique."""
     by_shape = itertools.groupby(sorted(all_patterns(), key=lambda pattern: pattern.shape), key=lambda p: p.shape)
     for _, group in by_shape:
         for first, second in itertools.combinations(list(group), 2):
@@ -184,10 +184,10 @@ def test_every_word_class_is_used_and_small_enough_to_be_learnt():
     assert max(len(words) for word_class in load_lexicon().values() for words in word_class.sides.values()) <= 12
 
 
-def test_composed_answers_agree_in_every_word_and_others_hardly_ever(composed):
-    judged = [class_agreement(*couplet) for couplet in composed]
+def test_synthetic_answers_agree_in_every_word_and_others_hardly_ever(synthetic):
+    judged = [class_agreement(*couplet) for couplet in synthetic]
     assert all(words == agreeing > 0 for words, agreeing in judged)
-    assert chance_agreement(composed) < 0.25
+    assert chance_agreement(synthetic) < 0.25
 
 
 def test_class_agreement_counts_words():
