@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import ast
 import dataclasses
-import difflib
 import importlib.util
 import types
 import typing
@@ -21,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from recipe.errors import UserError
+from recipe.errors import UserError, did_you_mean
 
 Group = typing.TypeVar("Group")
 
@@ -148,7 +147,7 @@ def convert(value: Any, hint: Any, choices: Sequence[str] = ()) -> Any:
         return None
     result = _convert_scalar(value, kind)
     if choices and result not in choices:
-        raise ValueError(f"takes one of {', '.join(choices)}; found {value!r}{_did_you_mean(str(value), choices)}")
+        raise ValueError(f"takes one of {', '.join(choices)}; found {value!r}{did_you_mean(str(value), choices)}")
     return result
 
 
@@ -262,12 +261,7 @@ def _unknown_flags(words: Sequence[str], known: typing.AbstractSet[str]) -> list
 
 
 def _unknown_key(key: str, known: typing.AbstractSet[str], prefix: str = "") -> str:
-    return f"unknown setting {prefix}{key}{_did_you_mean(key, sorted(known), prefix)}"
-
-
-def _did_you_mean(word: str, possibilities: Sequence[str], prefix: str = "") -> str:
-    matches = difflib.get_close_matches(word, possibilities, n=1)
-    return f"; did you mean {prefix}{matches[0]}?" if matches else ""
+    return f"unknown setting {prefix}{key}{did_you_mean(key, known, prefix)}"
 
 
 def to_yaml(settings: Settings) -> str:

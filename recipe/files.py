@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-_CHUNK_BYTES = 1 << 20
-
 
 def sync(path: Path) -> None:
     """Flush a file's bytes, or a directory's entries, without which a rename can be lost in a power cut."""
@@ -80,8 +78,5 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
 
 def sha256_of(path: str | Path) -> str:
     """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
-    digest = hashlib.sha256()
     with Path(path).open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

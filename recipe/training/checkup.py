@@ -18,6 +18,7 @@ from recipe.errors import UserError
 from recipe.model.modeling import load_model
 from recipe.model.tokenization import load_tokenizer
 from recipe.rows.preprocessing import EncodedRows
+from recipe.run_directory import CHECK_PREFIX, checkpoint_directory
 from recipe.training.arguments import make_training_arguments
 from recipe.training.callbacks import format_duration
 from recipe.training.job import Job, make_trainer, planned_steps
@@ -57,13 +58,13 @@ def check_job(job: Job, typed: dict[str, Any]) -> None:
         UserError: whatever would have stopped the real run.
     """
     steps = planned_steps(job)
-    with tempfile.TemporaryDirectory(prefix=".check-", dir=str(job.arguments.output_dir)) as directory:
+    with tempfile.TemporaryDirectory(prefix=CHECK_PREFIX, dir=str(job.arguments.output_dir)) as directory:
         miniature = _miniature(job, typed, directory)
         stopwatch = _Stopwatch()
         trainer = make_trainer(miniature)
         trainer.add_callback(stopwatch)
         trainer.train()
-        checkpoint = Path(directory) / f"checkpoint-{trainer.state.global_step}"
+        checkpoint = checkpoint_directory(directory, trainer.state.global_step)
         seconds_saved = _check_reload(miniature, trainer, checkpoint)
         taken = sum(file.stat().st_size for file in checkpoint.iterdir())
         needed = disk.run_bytes(taken, job.arguments.save_total_limit, max(1, steps // int(job.arguments.save_steps)))

@@ -19,6 +19,7 @@ from transformers.utils.logging import disable_progress_bar
 from recipe import disk
 from recipe.cli import Settings, to_yaml
 from recipe.errors import UserError
+from recipe.run_directory import CONFIG_FILE
 from recipe.settings import RunSettings
 from recipe.training.arguments import make_training_arguments, reuse_freed_memory, set_threads
 from recipe.training.callbacks import ConfigFile
@@ -26,7 +27,7 @@ from recipe.training.checkup import check_job
 from recipe.training.interruption import stop_with_launcher
 from recipe.training.job import Job, make_trainer, planned_steps, prepare_job
 from recipe.training.precheck import check_settings
-from recipe.training.publishing import CONFIG_FILE, publish
+from recipe.training.publishing import publish
 from recipe.training.run_lock import run_lock
 from recipe.training.trainer import CoupletTrainer
 

@@ -28,6 +28,7 @@ from recipe.model.tokenization import (
 )
 from recipe.rows.corpus import Corpus, prepare_corpus, row_separator
 from recipe.rows.preprocessing import EncodedRows, describe_rows, encode_corpus, make_collator
+from recipe.run_directory import REJECTED_ROWS_FILE
 from recipe.settings import DataSettings, ModelSettings, RunSettings
 from recipe.training.callbacks import MetricsFile, TidyProgress
 from recipe.training.interruption import InterruptionCallback
@@ -125,8 +126,9 @@ def _describe(job: Job) -> None:
     tokenizer, row = job.tokenizer, job.train.dataset[0]["input_ids"]
     lines = describe_rows(job.corpus, job.train, job.data, job.effective_batch_size)
     if job.corpus.summary.rejected:
-        shutil.copyfile(job.corpus.rejected_file, Path(str(job.arguments.output_dir)) / "rejected_rows.csv")
-        lines.append(f"rejected rows, with reasons: {job.arguments.output_dir}/rejected_rows.csv")
+        rejected = Path(str(job.arguments.output_dir)) / REJECTED_ROWS_FILE
+        shutil.copyfile(job.corpus.rejected_file, rejected)
+        lines.append(f"rejected rows, with reasons: {rejected}")
     lines += [
         f"a row: {job.corpus.train[0]['text']}",
         f"  encoded: {' '.join(map(str, row))}",

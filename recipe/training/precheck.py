@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from recipe.cli import Settings
-from recipe.errors import UserError
+from recipe.errors import UserError, did_you_mean
 from recipe.rows.reading import training_source
 from recipe.settings import DataSettings, ModelSettings, RunSettings
 from recipe.training.arguments import typed_training_settings
@@ -87,9 +86,7 @@ def _best_model_problems(settings: Settings, typed: dict[str, Any]) -> list[str]
     wanted = str(typed.get("metric_for_best_model") or "loss").removeprefix("eval_")
     if wanted in names:
         return []
-    near = difflib.get_close_matches(wanted, names, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    return [f"--metric_for_best_model {wanted}: this run measures {', '.join(names)}{hint}"]
+    return [f"--metric_for_best_model {wanted}: this run measures {', '.join(names)}{did_you_mean(wanted, names)}"]
 
 
 def _directory_problems(name: str, directory: str) -> list[str]:

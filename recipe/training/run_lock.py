@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import IO
 
 from recipe.errors import UserError
+from recipe.run_directory import LOCK_FILE
 
 try:
     import fcntl
 except ImportError:  # Windows has no such locks; there nothing is locked
     fcntl = None  # type: ignore[assignment]
-
-LOCK_NAME = ".run.lock"
 
 
 @contextlib.contextmanager
@@ -30,7 +29,7 @@ def run_lock(directory: str | Path) -> Iterator[None]:
     Raises:
         UserError: another process holds the directory; it is named.
     """
-    path = Path(directory) / LOCK_NAME
+    path = Path(directory) / LOCK_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     # Opened for appending: what another run wrote into it must survive until the lock is ours.
     with path.open("a+", encoding="utf-8") as file:
