@@ -21,6 +21,8 @@ from typing import Any
 import yaml
 
 from recipe.errors import UserError, did_you_mean
+from recipe.files import find_shipped, where_looked
+from recipe.settings import CONFIG_DIRECTORY
 
 Group = typing.TypeVar("Group")
 
@@ -118,7 +120,8 @@ def _convert_all(
         group, item = own[key]
         hint = typing.get_type_hints(group)[key]
         try:
-            collected[group][key] = convert(value, hint, item.metadata["choices"])
+            converted = convert(value, hint, item.metadata["choices"])
+            collected[group][key] = _find_files(converted) if item.metadata["is_file"] else converted
         except ValueError as error:
             problems.append(f"{origin} {error}")
     if problems:
@@ -228,15 +231,27 @@ def _placeholder(hint: Any) -> str:
     return next((name for kind, name in ((int, "N"), (float, "X")) if kind in kinds), "TEXT")
 
 
+def _find_files(value: Any) -> Any:
+    """Return names of files, one, several or none, with the shipped ones where they are."""
+    return list(map(find_shipped, value)) if isinstance(value, list) else value and find_shipped(value)
+
+
+def _config_file(name: str) -> Path:
+    """Return the file that `--config` names: by its path, or a shipped one by its name alone."""
+    shipped = Path(find_shipped(f"{CONFIG_DIRECTORY}/{name}.yaml"))
+    return shipped if shipped.is_file() and not Path(name).is_file() else Path(find_shipped(name))
+
+
 def _read_yaml(path: str | None, problems: list[str]) -> dict[str, Any]:
-    if path in (None, "none"):
+    if path is None or path == "none":
         return {}
     try:
-        loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8-sig"))
+        loaded = yaml.safe_load(_config_file(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        shipped = sorted(str(file) for file in Path("recipe/configs").glob("*.yaml"))
+        shipped = sorted(file.stem for file in Path(find_shipped(CONFIG_DIRECTORY)).glob("*.yaml"))
+        hint = did_you_mean(Path(path).stem, shipped)
         problems.append(
-            f"--config {path}: no such file; shipped ones: {', '.join(shipped) or 'run from the project root'}"
+            f"--config {path}: no such file{where_looked(Path(path))}; shipped ones: {', '.join(shipped)}{hint}"
         )
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         problems.append(f"--config {path}: cannot be read as UTF-8 YAML: {' '.join(str(error).split())}")

@@ -28,12 +28,12 @@ class UserError(Exception):
         return f"error: {len(self.problems)} problems\n{listed}"
 
 
-def printable(text: str) -> str:
+def printable(text: str, keep: str = "\n") -> str:
     """Return `text` with everything that could act on a terminal (escape sequences, direction marks) spelled out.
 
-    Messages quote headers, rows and file names of strangers; line ends stay.
+    Messages quote headers, rows and file names of strangers; what is in `keep`, the line ends of a message, stays.
     """
-    return "".join(char if char.isprintable() or char == "\n" else f"\\u{ord(char):04x}" for char in text)
+    return "".join(char if char.isprintable() or char in keep else f"\\u{ord(char):04x}" for char in text)
 
 
 def notice(message: str) -> None:

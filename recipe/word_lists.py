@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from recipe.errors import UserError
+from recipe.files import path_problem
 
 
 def read_word_list(setting: str, file: str | None) -> list[str]:
@@ -15,6 +16,8 @@ def read_word_list(setting: str, file: str | None) -> list[str]:
     """
     if file is None:
         return []
+    if problem := path_problem(file):
+        raise UserError(f"{setting} {problem}")
     try:
         lines = Path(file).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from recipe.couplet.form import mark_positions
 from recipe.errors import UserError
+from recipe.files import data_file_problems
 from recipe.rows.corpus import make_row_check
 from recipe.rows.reading import Source, read_rows
 from recipe.settings import DataSettings, EvaluationSettings
@@ -114,13 +115,7 @@ def _read_couplets(
 
 
 def _refuse_missing(files: Iterable[str]) -> None:
-    problems = []
-    for file in files:
-        if not Path(file).is_file():
-            problems.append(f"{file}: no such file (looked in {Path.cwd()})")
-        elif Path(file).stat().st_size == 0:
-            problems.append(f"{file}: is empty")
-    if problems:
+    if problems := data_file_problems(files):
         raise UserError(problems)
 
 

@@ -19,12 +19,13 @@ from recipe.cli import Settings
 from recipe.couplet.form import DEFAULT_SEPARATOR, split_couplet
 from recipe.couplet.parallelism import CharacterAssociation
 from recipe.errors import INTERRUPTED_EXIT_CODE, UserError
+from recipe.files import path_problem
 from recipe.generating.answer_writing import AnswerWriter, open_standard_output, output_format, output_problem
 from recipe.generating.generator import Answer, Generator, check_settings
 from recipe.generating.prompts import is_text, read_prompts, upper_line
 from recipe.model.modeling import load_model
 from recipe.model.tokenization import load_tokenizer
-from recipe.rows.reading import Source, path_problem, read_rows
+from recipe.rows.reading import Source, read_rows
 from recipe.settings import DecodingSettings, GenerationSettings
 from recipe.word_lists import read_word_list
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from recipe.couplet.form import split_couplet
 from recipe.errors import UserError
-from recipe.rows.reading import FORMAT_ENDINGS, Row, Source, path_problem, read_rows
+from recipe.files import path_problem
+from recipe.rows.reading import FORMAT_ENDINGS, Row, Source, read_rows
 from recipe.settings import GenerationSettings
 
 STANDARD_INPUT = "-"

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from recipe.errors import UserError
+from recipe.files import data_file_problems
 from recipe.settings import DataSettings
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -69,7 +70,7 @@ def training_source(data: DataSettings) -> Source:
         problems.append("--train_file and --upper_file both name training rows; give one of them")
     if not data.train_file and not data.upper_file:
         problems.append("no training rows: give --train_file FILE, or --upper_file and --lower_file")
-    problems += [problem for file in _all_files(data) if (problem := _file_problem(file))]
+    problems += data_file_problems(_all_files(data))
     if problems:
         raise UserError(problems)
     if data.upper_file and data.lower_file:
@@ -90,21 +91,6 @@ def _columns(data: DataSettings) -> tuple[str, ...]:
 
 def _all_files(data: DataSettings) -> list[str]:
     return [*data.train_file, *data.validation_file, *filter(None, (data.upper_file, data.lower_file))]
-
-
-def _file_problem(file: str) -> str | None:
-    return path_problem(file) or (f"{file}: is empty" if Path(file).stat().st_size == 0 else None)
-
-
-def path_problem(file: str) -> str | None:
-    """Why nothing can be read from `file`, if that shows without reading; a named pipe is as good as a file."""
-    path = Path(file)
-    try:
-        if path.is_dir():
-            return f"{file}: is a directory; name a file in it"
-        return None if path.exists() else f"{file}: no such file (looked in {Path.cwd()})"
-    except OSError as error:  # a line of text in the place of a name is too long for one
-        return f"{file[:40]}: cannot be opened ({error.strerror}); it takes the name of a file"
 
 
 def read_rows(source: Source) -> Iterator[Row]:

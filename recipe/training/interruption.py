@@ -20,8 +20,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from recipe.errors import notice
 from recipe.run_directory import checkpoint_directory
 
-# A closed terminal (SIGHUP) is how a run over ssh is usually lost; not all systems have it.
-_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if name in signal.Signals.__members__]
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last: a closed terminal, as a lost ssh leaves it
 # Set by `torchrun` and by `accelerate launch`; a shell that ends is no reason to stop (nohup), a launcher that ends is.
 _LAUNCHER_VARIABLES = ("TORCHELASTIC_RUN_ID", "ACCELERATE_MIXED_PRECISION")
 _LAUNCHER_POLL_SECONDS = 1.0

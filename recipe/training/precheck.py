@@ -8,6 +8,7 @@ from typing import Any
 
 from recipe.cli import Settings
 from recipe.errors import UserError, did_you_mean
+from recipe.files import path_problem
 from recipe.rows.reading import training_source
 from recipe.settings import DataSettings, ModelSettings, RunSettings
 from recipe.training.arguments import typed_training_settings
@@ -20,6 +21,7 @@ _LEAST = {
     **{"max_length": 4, "validation_size": 0, "generation_eval_size": 0},
     **dict.fromkeys(("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"), 1),
     **dict.fromkeys(("num_train_epochs", "learning_rate", "weight_decay", "warmup_steps", "dataloader_num_workers"), 0),
+    **dict.fromkeys(("save_steps", "eval_steps", "logging_steps"), 0),
 }
 _PROBABILITIES = ("dropout", "adam_beta1", "adam_beta2")
 
@@ -57,8 +59,8 @@ def _model_problems(model: ModelSettings) -> list[str]:
         return ["where does the model come from? give --model_name_or_path or --from_scratch"]
     if model.from_scratch and (model.state_dict_file or model.extend_vocabulary):
         return ["--state_dict_file and --extend_vocabulary go with --model_name_or_path, not with --from_scratch"]
-    if model.state_dict_file and not Path(model.state_dict_file).is_file():
-        return [f"--state_dict_file {model.state_dict_file}: no such file"]
+    if model.state_dict_file and (problem := path_problem(model.state_dict_file)):
+        return [f"--state_dict_file {problem}"]
     return []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import socket
 from collections.abc import Iterator
@@ -11,11 +12,6 @@ from typing import IO
 
 from recipe.errors import UserError
 from recipe.run_directory import LOCK_FILE
-
-try:
-    import fcntl
-except ImportError:  # Windows has no such locks; there nothing is locked
-    fcntl = None  # type: ignore[assignment]
 
 
 @contextlib.contextmanager
@@ -44,8 +40,6 @@ def run_lock(directory: str | Path) -> Iterator[None]:
 
 
 def _acquire(file: IO[str], path: Path) -> None:
-    if fcntl is None:
-        return
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):  # which of the two depends on the system

@@ -12,9 +12,10 @@ import torch
 from torch.utils.data import Dataset, Sampler, SequentialSampler
 from typing_extensions import override
 
+from recipe.rows.preprocessing import IGNORED_LABEL
 from recipe.rows.sampling import EpochOrderSampler
 from recipe.training.nonfinite import GuardedTrainer
-from recipe.training.validation_metrics import IGNORED, TokenWindow, window_figures
+from recipe.training.validation_metrics import TokenWindow, window_figures
 
 
 class CoupletTrainer(GuardedTrainer):
@@ -84,7 +85,7 @@ class CoupletTrainer(GuardedTrainer):
         last_round = len(self.train_lengths) % (size * self.args.world_size)
         for batch in batches:
             if last_round and state.end_of_dataloader:
-                batch["labels"][max(0, last_round - size * self.args.process_index) :] = IGNORED
+                batch["labels"][max(0, last_round - size * self.args.process_index) :] = IGNORED_LABEL
             yield batch
 
     @override

@@ -15,8 +15,8 @@ import torch
 from transformers import EvalPrediction, PreTrainedTokenizerFast
 
 from recipe.model.tokenization import SPACE_TOKEN
+from recipe.rows.preprocessing import IGNORED_LABEL
 
-IGNORED = -100  # label of padding, by the collator's convention
 TUTORIAL_ROW_TOKENS = 50  # the tutorial pads every row to so many tokens
 
 
@@ -38,7 +38,9 @@ def reduce_logits(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Ten
         both of shape (batch, length - 1).
     """
     logits, targets = logits[:, :-1].float(), labels[:, 1:]
-    losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), targets, reduction="none", ignore_index=IGNORED)
+    losses = torch.nn.functional.cross_entropy(
+        logits.transpose(1, 2), targets, reduction="none", ignore_index=IGNORED_LABEL
+    )
     return logits.argmax(dim=-1), losses
 
 
@@ -48,7 +50,7 @@ def lower_line_mask(labels: np.ndarray, separator_id: int) -> np.ndarray:
     A row is `[CLS] upper separator lower [SEP]`, so the separator stands in the exact middle of its real tokens; in a
     row that was cut, or whose lines differ in length, it is the first one.
     """
-    lengths = (labels != IGNORED).sum(axis=1)
+    lengths = (labels != IGNORED_LABEL).sum(axis=1)
     positions = np.arange(labels.shape[1])
     middle = (lengths - 1) // 2
     is_separator = labels == separator_id
@@ -86,8 +88,8 @@ def make_compute_metrics(
         predicted, losses = (np.asarray(part) for part in evaluation.predictions)
         labels = np.asarray(evaluation.label_ids)
         expected = labels[:, 1:]
-        # Padded rows and, in distributed evaluation, whole padded batches carry IGNORED labels: they count nowhere.
-        real = expected != IGNORED
+        # Padded rows and, in distributed evaluation, whole padded batches carry ignored labels: they count nowhere.
+        real = expected != IGNORED_LABEL
         loss = float(losses[real].astype(np.float64).sum() / real.sum())
         metrics = {
             "loss": loss,
@@ -128,13 +130,18 @@ class TokenWindow:
     def add(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
         """Count one micro-batch: logits (batch, length, vocabulary), labels (batch, length)."""
         targets = labels[:, 1:]
-        real = targets != IGNORED
+        real = targets != IGNORED_LABEL
         hits = (logits[:, :-1].argmax(dim=-1) == targets) & real
         inside = real[:, : TUTORIAL_ROW_TOKENS - 1]
         padding = inside.shape[0] * (TUTORIAL_ROW_TOKENS - 1) - inside.sum()
         sums = torch.stack(
             [
-                *(hits.sum(), real.sum(), (labels != IGNORED).sum(), real.new_full((), len(labels), dtype=torch.int64)),
+                *(
+                    hits.sum(),
+                    real.sum(),
+                    (labels != IGNORED_LABEL).sum(),
+                    real.new_full((), len(labels), dtype=torch.int64),
+                ),
                 *(hits[:, : TUTORIAL_ROW_TOKENS - 1].sum() + padding, inside.sum() + padding),
             ]
         )
