@@ -21,8 +21,9 @@ from typing import Any
 import yaml
 
 from recipe.errors import UserError, did_you_mean
-from recipe.files import find_shipped, where_looked
+from recipe.files import find_shipped
 from recipe.settings import CONFIG_DIRECTORY
+from recipe.text_files import where_looked
 
 Group = typing.TypeVar("Group")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -84,33 +84,6 @@ def find_shipped(name: str) -> str:
     shipped = Path(__file__).parents[1] / name
     is_ours = Path(name).parts[:1] == (Path(__file__).parent.name,)
     return str(shipped) if is_ours and not Path(name).exists() and shipped.exists() else name
-
-
-def path_problem(file: str) -> str | None:
-    """Why nothing can be read from `file`, if that shows without reading; a named pipe is as good as a file."""
-    path = Path(file)
-    try:
-        if path.is_dir():
-            return f"{file}: is a directory; name a file in it"
-        return None if path.exists() else f"{file}: no such file{where_looked(path)}"
-    except OSError as error:  # a line of text in the place of a name is too long for one
-        return f"{file[:40]}: cannot be opened ({error.strerror}); it takes the name of a file"
-
-
-def where_looked(path: Path) -> str:
-    """Return what to add to the message about a file that is not there: where a relative name was looked up."""
-    return "" if path.is_absolute() else f" (looked in {Path.cwd()})"
-
-
-def data_file_problems(files: Iterable[str]) -> list[str]:
-    """Why no row can be read from each of `files`, if that shows without reading; rows are read more than once."""
-    return [problem for file in files if (problem := path_problem(file) or _content_problem(Path(file)))]
-
-
-def _content_problem(path: Path) -> str | None:
-    if not path.is_file():
-        return f"{path}: is no ordinary file; its rows are read more than once, so copy them into one"
-    return None if path.stat().st_size else f"{path}: is empty"
 
 
 def sha256_of(path: str | Path) -> str:

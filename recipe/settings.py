@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from recipe.formats.registry import FORMATS
+
 CONFIG_DIRECTORY = "recipe/configs"
 QUICKSTART_CONFIG = f"{CONFIG_DIRECTORY}/quickstart.yaml"
 PUBLISHED_MODEL = "models/couplet"
@@ -106,7 +108,7 @@ class DataSettings:
     upper_column: str | None = setting(None, "column of upper lines, for files with a column for each line")
     lower_column: str | None = setting(None, "column of lower lines; goes with upper_column")
     text_format: str = setting(
-        "couplet", "couplet: two lines and the form's rules; plain: any short texts", choices=("couplet", "plain")
+        "couplet", "; ".join(f"{name}: {kind.summary}" for name, kind in FORMATS.items()), choices=tuple(FORMATS)
     )
     separator: str = setting(
         "-", "the one character between the lines; the one in the exact middle separates (a space is kept as -)"
@@ -221,7 +223,9 @@ class GenerationSettings:
     prompt_column: str = setting(
         "text1", "column of a CSV, TSV or JSON Lines prompts file; of a whole couplet the upper line is taken"
     )
-    encoding: str = setting("utf-8", "encoding of the prompts file (a BOM is fine); GB18030 is common in China")
+    encoding: str = setting(
+        "utf-8", "encoding of the prompts file and of the parallelism file (a BOM is fine); GB18030 is common in China"
+    )
     output_file: str | None = setting(None, "file to write to instead of the screen, in the order of the input")
     output_format: str | None = setting(
         None,
@@ -236,6 +240,13 @@ class GenerationSettings:
         "best_of: couplets (CSV, TSV, JSON Lines, Parquet) to learn from which characters answer which; it counts too",
         is_file=True,
     )
+    parallelism_column: str = setting("text1", "column of the parallelism file that holds whole couplets")
+
+
+@dataclass
+class DeviceSettings:
+    """Device: where the model runs."""
+
     device: str | None = setting(
         None, "cpu, cuda, cuda:1, mps …; unset takes an NVIDIA GPU where there is one, else the CPU"
     )

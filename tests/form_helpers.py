@@ -10,7 +10,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, LogitsProcessor
 from recipe.couplet.form import is_chinese_character, is_punctuation
 from recipe.couplet.plan import TonePolicy, plan_form
 from recipe.couplet.tones import tone_of
-from recipe.generating.decoding import DEFAULT_TONE_STRENGTH
+from recipe.generating.processor import DEFAULT_TONE_STRENGTH
 from recipe.model.tokenization import SPECIAL_TOKENS, build_tokenizer
 
 CHARACTERS = "".join(chr(code) for code in range(0x4E00, 0x4E00 + 160))

@@ -8,8 +8,9 @@ import pytest
 from finetune_helpers import COMPOSED_ROWS, invented_couplets, write_rows
 
 from recipe.errors import UserError
+from recipe.formats.couplet import Couplet
 from recipe.rows import corpus as corpus_module
-from recipe.rows.corpus import prepare_corpus, row_separator
+from recipe.rows.corpus import prepare_corpus
 from recipe.settings import DataSettings
 
 ROWS = invented_couplets(300, seed=1)
@@ -117,7 +118,7 @@ def test_a_separator_inside_a_line_survives(prepare):
 @pytest.mark.parametrize("separator", ["|", "／", "，", "\t", " ", "\u3000"])
 def test_other_separators(prepare, separator):
     corpus = prepare([f"山高{separator}水低", "风清月明"], separator=separator)
-    between = row_separator(DataSettings(separator=separator))
+    between = Couplet(separator).between
     assert between == ("-" if separator.isspace() else separator)
     assert corpus.train["text"] == [f"山高{between}水低"]
     assert [reason for _, reason, _ in rejected(corpus)] == ["no separator"]
@@ -142,6 +143,13 @@ def test_two_columns_may_hold_the_separator_anywhere(prepare):
     corpus = prepare(["山-高,水-低", "风清,", "a,b"], "upper,lower", upper_column="upper", lower_column="lower")
     assert corpus.train["text"] == ["山-高-水-低", "a-b"]
     assert [(row, reason) for row, reason, _ in rejected(corpus)] == [(3, "empty")]
+
+
+def test_the_separator_inside_a_line_of_two_columns_is_not_taken_for_the_one_between_them(prepare):
+    columns = {"upper_column": "upper", "lower_column": "lower"}
+    corpus = prepare(["天地人-日,月"], "upper,lower", unequal_lines="keep", **columns)
+    row = corpus.train[0]
+    assert row["text"][: row["opening_length"]] == "天地人-日-"
 
 
 def test_the_public_pair_of_files(prepare, tmp_path):

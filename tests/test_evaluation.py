@@ -13,9 +13,10 @@ from recipe.couplet.form import form_violations
 from recipe.errors import run_or_explain
 from recipe.evaluating.likelihood import line_losses
 from recipe.evaluating.testset import chance_lines, read_answers, read_test_set, read_training_file, shape_of
+from recipe.generating.loading import load_ready_model
 from recipe.model.modeling import new_model
 from recipe.model.tokenization import build_tokenizer, corpus_vocabulary, encode_prompt
-from recipe.settings import EvaluationSettings, ModelSettings
+from recipe.settings import DeviceSettings, EvaluationSettings, ModelSettings
 from run_evaluate import main
 
 # Words whose second characters answer each other; the lines made of them mean nothing, and that is enough.
@@ -179,15 +180,13 @@ def test_chance_lines_have_the_shape_and_no_known_answer(folder):
 
 
 def test_losses_are_those_of_a_plain_forward_pass(folder):
-    from recipe.evaluating.predictions import load
-
-    loaded = load(str(folder / "model"))
+    loaded = load_ready_model(str(folder / "model"), DeviceSettings())
     # 雾 is unknown to the vocabulary: not counted. The others differ in length, so that batches mix nothing.
     couplets = [("青山", "红日"), ("白雪远水", "乌云高天"), ("古树", "新雾")]
-    losses, characters = line_losses(loaded.model, loaded.tokenizer, *zip(*couplets, strict=True), "-")
+    losses, characters = line_losses(loaded.model, loaded.tokenizer, *zip(*couplets, strict=True), loaded.text_format)
     assert characters == [2, 4, 1]
     for (upper, lower), loss in zip(couplets, losses, strict=True):
-        ids = encode_prompt(loaded.tokenizer, upper + "-" + lower, "")
+        ids = encode_prompt(loaded.tokenizer, upper + "-" + lower)
         probabilities = loaded.model(torch.tensor([ids])).logits[0].log_softmax(-1)
         start = len(upper) + 2
         expected = -sum(

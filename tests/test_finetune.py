@@ -1,5 +1,6 @@
 """The fine-tuning job through its real command line: a pinned run, its files, and every mistake answered in words."""
 
+import itertools
 import json
 import os
 import platform
@@ -258,7 +259,19 @@ def test_plain_texts_train_and_publish_without_a_separator(start, tmp_path, caps
     assert "lower line" not in last and "generated" not in last and "  BLEU (teacher-forced) " in last
     assert len(re.findall(r"^  春", out, re.MULTILINE)) >= 2
     config = json.loads((published / "config.json").read_text(encoding="utf-8"))
-    assert config["recipe"] == {"text_format": "plain", "separator": ""}
+    assert config["recipe"] == {"text_format": "plain"}
+
+
+def test_a_corpus_whose_held_out_lines_cannot_be_answered_trains_all_the_same(start, tmp_path, capsys):
+    # Upper lines that use up the whole vocabulary: no character is left for their lower lines.
+    uppers = ["".join(line) for line in itertools.permutations("山水高低")]
+    rows = [f"{upper}-{lower}" for upper in uppers for lower in ("山水高低", "水山低高", "高低山水")]
+    file = write_rows(tmp_path / "four_characters.csv", rows)
+    settings = {"train_file": file, "validation_size": 6, "sample_prompts": ["山水高低"]}
+    assert start(**settings) == 0
+    assert "generation" not in capsys.readouterr().out
+    assert start(**settings, output_dir=tmp_path / "best", metric_for_best_model="generation_bleu") == 2
+    assert "none of the held-out prompts can be answered" in capsys.readouterr().err
 
 
 def test_a_space_may_separate(start, tmp_path):

@@ -227,16 +227,6 @@ def test_association_by_hand(association):
     assert association.score("，", "，") == association.score("", "") == 0
 
 
-def test_association_survives_saving(association, tmp_path):
-    association.save(tmp_path / "association.npz")
-    loaded = CharacterAssociation.load(tmp_path / "association.npz")
-    lines = ["天山", "山天"], ["地水", "地地"]
-    assert loaded.score_lines(*lines).tolist() == association.score_lines(*lines).tolist()
-    (tmp_path / "broken.npz").write_bytes(b"PK")
-    with pytest.raises(UserError, match="is not a table of character associations"):
-        CharacterAssociation.load(tmp_path / "broken.npz")
-
-
 def test_association_needs_a_couplet():
     with pytest.raises(UserError, match="holds no couplet of equal lines"):
         CharacterAssociation.learn(["不等"], ["不"])

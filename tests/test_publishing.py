@@ -21,6 +21,8 @@ from finetune_helpers import (
 
 from recipe.errors import UserError
 from recipe.files import sha256_of
+from recipe.formats.couplet import Couplet
+from recipe.formats.plain import Plain
 from recipe.training.publishing import check_publish_dir, model_card, publish
 
 # What a stranger does with the directory, in a process that knows nothing of the recipe.
@@ -167,22 +169,19 @@ def test_the_card_says_what_the_model_is_made_of(published):
     assert re.search(r"Versions: Python 3\.\d+\.\d+, torch \d", text)
 
 
-def publish_tiny(directory, data=None, **carried):
+def publish_tiny(directory, data=None, separator="-"):
     tokenizer = character_tokenizer()
     model = tiny_model(tokenizer)
     model.config.use_cache = False  # as the Trainer leaves it
-    carried = {"text_format": "couplet", "separator": "-"} | carried
-    return publish(directory, model, tokenizer, carried, "seed: 1\n", {"loss": (2.0, 1.0)}, data or {})
+    return publish(directory, model, tokenizer, Couplet(separator), "seed: 1\n", {"loss": (2.0, 1.0)}, data or {})
 
 
 def test_the_card_shows_the_models_own_separator_and_survives_moved_data():
     model = tiny_model(character_tokenizer())
-    card = model_card(
-        model, {"text_format": "couplet", "separator": "｜"}, "", {}, {"gone/rows.csv": (12345, "ab" * 32)}
-    )
+    card = model_card(model, Couplet("｜"), "", {}, {"gone/rows.csv": (12345, "ab" * 32)})
     assert '("春满神州花似锦｜"' in card and "line and `｜`:" in card
     assert f"| `rows.csv` | 12,345 | `{'ab' * 32}` |" in card
-    plain = model_card(model, {"text_format": "plain", "separator": ""}, "", {}, {})
+    plain = model_card(model, Plain(), "", {}, {})
     assert "run_generate.py --model_name_or_path" not in plain and '("春", do_sample' in plain
 
 

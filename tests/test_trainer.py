@@ -35,6 +35,8 @@ def make_trainer(directory, train=ROWS, held_out=ROWS[:10], callbacks=(), group_
         "use_cpu": True,
         "seed": 7,
     }
+    dash = TOKENIZER.convert_tokens_to_ids("-")
+    openings = np.array([row.index(dash) + 1 for row in held_out])
     return CoupletTrainer(
         model=tiny_model(TOKENIZER),
         args=TrainingArguments(str(directory), **(settings | arguments)),
@@ -42,7 +44,7 @@ def make_trainer(directory, train=ROWS, held_out=ROWS[:10], callbacks=(), group_
         train_dataset=Dataset.from_dict({"input_ids": train}),
         eval_dataset=Dataset.from_dict({"input_ids": held_out}),
         processing_class=TOKENIZER,
-        compute_metrics=make_compute_metrics(TOKENIZER, "-"),
+        compute_metrics=make_compute_metrics(TOKENIZER, openings),
         preprocess_logits_for_metrics=reduce_logits,
         callbacks=list(callbacks),
         train_lengths=np.array([len(row) for row in train], dtype=np.int32),

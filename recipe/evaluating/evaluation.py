@@ -27,11 +27,13 @@ from recipe.evaluating.resampling import Bootstrap
 from recipe.evaluating.scoring import BASELINE, CHANCE, HUMAN, MODEL, Scores, System, score
 from recipe.evaluating.testset import TestSet, TrainingFile, chance_lines, read_test_set, read_training_file
 from recipe.files import atomic_open, sha256_of, write_text
-from recipe.settings import DecodingSettings, EvaluationSettings
+from recipe.settings import DecodingSettings, DeviceSettings, EvaluationSettings
 from recipe.word_lists import read_word_list
 
 
-def evaluate_couplets(settings: EvaluationSettings, decoding: DecodingSettings) -> dict[str, Any]:
+def evaluate_couplets(
+    settings: EvaluationSettings, decoding: DecodingSettings, device: DeviceSettings
+) -> dict[str, Any]:
     """Run a whole evaluation, print its summary, and return what `results.json` holds.
 
     Raises:
@@ -42,8 +44,8 @@ def evaluate_couplets(settings: EvaluationSettings, decoding: DecodingSettings) 
     listed_words = read_word_list("--listed_words", settings.listed_words)
     test_set = read_test_set(settings)
     # The models come before the training file, so that the peak memory said is theirs, not that of the file.
-    answers = answers_of(settings, decoding, test_set)
-    baseline = baseline_of(settings, decoding, test_set)
+    answers = answers_of(settings, decoding, device, test_set)
+    baseline = baseline_of(settings, decoding, device, test_set)
     training_file = read_training_file(settings)
     lines_by_chance, same_shape = chance_lines(test_set, training_file, decoding.seed)
     systems = {

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from recipe.couplet.form import mark_positions
 from recipe.errors import UserError
-from recipe.files import data_file_problems
-from recipe.rows.corpus import make_row_check
-from recipe.rows.reading import Source, read_rows
-from recipe.settings import DataSettings, EvaluationSettings
+from recipe.formats.couplet import Couplet
+from recipe.rows.cleaning import RejectedRowError
+from recipe.rows.reading import Source, checked_text, read_rows
+from recipe.settings import EvaluationSettings
+from recipe.text_files import open_text, rows_file_problem
 
 UPPER_COLUMN, LOWER_COLUMN = "upper", "lower"
 
@@ -105,17 +106,18 @@ def _read_couplets(
     if settings.upper_column is not None and settings.lower_column is not None:
         columns = (settings.upper_column, settings.lower_column)
     # An evaluation leaves out no couplet for its shape: lines of unequal length are the file's own business.
-    check = make_row_check(DataSettings(separator=settings.separator, unequal_lines="keep"))
+    text_format = Couplet(settings.separator, keeps_unequal=True)
     for row in read_rows(Source(tuple(files), columns, settings.encoding)):
-        text, upper, reason = ("", "", row.fault) if row.fault else check(row)
-        if reason:
-            rejected[reason] += 1
+        try:
+            text, opening_length, _ = checked_text(row, text_format)
+        except RejectedRowError as rejection:
+            rejected[rejection.reason] += 1
         else:
-            yield upper, text[len(upper) + len(settings.separator) :]
+            yield text_format.split(text, opening_length)
 
 
 def _refuse_missing(files: Iterable[str]) -> None:
-    if problems := data_file_problems(files):
+    if problems := [problem for file in files if (problem := rows_file_problem(file))]:
         raise UserError(problems)
 
 
@@ -185,8 +187,8 @@ def _read_answer_pairs(files: Sequence[str], settings: EvaluationSettings) -> li
 
 
 def _has_header(file: str, encoding: str) -> bool:
-    with Path(file).open(encoding=encoding, errors="replace") as handle:
-        return {UPPER_COLUMN, LOWER_COLUMN} <= set(handle.readline().strip("\ufeff\r\n").split("\t"))
+    with open_text(file, encoding) as handle:
+        return {UPPER_COLUMN, LOWER_COLUMN} <= set(handle.readline().rstrip("\r\n").split("\t"))
 
 
 def _read_headerless(file: str, encoding: str) -> list[tuple[str, str]]:

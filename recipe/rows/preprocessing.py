@@ -18,7 +18,7 @@ from recipe.rows.corpus import Corpus
 from recipe.rows.sampling import padding_share, sorted_order
 from recipe.settings import DataSettings
 
-_FEATURES = Features({"input_ids": List(Value("int32")), "length": Value("int32")})
+_FEATURES = Features({"input_ids": List(Value("int32")), "length": Value("int32"), "opening_length": Value("int32")})
 _MAP_BATCH_ROWS = 20_000
 _BAR_FROM_ROWS = 500_000  # below, encoding takes less than two seconds and a bar would only flicker
 
@@ -28,7 +28,8 @@ class EncodedRows:
     """A split as token ids.
 
     Attributes:
-        dataset: columns `input_ids` (`[CLS] text [SEP]`, cut at max_length) and `length` (tokens before the cut).
+        dataset: columns `input_ids` (`[CLS] text [SEP]`, cut at max_length), `length` (tokens before the cut) and
+            `opening_length` (tokens of the part that is given, `[CLS]` included: where the answer begins).
         lengths: tokens of each row after the cut, for the sampler, in the smallest type that holds max_length: with
             the order of the rows they are all that grows with the corpus.
         truncated: rows that were cut.
@@ -39,6 +40,16 @@ class EncodedRows:
     lengths: np.ndarray
     truncated: int
     unknown_tokens: int
+
+    def first(self, rows: int) -> EncodedRows:
+        """Return the first `rows` of them, without the counts of all."""
+        chosen = range(min(rows, len(self.lengths)))
+        return EncodedRows(self.dataset.select(chosen), self.lengths[: len(chosen)], 0, 0)
+
+    @property
+    def opening_lengths(self) -> np.ndarray:
+        """Where the answer of each row begins, in tokens; shape (rows,)."""
+        return np.asarray(self.dataset.with_format("numpy")["opening_length"][:])
 
 
 def encode_corpus(
@@ -83,9 +94,15 @@ def _encode(rows: Dataset, part: str, table: CharacterTable, max_length: int, di
 
 
 def _encode_batch(batch: pa.Table, table: CharacterTable, max_length: int) -> pa.Table:
-    ids, offsets, lengths = table.encode(batch.column("text").to_pylist(), max_length)
-    rows = pa.ListArray.from_arrays(pa.array(offsets), pa.array(ids))
-    return pa.table({"input_ids": rows, "length": pa.array(lengths.astype(np.int32))})
+    texts = batch.column("text").to_pylist()
+    ids, offsets, lengths = table.encode(texts, max_length)
+    openings = [text[:end] for text, end in zip(texts, batch.column("opening_length").to_pylist(), strict=True)]
+    columns = {
+        "input_ids": pa.ListArray.from_arrays(pa.array(offsets), pa.array(ids)),
+        "length": pa.array(lengths.astype(np.int32)),
+        "opening_length": pa.array((table.count(openings) + 1).astype(np.int32)),  # with [CLS]
+    }
+    return pa.table(columns)
 
 
 # Label of what is not learnt, padding: the collator's convention, and the `ignore_index` of torch's cross-entropy.

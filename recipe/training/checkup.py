@@ -16,7 +16,6 @@ from recipe.errors import UserError
 from recipe.memory import peak_memory
 from recipe.model.modeling import load_model
 from recipe.model.tokenization import load_tokenizer
-from recipe.rows.preprocessing import EncodedRows
 from recipe.run_directory import CHECK_PREFIX, checkpoint_directory
 from recipe.training.arguments import make_training_arguments
 from recipe.training.callbacks import format_duration
@@ -83,8 +82,7 @@ def _miniature(job: Job, typed: dict[str, Any], directory: str) -> Job:
         "load_best_model_at_end": False,
         "report_to": "none",
     }
-    rows = min(_HELD_OUT_ROWS, len(job.held_out.lengths))
-    held_out = EncodedRows(job.held_out.dataset.select(range(rows)), job.held_out.lengths[:rows], 0, 0)
+    held_out = job.held_out.first(_HELD_OUT_ROWS)
     return replace(job, arguments=make_training_arguments(typed | overrides), held_out=held_out)
 
 

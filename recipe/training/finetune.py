@@ -140,7 +140,7 @@ def finish(job: Job, trainer: CoupletTrainer, push_to: str | None) -> None:
         job.run.publish_dir,
         trainer.accelerator.unwrap_model(trainer.model),
         job.tokenizer,
-        {"text_format": job.data.text_format, "separator": job.separator},
+        job.text_format,
         resolved_config(job),
         metrics,
         {file: (summary.file_bytes[file], digest) for file, digest in summary.file_hashes.items()},

@@ -19,6 +19,8 @@ from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from recipe.cli import Settings
 from recipe.errors import UserError
+from recipe.formats.base import TextFormat
+from recipe.formats.registry import FORMATS
 from recipe.model.modeling import load_model, new_model
 from recipe.model.tokenization import (
     build_tokenizer,
@@ -28,7 +30,7 @@ from recipe.model.tokenization import (
     load_tokenizer,
     tokenizer_hash,
 )
-from recipe.rows.corpus import Corpus, prepare_corpus, row_separator
+from recipe.rows.corpus import Corpus, prepare_corpus
 from recipe.rows.preprocessing import EncodedRows, describe_rows, encode_corpus, make_collator
 from recipe.run_directory import REJECTED_ROWS_FILE
 from recipe.settings import DataSettings, ModelSettings, RunSettings
@@ -62,9 +64,9 @@ class Job:
         return self.settings[RunSettings]
 
     @property
-    def separator(self) -> str:
-        """What stands between the lines of a row; empty for plain texts."""
-        return row_separator(self.data)
+    def text_format(self) -> TextFormat:
+        """What the rows are."""
+        return FORMATS[self.data.text_format].from_settings(self.data)
 
     @property
     def effective_batch_size(self) -> int:
@@ -75,19 +77,19 @@ class Job:
 
 def prepare_job(settings: Settings, arguments: TrainingArguments) -> Job:
     """Read and encode the rows and make the model; other processes wait for the first and then read its cache."""
-    data, choice = settings[DataSettings], settings[ModelSettings]
+    data, model_settings = settings[DataSettings], settings[ModelSettings]
     # The first of all machines, not of each: they share the cache, and two that write it at once tear it.
     with arguments.main_process_first(local=False):
         corpus = prepare_corpus(data)
         _require_held_out_rows(corpus, data)
-        tokenizer = _make_tokenizer(corpus, choice, data)
+        tokenizer = _make_tokenizer(corpus, model_settings, FORMATS[data.text_format].from_settings(data))
         train, held_out = encode_corpus(corpus, tokenizer, data)
     # Seeded here: a new model's weights, a new character's embeddings are drawn before the Trainer sets the seed.
     set_seed(arguments.seed)
-    if choice.model_name_or_path is None:
-        model = new_model(choice, tokenizer, data.max_length)
+    if model_settings.model_name_or_path is None:
+        model = new_model(model_settings, tokenizer, data.max_length)
     else:
-        model = load_model(choice.model_name_or_path, tokenizer, choice)
+        model = load_model(model_settings.model_name_or_path, tokenizer, model_settings)
     if data.max_length > (positions := model.config.max_position_embeddings):
         raise UserError(f"--max_length {data.max_length} exceeds the model's {positions} positions")
     job = Job(settings, arguments, corpus, tokenizer, model, train, held_out)
@@ -108,17 +110,17 @@ def _require_held_out_rows(corpus: Corpus, data: DataSettings) -> None:
     )
 
 
-def _make_tokenizer(corpus: Corpus, choice: ModelSettings, data: DataSettings) -> PreTrainedTokenizerFast:
-    characters, separator = corpus.summary.characters, row_separator(data)
-    if choice.model_name_or_path is None:
-        return build_tokenizer(corpus_vocabulary([*separator, *characters]), False, _UNLIMITED_CONTEXT)
-    tokenizer = load_tokenizer(choice.model_name_or_path)
-    if choice.extend_vocabulary:
+def _make_tokenizer(corpus: Corpus, settings: ModelSettings, text_format: TextFormat) -> PreTrainedTokenizerFast:
+    characters, needed = corpus.summary.characters, text_format.needed_characters
+    if settings.model_name_or_path is None:
+        return build_tokenizer(corpus_vocabulary([*needed, *characters]), False, _UNLIMITED_CONTEXT)
+    tokenizer = load_tokenizer(settings.model_name_or_path)
+    if settings.extend_vocabulary:
         return extend_tokenizer(tokenizer, characters)
-    if separator and not characters_known(tokenizer, [separator])[separator]:
+    if missing := [char for char, is_known in characters_known(tokenizer, [*needed]).items() if not is_known]:
         raise UserError(
-            f"{choice.model_name_or_path}: its vocabulary has no token for the separator {separator!r}, so the model "
-            "could not see where a line ends; add --extend_vocabulary, or put another mark between the lines"
+            f"{settings.model_name_or_path}: its vocabulary has no token for the separator {''.join(missing)!r}, so "
+            "the model could not see where a line ends; add --extend_vocabulary, or put another mark between the lines"
         )
     return tokenizer
 
@@ -149,7 +151,8 @@ def _precision_name(arguments: TrainingArguments) -> str:
 
 def make_trainer(job: Job) -> CoupletTrainer:
     """Return the Trainer of a job."""
-    probe = GenerationProbe(job.tokenizer, job.separator, _held_out_lines(job), job.run.sample_prompts)
+    is_needed = (job.arguments.metric_for_best_model or "").endswith("generation_bleu")
+    probe = GenerationProbe(job.tokenizer, job.text_format, _held_out_answers(job), job.run.sample_prompts, is_needed)
     trainer = CoupletTrainer(
         model=job.model,
         args=job.arguments,
@@ -157,7 +160,9 @@ def make_trainer(job: Job) -> CoupletTrainer:
         train_dataset=job.train.dataset,
         eval_dataset=job.held_out.dataset,
         processing_class=job.tokenizer,
-        compute_metrics=make_compute_metrics(job.tokenizer, job.separator or None),
+        compute_metrics=make_compute_metrics(
+            job.tokenizer, job.held_out.opening_lengths if job.text_format.has_answer else None
+        ),
         preprocess_logits_for_metrics=reduce_logits,
         callbacks=[MetricsFile(str(job.arguments.output_dir)), InterruptionCallback()],
         train_lengths=job.train.lengths,
@@ -192,14 +197,12 @@ def run_identity(job: Job) -> dict[str, str | int | float]:
     }
 
 
-def _held_out_lines(job: Job) -> list[tuple[str, str]]:
-    """Return the held-out (upper line, lower line) pairs that are answered freely at every evaluation."""
-    if not job.separator:
+def _held_out_answers(job: Job) -> list[tuple[str, str]]:
+    """Return the held-out (prompt, answer) pairs whose prompts are answered freely at every evaluation."""
+    if not job.text_format.has_answer:
         return []
-    from recipe.couplet.form import split_couplet
-
-    texts = job.corpus.validation[: job.run.generation_eval_size]["text"] if job.run.generation_eval_size else []
-    return [lines for text in texts if (lines := split_couplet(text, job.separator))]
+    rows = job.corpus.validation[: job.run.generation_eval_size]
+    return [job.text_format.split(*row) for row in zip(rows["text"], rows["opening_length"], strict=True)]
 
 
 def planned_steps(job: Job) -> int:

@@ -8,9 +8,10 @@ from typing import Any
 
 from recipe.cli import Settings
 from recipe.errors import UserError, did_you_mean
-from recipe.files import path_problem
+from recipe.formats.registry import FORMATS
 from recipe.rows.reading import training_source
 from recipe.settings import DataSettings, ModelSettings, RunSettings
+from recipe.text_files import path_problem
 from recipe.training.arguments import typed_training_settings
 from recipe.training.publishing import check_hub_login, check_publish_dir
 from recipe.training.validation_metrics import figure_names
@@ -84,7 +85,7 @@ def _values_out_of_range(settings: Settings, typed: dict[str, Any]) -> list[str]
 def _best_model_problems(settings: Settings, typed: dict[str, Any]) -> list[str]:
     """Check the name of the figure that decides which model is the best; the library looks for it after an hour."""
     data, run = settings[DataSettings], settings[RunSettings]
-    names = figure_names(data.text_format == "couplet", run.generation_eval_size > 0)
+    names = figure_names(FORMATS[data.text_format].has_answer, run.generation_eval_size > 0)
     wanted = str(typed.get("metric_for_best_model") or "loss").removeprefix("eval_")
     if wanted in names:
         return []
