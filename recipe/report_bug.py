@@ -32,11 +32,10 @@ _PACKAGES = ("couplet-recipe", "torch", "transformers", "datasets", "accelerate"
 _RUNS = "outputs"
 _LOG_LINES = 5
 # Texts that somebody wrote, and what names an account.
-_PRIVATE_SETTINGS = re.compile(
-    r"token|password|secret|api_key|hub_model_id|run_name|project|sample_prompts|push_to_hub_o"
-)
-_SECRET = re.compile(r"\b(?:hf|sk|ghp)_?[-\w]{8,}")
-_ABSOLUTE_PATH = re.compile(r"(?<![\w.~…])(?:~|/[^/\s'\",:;()\[\]]+)?(?:/[^/\s'\",:;()\[\]]+)*/([^/\s'\",:;()\[\]]*)")
+_PRIVATE_SETTINGS = re.compile("token|password|secret|hub_model_id|run_name|project|sample_prompts")
+_SECRET = re.compile(r"\b(?:hf_|sk-|ghp_)[-\w]{8,}")
+_PART = r"[^/\s'\",:;()\[\]]"
+_ABSOLUTE_PATH = re.compile(rf"(?<![\w.~…/])(?!//)(?:~|/{_PART}+)?(?:/{_PART}+)*/({_PART}*)")
 _HIDDEN = "(hidden)"
 
 
