@@ -20,7 +20,8 @@ from recipe.settings import (
 )
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*(ROOT / name for name in ("README.md", "README.zh-CN.md", "CONTRIBUTING.md", "CHANGELOG.md"))]
+PAGES += [*sorted((ROOT / "docs").glob("*.md"))]
 TRANSLATIONS = [page for page in PAGES if page.name.endswith(".zh-CN.md")]
 INSTALL_AND_RUN = (
     "python3 -m venv .venv && . .venv/bin/activate && pip install -c constraints.txt -e . "
