@@ -96,7 +96,6 @@ class TextFormat(ABC):
         takes_pairs: whether rows may come in two columns, or in two files line by line.
         has_answer: whether a text has a prompt and an answer; otherwise it is written on from any beginning.
         prompt_name, answer_name: the columns of answers that are written to files.
-        asks_for: what a conversation asks for, and what it calls the answer.
     """
 
     name: ClassVar[str]
@@ -105,12 +104,16 @@ class TextFormat(ABC):
     has_answer: ClassVar[bool] = True
     prompt_name: ClassVar[str] = "prompt"
     answer_name: ClassVar[str] = "answer"
-    asks_for: ClassVar[tuple[str, str]] = ("prompt", "answer")
 
     @property
     def between(self) -> str:
         """What stands between prompt and answer."""
         return ""
+
+    @property
+    def asks_for(self) -> tuple[str, str]:
+        """What a conversation asks for, and what it calls the answer."""
+        return "prompt", "answer"
 
     @property
     def form(self) -> PlannedForm | SteppedForm | None:

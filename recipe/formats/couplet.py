@@ -40,12 +40,15 @@ class Couplet(TextFormat):
     summary = "two lines and the form's rules"
     takes_pairs = True
     prompt_name, answer_name = "upper", "lower"
-    asks_for = ("上联", "下联")
 
     @property
     def between(self) -> str:
         """The files' separator; but white space, which vocabularies have no token for, becomes the default one."""
         return DEFAULT_SEPARATOR if self.separator.isspace() else self.separator
+
+    @property
+    def asks_for(self) -> tuple[str, str]:
+        return "上联", "下联"
 
     @property
     def form(self) -> LowerLineForm:

@@ -53,8 +53,8 @@ class SteppedTables:
         self._words = [word for word in dict.fromkeys(banned_words) if word]
         if marked := [word for word in self._words if set(word) & set(form.marks)]:
             raise UserError(
-                f"--banned_words: {marked[0]} holds one of the marks {form.marks}, which the form puts by itself; leave "
-                "such words out of the list"
+                f"--banned_words: {marked[0]} holds one of the marks {form.marks}, which the form puts by itself; "
+                "leave such words out of the list"
             )
         characters = frozenset(self.token_of) - {word for word in self._words if len(word) == 1}
         self._banned_after: dict[str, set[str]] = defaultdict(set)
