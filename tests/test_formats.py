@@ -48,7 +48,7 @@ def test_a_published_model_carries_its_format(name):
 @pytest.mark.parametrize(
     ("carried", "message"),
     [
-        ({"text_format": "sonnet"}, "format 'sonnet'; known are couplet, plain, quatrain"),
+        ({"text_format": "sonnet"}, f"format 'sonnet'; known are {', '.join(FORMATS)}"),
         ({}, "format None"),
         ("couplet", "format None"),
         ({"text_format": "couplet"}, "its separator is None"),
