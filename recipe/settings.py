@@ -105,8 +105,12 @@ class DataSettings:
         is_file=True,
     )
     text_column: str = setting("text1", "column that holds the whole text, upper line + separator + lower line")
-    upper_column: str | None = setting(None, "column of upper lines, for files with a column for each line")
-    lower_column: str | None = setting(None, "column of lower lines; goes with upper_column")
+    upper_column: str | None = setting(
+        None, "column of upper lines (of other formats: of prompts), for files with two columns"
+    )
+    lower_column: str | None = setting(
+        None, "column of lower lines (of other formats: of what answers the prompts); goes with upper_column"
+    )
     text_format: str = setting(
         "couplet", "; ".join(f"{name}: {kind.summary}" for name, kind in FORMATS.items()), choices=tuple(FORMATS)
     )

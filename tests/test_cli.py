@@ -12,6 +12,7 @@ from finetune_helpers import ROOT, run_command
 
 from recipe.cli import Settings, convert, parse_settings, to_yaml, training_argument_names
 from recipe.errors import UserError, run_or_explain
+from recipe.formats.registry import FORMATS
 from recipe.settings import TRAINING_DEFAULTS, DataSettings, DecodingSettings, ModelSettings, RunSettings
 
 GROUPS = [ModelSettings, DataSettings, RunSettings]
@@ -134,7 +135,7 @@ def test_every_problem_stands_in_one_message_with_a_suggestion(tmp_path):
         "unknown setting hiden_size; did you mean hidden_size?",
         "unknown setting lerning_rate; did you mean learning_rate?",
         "num_layers takes a whole number; found 'many'",
-        "--text_format takes one of couplet, plain; found 'plan'; did you mean plain?",
+        f"--text_format takes one of {', '.join(FORMATS)}; found 'plan'; did you mean plain?",
         "--max_length takes a whole number; found 'long'",
         "unknown setting config",
     ):

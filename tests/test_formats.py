@@ -11,10 +11,15 @@ from recipe.formats.registry import FORMATS, carried_format
 from recipe.rows.cleaning import RejectedRowError, clean, clean_line
 from recipe.settings import DataSettings
 
+REST_OF_POEM = "江清月自明。云开红日出，风静晚潮平。"
 # A row of each format as it stands in a file, and what it is.
 ROWS = {
     "couplet": (["山高-水低"], ("山高", "水低")),
     "plain": (["床前 明月光"], ("", "床前 明月光")),
+    "quatrain": (
+        ["山高山水远，江清江月明。云开云日出，风静风潮平。"],
+        ("山高山水远", "江清江月明。云开云日出，风静风潮平。"),
+    ),
 }
 
 
@@ -43,7 +48,7 @@ def test_a_published_model_carries_its_format(name):
 @pytest.mark.parametrize(
     ("carried", "message"),
     [
-        ({"text_format": "sonnet"}, "format 'sonnet'; known are couplet, plain"),
+        ({"text_format": "sonnet"}, f"format 'sonnet'; known are {', '.join(FORMATS)}"),
         ({}, "format None"),
         ("couplet", "format None"),
         ({"text_format": "couplet"}, "its separator is None"),

@@ -13,6 +13,7 @@ from recipe.settings import (
     TRAINING_DEFAULTS,
     DataSettings,
     DecodingSettings,
+    DeviceSettings,
     EvaluationSettings,
     GenerationSettings,
     ModelSettings,
@@ -32,8 +33,8 @@ INSTALL_AND_TEST = (
 )
 GROUPS = {
     "run_finetune.py": (ModelSettings, DataSettings, RunSettings),
-    "run_generate.py": (GenerationSettings, DecodingSettings),
-    "run_evaluate.py": (EvaluationSettings, DecodingSettings),
+    "run_generate.py": (GenerationSettings, DecodingSettings, DeviceSettings),
+    "run_evaluate.py": (EvaluationSettings, DecodingSettings, DeviceSettings),
 }
 # Flags of other programs that the pages name.
 FOREIGN_FLAGS = {

@@ -41,11 +41,50 @@ class Text(NamedTuple):
     held_out_by: str
 
 
-class PlannedForm(Protocol):
+class PlannedForm(ABC):
     """A form that is known position by position from the prompt alone, before anything is written."""
 
+    @abstractmethod
     def plan(self, prompt: str, tones: TonePolicy) -> FormPlan:
         """Return what each position of the answer must hold."""
+
+
+class Choice(NamedTuple):
+    """What may come next in an answer: one of `characters` that is not in `but_not`, or, if it `may_end`, its end."""
+
+    characters: frozenset[str]
+    but_not: frozenset[str] = frozenset()
+    may_end: bool = False
+
+
+class SteppedForm(ABC):
+    """A form that says step by step what may come next, by the prompt and what has been written.
+
+    It works with the Chinese characters that a vocabulary has, and its own marks (`marks`), which must be in it too.
+    Banned words take characters away in some places, so that a form has to know which of them it can count on.
+    """
+
+    marks: ClassVar[str]
+
+    @abstractmethod
+    def over(self, characters: frozenset[str], unbanned: frozenset[str]) -> SteppedChoices:
+        """Return the form over a vocabulary; `unbanned` are the characters that stay allowed whatever stands before."""
+
+
+class SteppedChoices(ABC):
+    """A `SteppedForm` over one vocabulary."""
+
+    @abstractmethod
+    def most_characters(self, prompt: str) -> int:
+        """Return how many characters the longest answer to `prompt` has."""
+
+    @abstractmethod
+    def refusal(self, prompt: str) -> str | None:
+        """Return why no answer can be promised; None if no way of choosing leads to a place without a choice."""
+
+    @abstractmethod
+    def next(self, prompt: str, written: str) -> Choice:
+        """Return what may follow `written`, which was chosen step by step itself."""
 
 
 class TextFormat(ABC):
@@ -57,7 +96,6 @@ class TextFormat(ABC):
         takes_pairs: whether rows may come in two columns, or in two files line by line.
         has_answer: whether a text has a prompt and an answer; otherwise it is written on from any beginning.
         prompt_name, answer_name: the columns of answers that are written to files.
-        asks_for: what a conversation asks for, and what it calls the answer.
     """
 
     name: ClassVar[str]
@@ -66,7 +104,6 @@ class TextFormat(ABC):
     has_answer: ClassVar[bool] = True
     prompt_name: ClassVar[str] = "prompt"
     answer_name: ClassVar[str] = "answer"
-    asks_for: ClassVar[tuple[str, str]] = ("prompt", "answer")
 
     @property
     def between(self) -> str:
@@ -74,7 +111,12 @@ class TextFormat(ABC):
         return ""
 
     @property
-    def form(self) -> PlannedForm | None:
+    def asks_for(self) -> tuple[str, str]:
+        """What a conversation asks for, and what it calls the answer."""
+        return "prompt", "answer"
+
+    @property
+    def form(self) -> PlannedForm | SteppedForm | None:
         """The form that answers are held in; None if there is none."""
         return None
 
@@ -134,6 +176,10 @@ class TextFormat(ABC):
     def read_prompt(self, typed: str) -> str:
         """Return the prompt of what somebody typed or put into a file; whitespace around it is gone already."""
         return typed
+
+    def violations(self, prompt: str, answer: str) -> list[str]:
+        """Return the rules of the form that an answer breaks; a format without a form has none."""
+        return []
 
     def tone_share(self, prompt: str, answer: str) -> float | None:
         """Return which share of the places that are heard has the right tone, 0 to 1; None if tones say nothing."""

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from recipe.couplet.form import DEFAULT_SEPARATOR, split_couplet
+from recipe.couplet.form import DEFAULT_SEPARATOR, form_violations, split_couplet
 from recipe.couplet.plan import FormPlan, TonePolicy, plan_form
 from recipe.couplet.tones import choose_system, rhythm_positions, tones_opposed
-from recipe.formats.base import ModelCard, Text, TextFormat, TextSettings
+from recipe.formats.base import ModelCard, PlannedForm, Text, TextFormat, TextSettings
 from recipe.rows.cleaning import RejectedRowError, clean_line
 
 NO_SEPARATOR = "no separator"
@@ -17,7 +17,7 @@ EMPTY_LINE = "empty upper or lower line"
 UNEQUAL = "lines of unequal length"
 
 
-class LowerLineForm:
+class LowerLineForm(PlannedForm):
     """The form of a lower line, planned from its upper line."""
 
     def plan(self, prompt: str, tones: TonePolicy) -> FormPlan:
@@ -40,12 +40,15 @@ class Couplet(TextFormat):
     summary = "two lines and the form's rules"
     takes_pairs = True
     prompt_name, answer_name = "upper", "lower"
-    asks_for = ("上联", "下联")
 
     @property
     def between(self) -> str:
         """The files' separator; but white space, which vocabularies have no token for, becomes the default one."""
         return DEFAULT_SEPARATOR if self.separator.isspace() else self.separator
+
+    @property
+    def asks_for(self) -> tuple[str, str]:
+        return "上联", "下联"
 
     @property
     def form(self) -> LowerLineForm:
@@ -100,6 +103,9 @@ class Couplet(TextFormat):
         if halves is not None and len(halves[0]) == len(halves[1]) > 0:
             return halves[0]
         return typed.removesuffix(self.between)
+
+    def violations(self, prompt: str, answer: str) -> list[str]:
+        return [str(violation) for violation in form_violations(prompt, answer)]
 
     def tone_share(self, prompt: str, answer: str) -> float:
         """Return the share of the upper line's rhythm positions whose tones are opposed; 1 if it has none."""

@@ -8,11 +8,14 @@ from recipe.errors import UserError
 from recipe.formats.base import TextFormat
 from recipe.formats.couplet import Couplet
 from recipe.formats.plain import Plain
+from recipe.formats.quatrain import Quatrain
 
-FORMATS: dict[str, type[TextFormat]] = {
-    Couplet.name: Couplet,
-    Plain.name: Plain,
-}
+_KINDS: tuple[type[TextFormat], ...] = (
+    Couplet,
+    Plain,
+    Quatrain,
+)
+FORMATS = {kind.name: kind for kind in _KINDS}
 
 
 def carried_format(model: str, carried: object) -> TextFormat:

@@ -10,8 +10,10 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from recipe.couplet.plan import FormPlan, TonePolicy
-from recipe.formats.base import PlannedForm
+from recipe.errors import UserError
+from recipe.formats.base import PlannedForm, SteppedForm
 from recipe.generating.processor import FormLogitsProcessor
+from recipe.generating.stepping import SteppedLogitsProcessor, SteppedTables
 from recipe.generating.tables import FormTables
 from recipe.settings import DecodingSettings
 
@@ -79,8 +81,30 @@ class HeldPlannedForm(HeldForm):
         return FormLogitsProcessor(self.tables, plans, prompt_length, self._tones, self._strength)
 
 
+class HeldSteppedForm(HeldForm):
+    """A form that says step by step what may come next."""
+
+    def __init__(self, tables: SteppedTables) -> None:
+        self._tables = tables
+
+    def most_tokens(self, prompt: str) -> int:
+        return self._tables.choices.most_characters(prompt) + 1
+
+    def plan(self, prompt: str) -> str:
+        return prompt
+
+    def refusal(self, plan: str) -> str | None:
+        return self._tables.refusal(plan)
+
+    def has_choice(self, plan: str) -> bool:
+        return True
+
+    def processor(self, plans: Sequence[str], prompt_length: int) -> SteppedLogitsProcessor:
+        return SteppedLogitsProcessor(self._tables, plans, prompt_length)
+
+
 def hold_form(
-    form: PlannedForm,
+    form: PlannedForm | SteppedForm,
     tokenizer: PreTrainedTokenizerFast,
     vocabulary_size: int,
     settings: DecodingSettings,
@@ -89,6 +113,10 @@ def hold_form(
     """Return `form` over a vocabulary; `vocabulary_size` is the model's `config.vocab_size`.
 
     Raises:
-        UserError: the tokenizer is not one in which one character is one token.
+        UserError: the tokenizer is not one in which one character is one token, or settings that the form cannot keep.
     """
+    if isinstance(form, SteppedForm):
+        if settings.tones == TonePolicy.STRICT:
+            raise UserError("--tones strict is a law of couplets; texts of this model's format know none of tones")
+        return HeldSteppedForm(SteppedTables(form, tokenizer, vocabulary_size, banned_words))
     return HeldPlannedForm(form, FormTables(tokenizer, vocabulary_size, banned_words), settings)

@@ -42,10 +42,8 @@ class FormTables:
             UserError: the tokenizer is not one in which one character is one token.
         """
         self.size = vocabulary_size
-        self.eos_id = tokenizer.sep_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
         self._tokenizer = tokenizer
-        self.token_of = _one_character_tokens(tokenizer, vocabulary_size)
-        _check_one_character_one_token(tokenizer, self.token_of, self.eos_id)
+        self.token_of, self.eos_id = character_tokens(tokenizer, vocabulary_size)
         self.character_of = {token: char for char, token in self.token_of.items()}
         self._encoded: dict[str, int | None] = dict(self.token_of)
         self._banned = tuple(dict.fromkeys(word for word in banned_words if word))
@@ -127,10 +125,16 @@ class FormTables:
         return None
 
 
-def _one_character_tokens(tokenizer: PreTrainedTokenizerBase, vocabulary_size: int) -> dict[str, int]:
-    """The tokens that are one Chinese character each; not its compatibility doubles, which look just like another."""
+def character_tokens(tokenizer: PreTrainedTokenizerBase, vocabulary_size: int) -> tuple[dict[str, int], int]:
+    """Return every Chinese character that is one token, with its id, and the token that ends a text.
+
+    Not its compatibility doubles, which look just like another character.
+
+    Raises:
+        UserError: the tokenizer is not one in which one character is one token, or it has no end token.
+    """
     special = set(tokenizer.all_special_ids)
-    return {
+    token_of = {
         token: index
         for token, index in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
         if len(token) == 1
@@ -139,11 +143,7 @@ def _one_character_tokens(tokenizer: PreTrainedTokenizerBase, vocabulary_size: i
         and index < vocabulary_size
         and index not in special
     }
-
-
-def _check_one_character_one_token(
-    tokenizer: PreTrainedTokenizerBase, token_of: dict[str, int], eos_id: int | None
-) -> None:
+    eos_id = tokenizer.sep_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
     probed = dict(list(token_of.items())[:_PROBED_CANDIDATES])
     encoded = tokenizer("".join(probed), add_special_tokens=False).input_ids
     probe = tokenizer(_PROBE, add_special_tokens=False).input_ids
@@ -154,3 +154,4 @@ def _check_one_character_one_token(
             f"{len(probe)} tokens of the {len(_PROBE)} characters {_PROBE}, and its end token is {eos_id}. Use a model "
             "trained by this recipe, or --continue_freely"
         )
+    return token_of, eos_id
