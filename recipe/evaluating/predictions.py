@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import random
-import resource
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,16 +16,16 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from recipe.couplet.form import DEFAULT_SEPARATOR
 from recipe.errors import UserError
 from recipe.evaluating.likelihood import line_losses
+from recipe.evaluating.results import Efficiency, OutsideVocabulary
 from recipe.evaluating.scoring import Likelihood, System
-from recipe.evaluating.testset import TestSet, read_answers
+from recipe.evaluating.testset import TestSet, read_predictions
 from recipe.generating.generator import Generator
+from recipe.memory import MIB, peak_memory
 from recipe.metrics.timing import GenerationTiming
 from recipe.model.modeling import load_model
-from recipe.model.tokenization import load_tokenizer
+from recipe.model.tokenization import characters_known, load_tokenizer
 from recipe.settings import PUBLISHED_MODEL, DecodingSettings, EvaluationSettings
 from recipe.word_lists import read_word_list
-
-MIB = 1 << 20
 
 
 @dataclasses.dataclass
@@ -43,12 +41,13 @@ class LoadedModel:
 
 @dataclasses.dataclass
 class Answers:
-    """A system's lines, and what was noticed while they were made."""
+    """A system's lines, and what was noticed while they were made; of lines from a file only they are known."""
 
     system: System
-    seeds: list[int]
-    decoding: dict[str, Any] | None
-    efficiency: dict[str, Any]
+    seeds: list[int] = dataclasses.field(default_factory=list)
+    decoding: dict[str, Any] | None = None
+    efficiency: Efficiency | None = None
+    outside_vocabulary: OutsideVocabulary | None = None
     loaded: LoadedModel | None = None
     notes: list[str] = dataclasses.field(default_factory=list)
 
@@ -56,7 +55,7 @@ class Answers:
 def answers_of(settings: EvaluationSettings, decoding: DecodingSettings, test_set: TestSet) -> Answers:
     """Return the evaluated system's answers: from the predictions, if there are any, else of the model."""
     if settings.predictions:
-        return _answers_from_file(settings.predictions, test_set, settings)
+        return _lines_from_files(settings.predictions, test_set, settings)
     return _answers_of_model(settings.model_name_or_path or PUBLISHED_MODEL, settings, decoding, test_set)
 
 
@@ -65,7 +64,7 @@ def baseline_of(settings: EvaluationSettings, decoding: DecodingSettings, test_s
     if not settings.baseline:
         return None
     if is_predictions(settings.baseline):
-        return _answers_from_file(settings.baseline, test_set, settings)
+        return _lines_from_files(settings.baseline, test_set, settings)
     return _answers_of_model(settings.baseline[0], settings, decoding, test_set)
 
 
@@ -74,9 +73,8 @@ def is_predictions(baseline: Sequence[str]) -> bool:
     return len(baseline) > 1 or Path(baseline[0]).is_file()
 
 
-def _answers_from_file(files: Sequence[str], test_set: TestSet, settings: EvaluationSettings) -> Answers:
-    runs = read_answers(files, test_set, settings)
-    return Answers(System(" + ".join(files), runs), [], None, {})
+def _lines_from_files(files: Sequence[str], test_set: TestSet, settings: EvaluationSettings) -> Answers:
+    return Answers(System(" + ".join(files), read_predictions(files, test_set, settings)))
 
 
 def _answers_of_model(
@@ -92,7 +90,7 @@ def _answers_of_model(
         lines, seconds, refused = _answer_all(generator, test_set.uppers, f"answering, seed {seed}")
         runs.append(lines)
         calls.append((seconds, len(lines) - refused, sum(len(line) + 1 for line in lines if line)))
-    efficiency = {}
+    efficiency = None
     if settings.latency_calls:
         generator = _generator(loaded, decoding, banned_words)
         efficiency = _efficiency(loaded, generator, test_set, settings.latency_calls, calls)
@@ -101,8 +99,15 @@ def _answers_of_model(
         notes.append(
             f"{name}: {refused:,} upper lines cannot be answered under the form and count as empty lower lines"
         )
-    system = System(name, runs, likelihood_of(loaded, test_set, test_set.first_references))
-    return Answers(system, seeds if decoding.do_sample else [], dataclasses.asdict(decoding), efficiency, loaded, notes)
+    return Answers(
+        System(name, runs, likelihood_of(loaded, test_set, test_set.first_references)),
+        seeds if decoding.do_sample else [],
+        dataclasses.asdict(decoding),
+        efficiency,
+        _outside_vocabulary(loaded, test_set),
+        loaded,
+        notes,
+    )
 
 
 def load(name: str) -> LoadedModel:
@@ -144,6 +149,18 @@ def _answer_all(generator: Generator, uppers: Sequence[str], title: str) -> tupl
     return lines, time.perf_counter() - started, len(uppers) - len(answerable)
 
 
+def _outside_vocabulary(loaded: LoadedModel, test_set: TestSet) -> OutsideVocabulary:
+    """Count the upper lines of which the model does not see everything, and the lower lines it could never write."""
+    lines = test_set.uppers + test_set.first_references
+    known = characters_known(loaded.tokenizer, sorted({char for line in lines for char in line}))
+    lacking = {char for char, is_known in known.items() if not is_known}
+    return OutsideVocabulary(
+        upper_lines=sum(not lacking.isdisjoint(line) for line in test_set.uppers),
+        lower_lines=sum(not lacking.isdisjoint(line) for line in test_set.first_references),
+        characters=len(lacking),
+    )
+
+
 def likelihood_of(loaded: LoadedModel | None, test_set: TestSet, lowers: Sequence[str]) -> Likelihood | None:
     """Return how likely a model finds lower lines of all upper lines; None where there is no model."""
     if loaded is None:
@@ -157,7 +174,7 @@ def _efficiency(
     test_set: TestSet,
     latency_calls: int,
     runs: Sequence[tuple[float, int, int]],
-) -> dict[str, Any]:
+) -> Efficiency:
     """Measure one-by-one latency, and say throughput, memory and size.
 
     Args:
@@ -173,31 +190,22 @@ def _efficiency(
         calls.append((time.perf_counter() - started, 1, len(found.lower) + 1))
     latency = GenerationTiming().compute(**_columns(calls))
     parameters = list(loaded.model.parameters())
-    return {
-        "device": torch.cuda.get_device_name() if loaded.model.device.type == "cuda" else "cpu",
-        "dtype": str(loaded.model.dtype).removeprefix("torch."),
-        "threads": torch.get_num_threads(),
-        "batch_size": generator.settings.generation_batch_size,
-        "load_seconds": loaded.load_seconds,
-        "couplets_per_second": throughput["couplets_per_second"],
-        "tokens_per_second": throughput["tokens_per_second"],
-        "latency_p50_ms": latency["latency_p50_ms"],
-        "latency_p95_ms": latency["latency_p95_ms"],
-        "latency_calls": len(calls),
-        "peak_memory_mib": _peak_memory_mib(),
-        "parameters": sum(weights.numel() for weights in parameters),
-        "weights_mib": sum(weights.numel() * weights.element_size() for weights in parameters) / MIB,
-    }
+    return Efficiency(
+        device=torch.cuda.get_device_name() if loaded.model.device.type == "cuda" else "cpu",
+        dtype=str(loaded.model.dtype).removeprefix("torch."),
+        threads=torch.get_num_threads(),
+        batch_size=generator.settings.generation_batch_size,
+        load_seconds=loaded.load_seconds,
+        couplets_per_second=throughput["couplets_per_second"],
+        tokens_per_second=throughput["tokens_per_second"],
+        latency_p50_ms=latency["latency_p50_ms"],
+        latency_p95_ms=latency["latency_p95_ms"],
+        latency_calls=len(calls),
+        peak_memory_mib=peak_memory() / MIB,
+        parameters=sum(weights.numel() for weights in parameters),
+        weights_mib=sum(weights.numel() * weights.element_size() for weights in parameters) / MIB,
+    )
 
 
 def _columns(calls: Sequence[tuple[float, int, int]]) -> dict[str, list]:
     return {name: [call[place] for call in calls] for place, name in enumerate(("seconds", "couplets", "tokens"))}
-
-
-def _peak_memory_mib() -> float:
-    """Return the most memory the process has held: of the GPU where there is one, else resident memory."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / MIB
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # macOS counts bytes, Linux KiB.
-    return peak / MIB if sys.platform == "darwin" else peak / 1024
