@@ -213,7 +213,7 @@ class _Scorer:
         return (self.lengths >= low) & (self.lengths <= high)
 
     def _separates(self, metric: LineMetric, references: np.ndarray, chance: np.ndarray) -> bool:
-        """Say how well a metric of one figure tells references from chance lines of their shape; return if it is kept."""
+        """Say how well a metric of one figure tells references from chance; return whether it is kept."""
         (figure,) = metric.figures
         if not self.same_shape.any():
             self.note(f"{figure.label}: left out, since no chance line has the shape of its upper line")
