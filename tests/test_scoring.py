@@ -12,7 +12,7 @@ from recipe.evaluating.resampling import Bootstrap
 from recipe.evaluating.scoring import System, score
 from recipe.metrics.__main__ import PAGE, with_tables
 from recipe.metrics.base import ANSWERS, PREDICTIONS, REFERENCES, UPPERS, LeftOutError, LineMetric
-from recipe.metrics.diversity import DistinctCharacters
+from recipe.metrics.diversity import DistinctCharacters, TrainingMemory
 from recipe.metrics.figure import Better, Figure, Group
 from recipe.metrics.material import Material, TrainingFile
 from recipe.metrics.registry import METRICS
@@ -181,6 +181,14 @@ def test_what_a_metric_lacks_is_said_and_the_others_go_on():
     assert list(found["figures"]) == ["characters"] and found["notes"] == ["needs a thing"]
 
 
+def test_chance_lines_are_not_looked_up_where_they_come_from():
+    found = scored(TrainingMemory, training_file=TRAINING)["figures"]
+    assert set(found["memorised_lines"]) == {"model", "baseline", "references", "difference", "unseen"}
+    assert found["memorised_lines"]["references"]["value"] == 100 * 2 / 4
+    assert found["memorised_pairs"]["references"]["value"] == 100 * 1 / 4
+    assert scored(TrainingMemory)["figures"] == {}
+
+
 def test_figures_of_whole_corpora_are_means_over_runs():
     cell = scored(DistinctCharacters)["figures"]["distinct1"]["model"]
     # 红日 红天 新花: five different characters of six. 乌云 高天 新花落 风: all eight differ.
@@ -207,6 +215,9 @@ def test_several_answers_are_all_runs_of_a_machine_and_all_references():
 def test_leaks_by_hand():
     # 青山 stands there with 红日, one of its two lower lines; 高天 stands there as the answer to another upper line.
     assert leaks(TEST_SET, TRAINING) == {"upper_lines": 1, "lower_lines": 2, "couplets": 1}
+    # The second known lower line of an upper line leaks as the first does.
+    second = TrainingFile(["青山"], ["乌云"])
+    assert leaks(TEST_SET, second) == {"upper_lines": 1, "lower_lines": 1, "couplets": 1}
 
 
 def test_chance_takes_training_lines_of_the_shape_that_are_no_known_answer():
