@@ -105,6 +105,22 @@ def corpus_vocabulary(characters: Iterable[str]) -> dict[str, int]:
     return {token: index for index, token in enumerate(dict.fromkeys(tokens))}
 
 
+def read_characters(path: str) -> list[str]:
+    """Return the different characters of a text file, in their order; line ends are none.
+
+    Raises:
+        UserError: the file cannot be read as UTF-8, or holds no character.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--vocabulary_file {path}: cannot be read as UTF-8 text ({error})") from None
+    characters = list(dict.fromkeys("".join(text.splitlines())))
+    if not characters:
+        raise UserError(f"--vocabulary_file {path}: holds no character")
+    return characters
+
+
 def load_tokenizer(name_or_path: str) -> PreTrainedTokenizerFast:
     """Load a BERT-style tokenizer (or one of ours) and return it as a one-character-one-token tokenizer.
 
