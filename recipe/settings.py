@@ -69,6 +69,9 @@ class ModelSettings:
     from_scratch: bool = setting(
         False, "build a new model and a character vocabulary from the corpus instead of loading one"
     )
+    vocabulary_file: str | None = setting(
+        None, "from scratch: text file of the characters the vocabulary holds; unset takes those of the corpus"
+    )
     hidden_size: int = setting(256, "from scratch: width of the model; a multiple of num_heads")
     num_layers: int = setting(4, "from scratch: number of transformer blocks")
     num_heads: int = setting(4, "from scratch: attention heads per block")
@@ -162,6 +165,11 @@ class RunSettings:
         "arithmetic of the training steps; auto: bf16 where the GPU has it, fp16 on older GPUs, fp32 on CPUs. On a "
         "CPU with AMX (lscpu shows it) bf16 makes the 102M model twice as fast, on others slower",
         choices=("auto", "bf16", "fp16", "fp32"),
+    )
+    muon: bool = setting(
+        False,
+        "Muon for the matrices inside the blocks, AdamW for all else, both at learning_rate: from scratch it learns "
+        "more in the same time (docs/verse.md)",
     )
     num_threads: int | None = setting(
         None, "CPU threads of each process; unset shares all cores among the processes of this machine"
