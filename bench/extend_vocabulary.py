@@ -26,10 +26,11 @@ from transformers import DataCollatorForLanguageModeling, PreTrainedModel, PreTr
 
 from recipe.model.modeling import new_model
 from recipe.model.tokenization import UNK, build_tokenizer, characters_known, corpus_vocabulary, extend_tokenizer
+from recipe.rows.preprocessing import IGNORED_LABEL
 from recipe.rows.sampling import epoch_order
 from recipe.settings import ModelSettings
 from recipe.synthetic import synthesize
-from recipe.training.validation_metrics import IGNORED, reduce_logits
+from recipe.training.validation_metrics import reduce_logits
 
 _FIRST_RARE = 0x3400  # CJK extension A: real characters that hardly any vocabulary holds
 _BATCH = 32
@@ -122,7 +123,7 @@ def _losses(
         batch = collate([{"input_ids": row} for row in rows[start : start + 100]])
         _, losses = reduce_logits(model(**batch).logits, batch["labels"])
         targets = batch["labels"][:, 1:]
-        is_rare, is_real = torch.isin(targets, rare_ids), targets != IGNORED
+        is_rare, is_real = torch.isin(targets, rare_ids), targets != IGNORED_LABEL
         sums["common"] += losses[is_real & ~is_rare].sum().item()
         sums["rare"] += losses[is_rare].sum().item()
         sums["common count"] += (is_real & ~is_rare).sum().item()

@@ -52,7 +52,7 @@ from workload import (
     write_model,
 )
 
-from recipe.rows.preprocessing import make_collator
+from recipe.rows.preprocessing import IGNORED_LABEL, make_collator
 from recipe.settings import RunSettings
 from recipe.training.arguments import (
     make_training_arguments,
@@ -226,7 +226,7 @@ def held_out_loss(job: Job, model: Any, most_rows: int, with_token_types: bool =
         logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], **extra).logits
         labels = batch["labels"][:, 1:].flatten()
         total += torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), labels, reduction="sum").item()
-        count += int((labels != -100).sum())
+        count += int((labels != IGNORED_LABEL).sum())
     model.train()
     return total / count
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from recipe.formats.registry import FORMATS
 
-QUICKSTART_CONFIG = "recipe/configs/quickstart.yaml"
+CONFIG_DIRECTORY = "recipe/configs"
+QUICKSTART_CONFIG = f"{CONFIG_DIRECTORY}/quickstart.yaml"
 PUBLISHED_MODEL = "models/couplet"
 
 
@@ -41,9 +42,13 @@ TRAINING_DEFAULTS: dict[str, Any] = {
 }
 
 
-def setting(default: Any, help: str, choices: tuple[str, ...] = ()) -> Any:
-    """Declare one setting; a list default is copied for each instance."""
-    metadata = {"help": help, "choices": choices}
+def setting(default: Any, help: str, choices: tuple[str, ...] = (), is_file: bool = False) -> Any:
+    """Declare one setting; a list default is copied for each instance.
+
+    Args:
+        is_file: the value names files to read; those that ship with the recipe are found from every directory.
+    """
+    metadata = {"help": help, "choices": choices, "is_file": is_file}
     if isinstance(default, (list, tuple)):
         return field(default_factory=lambda: list(default), metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -57,7 +62,9 @@ class ModelSettings:
         None, "hub id or local directory of the model to start from (safetensors or pytorch_model.bin)"
     )
     state_dict_file: str | None = setting(
-        None, "a state dict saved by torch.save (the tutorial's best_model.pth) loaded over that model's weights"
+        None,
+        "a state dict saved by torch.save (the tutorial's best_model.pth) loaded over that model's weights",
+        is_file=True,
     )
     from_scratch: bool = setting(
         False, "build a new model and a character vocabulary from the corpus instead of loading one"
@@ -78,16 +85,24 @@ class DataSettings:
     """Data: which rows, how they are read, what is refused."""
 
     train_file: list[str] = setting(
-        [], "one or more CSV, TSV, JSON Lines or Parquet files; the format follows the file's ending"
+        [],
+        "one or more CSV, TSV, JSON Lines or Parquet files; the format follows the file's ending",
+        is_file=True,
     )
     validation_file: list[str] = setting(
-        [], "held-out files of your own; unset splits validation_size rows off the training rows"
+        [],
+        "held-out files of your own; unset splits validation_size rows off the training rows",
+        is_file=True,
     )
     upper_file: str | None = setting(
-        None, "text file of upper lines, one a line, characters may stand apart (in.txt of the public data set)"
+        None,
+        "text file of upper lines, one a line, characters may stand apart (in.txt of the public data set)",
+        is_file=True,
     )
     lower_file: str | None = setting(
-        None, "text file of the lower lines that answer upper_file, line by line (out.txt)"
+        None,
+        "text file of the lower lines that answer upper_file, line by line (out.txt)",
+        is_file=True,
     )
     text_column: str = setting("text1", "column that holds the whole text, upper line + separator + lower line")
     upper_column: str | None = setting(None, "column of upper lines, for files with a column for each line")
@@ -117,7 +132,9 @@ class RunSettings:
     """Run: what happens around the training itself."""
 
     config: str | None = setting(
-        QUICKSTART_CONFIG, "YAML file of settings; the command line wins over it, it wins over the defaults"
+        QUICKSTART_CONFIG,
+        "YAML file of settings, or the short name of a shipped one (couplet-600k); the command line wins over it, it "
+        "wins over the defaults",
     )
     check: bool = setting(
         False,
@@ -178,7 +195,9 @@ class DecodingSettings:
         3.0, "prefer: what a character of the wrong tone loses in log-probability; 3 makes it 20 times less likely"
     )
     banned_words: str | None = setting(
-        None, "text file of words, one a line, that never appear; an upper line that holds one is refused"
+        None,
+        "text file of words, one a line, that never appear; an upper line that holds one is refused",
+        is_file=True,
     )
     continue_freely: bool = setting(
         False, "generate without the form: for models of plain texts, and to see what the form is good for"
@@ -199,6 +218,7 @@ class GenerationSettings:
     prompts_file: str | None = setting(
         None,
         "upper lines to answer: a text file with one a line, or a CSV, TSV or JSON Lines file; - is standard input",
+        is_file=True,
     )
     prompt_column: str = setting(
         "text1", "column of a CSV, TSV or JSON Lines prompts file; of a whole couplet the upper line is taken"
@@ -218,6 +238,7 @@ class GenerationSettings:
     parallelism_file: str | None = setting(
         None,
         "best_of: couplets (CSV, TSV, JSON Lines, Parquet) to learn from which characters answer which; it counts too",
+        is_file=True,
     )
     parallelism_column: str = setting("text1", "column of the parallelism file that holds whole couplets")
 
@@ -247,13 +268,20 @@ class EvaluationSettings:
         [],
         "score lines made elsewhere, with no model: a text file of upper and one of lower lines; or one TSV, CSV, JSON "
         "Lines or Parquet file with the columns upper and lower; or one .txt of lower lines in the test file's order",
+        is_file=True,
     )
     baseline: list[str] = setting(
-        [], "a second model directory, or predictions in one of those forms, for the paired difference"
+        [],
+        "a second model directory, or predictions in one of those forms, for the paired difference",
+        is_file=True,
     )
-    test_file: list[str] = setting([], "one or more CSV, TSV, JSON Lines or Parquet files of couplets, the references")
+    test_file: list[str] = setting(
+        [], "one or more CSV, TSV, JSON Lines or Parquet files of couplets, the references", is_file=True
+    )
     train_file: list[str] = setting(
-        [], "the files the model was trained on: for chance lines, leaks, memory and the learned parallelism"
+        [],
+        "the files the model was trained on: for chance lines, leaks, memory and the learned parallelism",
+        is_file=True,
     )
     text_column: str = setting("text1", "column that holds the whole text, upper line + separator + lower line")
     upper_column: str | None = setting(None, "column of upper lines, for files with a column for each line")
@@ -267,7 +295,9 @@ class EvaluationSettings:
     latency_calls: int = setting(50, "upper lines answered one by one to measure latency; 0 leaves efficiency out")
     report_samples: int = setting(24, "couplets shown side by side in the report")
     listed_words: str | None = setting(
-        None, "text file of words, one a line; the share of outputs that hold one is said"
+        None,
+        "text file of words, one a line; the share of outputs that hold one is said",
+        is_file=True,
     )
     text_classifier: str | None = setting(
         None, "text classifier for safety: local directory or hub id; its labels' shares among the outputs are said"

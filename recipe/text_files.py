@@ -17,17 +17,23 @@ def path_problem(file: str) -> str | None:
     try:
         if path.is_dir():
             return f"{file}: is a directory; name a file in it"
-        return None if path.exists() else f"{file}: no such file (looked in {Path.cwd()})"
+        return None if path.exists() else f"{file}: no such file{where_looked(path)}"
     except OSError as error:  # a line of text in the place of a name is too long for one
         return f"{file[:40]}: cannot be opened ({error.strerror}); it takes the name of a file"
 
 
+def where_looked(path: Path) -> str:
+    """Return what to add to the message about a file that is not there: where a relative name was looked up."""
+    return "" if path.is_absolute() else f" (looked in {Path.cwd()})"
+
+
 def rows_file_problem(file: str) -> str | None:
-    """Why no rows can be read from `file`, if that shows without reading: as `path_problem`, or it is empty."""
-    problem = path_problem(file)
-    # Only a regular file shows its size before it is read.
-    is_empty = problem is None and Path(file).is_file() and Path(file).stat().st_size == 0
-    return f"{file}: is empty" if is_empty else problem
+    """Why no rows can be read from `file`, if that shows without reading; rows are read more than once."""
+    if problem := path_problem(file):
+        return problem
+    if not Path(file).is_file():
+        return f"{file}: is no ordinary file; its rows are read more than once, so copy them into one"
+    return None if Path(file).stat().st_size else f"{file}: is empty"
 
 
 @contextmanager

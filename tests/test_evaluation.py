@@ -5,7 +5,6 @@ import json
 import random
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -22,7 +21,7 @@ from run_evaluate import main
 # Words whose second characters answer each other; the lines made of them mean nothing, and that is enough.
 UPPER_WORDS = ("青山", "白雪", "远水", "古树", "细雨", "晓月", "晚照", "翠柳")
 LOWER_WORDS = ("红日", "乌云", "高天", "新花", "轻风", "明星", "朝霞", "苍松")
-SHARED = Path(__file__).parents[2] / "shared" / "couplets"
+ROOT = Path(__file__).parents[1]
 
 
 def made_up_couplets(count: int, seed: int) -> list[tuple[str, str]]:
@@ -268,16 +267,14 @@ def test_missing_extras_are_said_and_the_core_goes_on(folder, tmp_path, monkeypa
     assert all(f"the package {name} is not installed; run: pip install" in notes for name in ("rouge_score", "nltk"))
 
 
-@pytest.mark.skipif(not (SHARED / "couplet_dev_4k.csv").exists(), reason="the real couplets are not here")
-def test_human_lines_of_the_real_file_keep_the_rules():
+def test_lines_written_by_hand_keep_every_rule_and_swapped_ones_do_not():
     from recipe.metrics.form import FormAgreement
 
-    test_set = read_test_set(EvaluationSettings(test_file=[str(SHARED / "couplet_dev_4k.csv")]))
+    test_set = read_test_set(EvaluationSettings(test_file=[str(ROOT / "recipe/data/handwritten.csv")]))
+    assert len(test_set.uppers) == len(test_set.rows) == 336 and not test_set.rejected
     result = FormAgreement().compute(predictions=test_set.first_references, uppers=test_set.uppers)
-    assert len(test_set.uppers) == 4000
-    assert result["form_length"] == result["form_punctuation"] == result["form_shared_character"] == 100
-    assert result["form_repetition"] >= 99.4
-    assert result["form_mark"] == pytest.approx(98.9, abs=0.5)
-    assert result["last_tone_either"] == pytest.approx(98.8, abs=0.2)
-    assert result["seven_tones_either"] == pytest.approx(91.1, abs=0.2)
-    assert not np.isnan(list(result.values())).any()
+    rules = ("form", "form_length", "form_punctuation", "form_repetition", "form_shared_character", "last_tone_either")
+    assert [result[rule] for rule in rules] == [100.0] * len(rules)
+    assert result["seven_tones_either"] == pytest.approx(100 * 202 / 204)
+    swapped = FormAgreement().compute(predictions=test_set.uppers, uppers=test_set.first_references)
+    assert swapped["form"] == 100.0 and swapped["last_tone_either"] < 20

@@ -11,8 +11,8 @@ from sacrebleu.metrics import BLEU
 from torch.overrides import TorchFunctionMode
 from transformers import EvalPrediction
 
+from recipe.rows.preprocessing import IGNORED_LABEL
 from recipe.training.validation_metrics import (
-    IGNORED,
     TokenWindow,
     answer_mask,
     make_compute_metrics,
@@ -32,7 +32,7 @@ def ids(text):
 
 def padded(rows):
     length = max(map(len, rows))
-    return np.array([row + [IGNORED] * (length - len(row)) for row in rows])
+    return np.array([row + [IGNORED_LABEL] * (length - len(row)) for row in rows])
 
 
 # ---- Logits to tokens and losses ----
@@ -47,7 +47,7 @@ def test_logits_are_shifted_and_reduced():
             ]
         )
     )
-    labels = torch.tensor([[0, 1, 2], [2, 0, IGNORED]])
+    labels = torch.tensor([[0, 1, 2], [2, 0, IGNORED_LABEL]])
     predicted, losses = reduce_logits(logits, labels)
     # Position 0 predicts label 1, position 1 label 2; what the last position says has no label.
     assert torch.equal(predicted, torch.tensor([[1, 0], [0, 2]]))
@@ -79,7 +79,7 @@ def test_the_mask_of_the_answers_literally():
 
 def test_rows_without_an_answer_have_an_empty_mask():
     cut_inside_the_opening = ids("春夏秋冬")[:-1]
-    all_padding = [IGNORED] * 5
+    all_padding = [IGNORED_LABEL] * 5
     assert not answer_mask(np.array([cut_inside_the_opening, all_padding]), np.array([6])).any()
 
 
@@ -124,7 +124,7 @@ def test_padding_and_whole_padded_rows_count_nowhere():
     rows, predicted, losses = [ids("春夏-秋冬")], [ids("春夏-秋东")[1:]], [[0.3] * 6]
     alone = evaluate(rows, predicted, losses)
     # Distributed evaluation fills up with rows of padding; whatever was predicted there, nothing changes.
-    joined = evaluate([*rows, [IGNORED] * 12], [*predicted, [DASH] * 11], [*losses, [9.0] * 11])
+    joined = evaluate([*rows, [IGNORED_LABEL] * 12], [*predicted, [DASH] * 11], [*losses, [9.0] * 11])
     assert joined == alone
 
 
@@ -161,7 +161,7 @@ def test_the_window_counts_real_tokens_and_the_tutorials_padded_ones():
     window = TokenWindow()
     assert window.drain(lambda sums: sums) == {}
     # Two rows of 6 and 4 tokens: 5 + 3 targets. Three and two of them are right.
-    labels = torch.tensor([[2, 5, 6, 4, 7, 3], [2, 5, 4, 3, IGNORED, IGNORED]])
+    labels = torch.tensor([[2, 5, 6, 4, 7, 3], [2, 5, 4, 3, IGNORED_LABEL, IGNORED_LABEL]])
     predicted = [[5, 6, 4, 9, 9, 0], [5, 9, 3, 0, 0, 0]]
     window.add(one_hot(predicted), labels)
     sums = window.drain(lambda sums: sums)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import random
-import resource
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +19,7 @@ from recipe.evaluating.testset import TestSet, read_answers
 from recipe.formats.couplet import Couplet
 from recipe.generating.generator import Generator, PreparedPrompt
 from recipe.generating.loading import ReadyModel, load_ready_model
+from recipe.memory import peak_memory
 from recipe.metrics.timing import GenerationTiming
 from recipe.settings import PUBLISHED_MODEL, DecodingSettings, DeviceSettings, EvaluationSettings
 from recipe.word_lists import read_word_list
@@ -160,7 +159,7 @@ def _efficiency(
         "latency_p50_ms": latency["latency_p50_ms"],
         "latency_p95_ms": latency["latency_p95_ms"],
         "latency_calls": len(calls),
-        "peak_memory_mib": _peak_memory_mib(),
+        "peak_memory_mib": peak_memory() / MIB,
         "parameters": sum(weights.numel() for weights in parameters),
         "weights_mib": sum(weights.numel() * weights.element_size() for weights in parameters) / MIB,
     }
@@ -168,12 +167,3 @@ def _efficiency(
 
 def _columns(calls: Sequence[tuple[float, int, int]]) -> dict[str, list]:
     return {name: [call[place] for call in calls] for place, name in enumerate(("seconds", "couplets", "tokens"))}
-
-
-def _peak_memory_mib() -> float:
-    """Return the most memory the process has held: of the GPU where there is one, else resident memory."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / MIB
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # macOS counts bytes, Linux KiB.
-    return peak / MIB if sys.platform == "darwin" else peak / 1024

@@ -5,8 +5,7 @@ import evaluate
 import numpy as np
 
 from recipe.metrics.base import OfflineMetric
-
-IGNORE_INDEX = -100
+from recipe.rows.preprocessing import IGNORED_LABEL
 
 
 class TokenAccuracy(OfflineMetric):
@@ -26,7 +25,7 @@ class TokenAccuracy(OfflineMetric):
             features=datasets.Features({"predictions": token, "references": token}),
         )
 
-    def _compute(self, *, predictions, references, ignore_index: int = IGNORE_INDEX) -> dict[str, float]:
+    def _compute(self, *, predictions, references, ignore_index: int = IGNORED_LABEL) -> dict[str, float]:
         predicted, expected = np.asarray(predictions), np.asarray(references)
         counted = expected != ignore_index
         hits = int(((predicted == expected) & counted).sum())

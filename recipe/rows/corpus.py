@@ -23,7 +23,7 @@ import xxhash
 from datasets import Dataset
 from tqdm import tqdm
 
-from recipe.errors import UserError
+from recipe.errors import UserError, printable
 from recipe.files import atomic_directory, atomic_open, sha256_of
 from recipe.formats.registry import FORMATS
 from recipe.rows.cleaning import RejectedRowError
@@ -104,7 +104,7 @@ class _Quarantine:
     def add(self, file: str, row: int, reason: str, text: str) -> None:
         self.counts[reason] += 1
         # Escaped, so that a control character in the data cannot act on the terminal that shows this file.
-        shown = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text[:_QUARANTINE_TEXT_CHARS])
+        shown = printable(text[:_QUARANTINE_TEXT_CHARS], keep="")
         self._writer.writerow((file, row, reason, shown))
 
     def close(self) -> None:

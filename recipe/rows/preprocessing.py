@@ -105,8 +105,12 @@ def _encode_batch(batch: pa.Table, table: CharacterTable, max_length: int) -> pa
     return pa.table(columns)
 
 
+# Label of what is not learnt, padding: the collator's convention, and the `ignore_index` of torch's cross-entropy.
+IGNORED_LABEL = -100
+
+
 def make_collator(tokenizer: PreTrainedTokenizerFast) -> DataCollatorForLanguageModeling:
-    """Return the collator of training and evaluation: rows padded at their end, labels -100 where there is padding.
+    """Return the collator of training and evaluation: rows padded at their end, `IGNORED_LABEL` where there is padding.
 
     The tokenizer itself pads at the beginning, as generation needs it. In training that would move short rows to other
     positions than a prompt starts at, and make `[CLS]` a label that is predicted from padding. Nothing is padded to

@@ -11,9 +11,11 @@ from transformers import (
     PreTrainedTokenizerFast,
     PrinterCallback,
     ProgressCallback,
+    TrainerState,
     TrainingArguments,
     set_seed,
 )
+from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from recipe.cli import Settings
 from recipe.errors import UserError
@@ -30,6 +32,7 @@ from recipe.model.tokenization import (
 )
 from recipe.rows.corpus import Corpus, prepare_corpus
 from recipe.rows.preprocessing import EncodedRows, describe_rows, encode_corpus, make_collator
+from recipe.run_directory import REJECTED_ROWS_FILE
 from recipe.settings import DataSettings, ModelSettings, RunSettings
 from recipe.training.callbacks import MetricsFile, TidyProgress
 from recipe.training.interruption import InterruptionCallback
@@ -127,8 +130,9 @@ def _describe(job: Job) -> None:
     tokenizer, row = job.tokenizer, job.train.dataset[0]["input_ids"]
     lines = describe_rows(job.corpus, job.train, job.data, job.effective_batch_size)
     if job.corpus.summary.rejected:
-        shutil.copyfile(job.corpus.rejected_file, Path(str(job.arguments.output_dir)) / "rejected_rows.csv")
-        lines.append(f"rejected rows, with reasons: {job.arguments.output_dir}/rejected_rows.csv")
+        rejected = Path(str(job.arguments.output_dir)) / REJECTED_ROWS_FILE
+        shutil.copyfile(job.corpus.rejected_file, rejected)
+        lines.append(f"rejected rows, with reasons: {rejected}")
     lines += [
         f"a row: {job.corpus.train[0]['text']}",
         f"  encoded: {' '.join(map(str, row))}",
@@ -205,5 +209,36 @@ def planned_steps(job: Job) -> int:
     """Return the number of optimizer steps of the whole run."""
     if job.arguments.max_steps > 0:
         return job.arguments.max_steps
-    steps_an_epoch = -(-len(job.train.lengths) // job.effective_batch_size)
-    return int(steps_an_epoch * job.arguments.num_train_epochs)
+    return int(_steps_an_epoch(job) * job.arguments.num_train_epochs)
+
+
+def planned_saves(job: Job) -> int:
+    """Return how many checkpoints the whole run writes, at least the one of an interruption."""
+    if job.arguments.save_strategy == SaveStrategy.BEST:
+        return max(1, planned_evaluations(job))  # at most: one for every evaluation that is the best so far
+    return max(1, _times(job, job.arguments.save_strategy, _intervals(job).save_steps))
+
+
+def planned_evaluations(job: Job) -> int:
+    """Return how many evaluations the whole run makes, the one before training included."""
+    return job.arguments.eval_on_start + _times(job, job.arguments.eval_strategy, _intervals(job).eval_steps)
+
+
+def _steps_an_epoch(job: Job) -> int:
+    return -(-len(job.train.lengths) // job.effective_batch_size)
+
+
+def _intervals(job: Job) -> TrainerState:
+    """Return a state whose `save_steps` and `eval_steps` are steps: the settings may be shares of all, below 1."""
+    state = TrainerState()
+    state.compute_steps(job.arguments, planned_steps(job))
+    return state
+
+
+def _times(job: Job, strategy: str, interval: int) -> int:
+    """Return how often the library does something by a strategy; with "steps" at the end of training as well."""
+    if strategy == IntervalStrategy.NO:
+        return 0
+    steps = planned_steps(job)
+    every = _steps_an_epoch(job) if strategy == IntervalStrategy.EPOCH else interval
+    return -(-steps // every) if every else 1

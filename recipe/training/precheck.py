@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from recipe.cli import Settings
-from recipe.errors import UserError
+from recipe.errors import UserError, did_you_mean
 from recipe.formats.registry import FORMATS
 from recipe.rows.reading import training_source
 from recipe.settings import DataSettings, ModelSettings, RunSettings
+from recipe.text_files import path_problem
 from recipe.training.arguments import typed_training_settings
 from recipe.training.publishing import check_hub_login, check_publish_dir
 from recipe.training.validation_metrics import figure_names
@@ -22,6 +22,7 @@ _LEAST = {
     **{"max_length": 4, "validation_size": 0, "generation_eval_size": 0},
     **dict.fromkeys(("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"), 1),
     **dict.fromkeys(("num_train_epochs", "learning_rate", "weight_decay", "warmup_steps", "dataloader_num_workers"), 0),
+    **dict.fromkeys(("save_steps", "eval_steps", "logging_steps"), 0),
 }
 _PROBABILITIES = ("dropout", "adam_beta1", "adam_beta2")
 
@@ -59,8 +60,8 @@ def _model_problems(model: ModelSettings) -> list[str]:
         return ["where does the model come from? give --model_name_or_path or --from_scratch"]
     if model.from_scratch and (model.state_dict_file or model.extend_vocabulary):
         return ["--state_dict_file and --extend_vocabulary go with --model_name_or_path, not with --from_scratch"]
-    if model.state_dict_file and not Path(model.state_dict_file).is_file():
-        return [f"--state_dict_file {model.state_dict_file}: no such file"]
+    if model.state_dict_file and (problem := path_problem(model.state_dict_file)):
+        return [f"--state_dict_file {problem}"]
     return []
 
 
@@ -88,9 +89,7 @@ def _best_model_problems(settings: Settings, typed: dict[str, Any]) -> list[str]
     wanted = str(typed.get("metric_for_best_model") or "loss").removeprefix("eval_")
     if wanted in names:
         return []
-    near = difflib.get_close_matches(wanted, names, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    return [f"--metric_for_best_model {wanted}: this run measures {', '.join(names)}{hint}"]
+    return [f"--metric_for_best_model {wanted}: this run measures {', '.join(names)}{did_you_mean(wanted, names)}"]
 
 
 def _directory_problems(name: str, directory: str) -> list[str]:

@@ -16,8 +16,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from recipe.errors import UserError
 from recipe.files import atomic_directory
 from recipe.formats.base import TextFormat
+from recipe.run_directory import CONFIG_FILE
 
-CONFIG_FILE = "training_config.yaml"
 _PACKAGES = ("torch", "transformers", "datasets", "accelerate", "evaluate", "sacrebleu")
 
 

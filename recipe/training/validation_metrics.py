@@ -15,8 +15,8 @@ import torch
 from transformers import EvalPrediction, PreTrainedTokenizerFast
 
 from recipe.model.tokenization import SPACE_TOKEN
+from recipe.rows.preprocessing import IGNORED_LABEL
 
-IGNORED = -100  # label of padding, by the collator's convention
 TUTORIAL_ROW_TOKENS = 50  # the tutorial pads every row to so many tokens
 
 
@@ -42,7 +42,9 @@ def reduce_logits(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Ten
         both of shape (batch, length - 1).
     """
     logits, targets = logits[:, :-1].float(), labels[:, 1:]
-    losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), targets, reduction="none", ignore_index=IGNORED)
+    losses = torch.nn.functional.cross_entropy(
+        logits.transpose(1, 2), targets, reduction="none", ignore_index=IGNORED_LABEL
+    )
     return logits.argmax(dim=-1), losses
 
 
@@ -60,7 +62,7 @@ def answer_mask(labels: np.ndarray, opening_lengths: np.ndarray) -> np.ndarray:
         raise ValueError(f"{len(labels)} rows of labels for {len(opening_lengths)} rows of the held-out set")
     starts = np.zeros(len(labels), dtype=np.int64)
     starts[: len(opening_lengths)] = opening_lengths
-    ends = (labels != IGNORED).sum(axis=1) - 1
+    ends = (labels != IGNORED_LABEL).sum(axis=1) - 1
     positions = np.arange(labels.shape[1])
     return (positions >= starts[:, None]) & (positions < ends[:, None])
 
@@ -93,8 +95,8 @@ def make_compute_metrics(
         predicted, losses = (np.asarray(part) for part in evaluation.predictions)
         labels = np.asarray(evaluation.label_ids)
         expected = labels[:, 1:]
-        # Padded rows and, in distributed evaluation, whole padded batches carry IGNORED labels: they count nowhere.
-        real = expected != IGNORED
+        # Padded rows and, in distributed evaluation, whole padded batches carry ignored labels: they count nowhere.
+        real = expected != IGNORED_LABEL
         loss = float(losses[real].astype(np.float64).sum() / real.sum())
         metrics = {
             "loss": loss,
@@ -135,13 +137,18 @@ class TokenWindow:
     def add(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
         """Count one micro-batch: logits (batch, length, vocabulary), labels (batch, length)."""
         targets = labels[:, 1:]
-        real = targets != IGNORED
+        real = targets != IGNORED_LABEL
         hits = (logits[:, :-1].argmax(dim=-1) == targets) & real
         inside = real[:, : TUTORIAL_ROW_TOKENS - 1]
         padding = inside.shape[0] * (TUTORIAL_ROW_TOKENS - 1) - inside.sum()
         sums = torch.stack(
             [
-                *(hits.sum(), real.sum(), (labels != IGNORED).sum(), real.new_full((), len(labels), dtype=torch.int64)),
+                *(
+                    hits.sum(),
+                    real.sum(),
+                    (labels != IGNORED_LABEL).sum(),
+                    real.new_full((), len(labels), dtype=torch.int64),
+                ),
                 *(hits[:, : TUTORIAL_ROW_TOKENS - 1].sum() + padding, inside.sum() + padding),
             ]
         )
