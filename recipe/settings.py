@@ -162,9 +162,9 @@ class RunSettings:
     )
     precision: str = setting(
         "auto",
-        "arithmetic of the training steps, over weights in fp32; auto: bf16 where the GPU has it, fp16 on older GPUs; on "
-        "a CPU bf16 where it multiplies it (lscpu shows amx_bf16 or avx512_bf16) and the model is 128 wide or more, "
-        "about twice as fast, else fp32",
+        "arithmetic of the training steps, over weights in fp32; auto: bf16 where the GPU has it, fp16 on older GPUs; "
+        "on a CPU bf16 where it multiplies it (lscpu shows amx_bf16 or avx512_bf16) and the model is 128 wide or more, "
+        "up to twice as fast, else fp32",
         choices=("auto", "bf16", "fp16", "fp32"),
     )
     muon: bool = setting(
@@ -265,8 +265,8 @@ class DeviceSettings:
     )
     dtype: str | None = setting(
         None,
-        "number format of the weights; unset takes bf16 on a GPU that has it and, for models 512 wide or more, on a CPU "
-        "that multiplies it (lscpu shows amx_bf16 or avx512_bf16), else fp32",
+        "number format of the weights; unset takes bf16 on a GPU that has it and, for models 512 wide or more, on a "
+        "CPU that multiplies it (lscpu shows amx_bf16 or avx512_bf16), else fp32",
         choices=("fp32", "bf16", "fp16"),
     )
 
