@@ -23,7 +23,7 @@ ROWS = [[*TOKENIZER(row).input_ids, TOKENIZER.eos_token_id] for row in invented_
 LENGTHS = np.array([len(row) for row in ROWS], dtype=np.int32)
 
 
-def make_trainer(directory, train=ROWS, held_out=ROWS[:10], callbacks=(), group_by_length=True, **arguments):
+def make_trainer(directory, train=ROWS, validation=ROWS[:10], callbacks=(), group_by_length=True, **arguments):
     settings = {
         "per_device_train_batch_size": 8,
         "per_device_eval_batch_size": 3,
@@ -36,13 +36,13 @@ def make_trainer(directory, train=ROWS, held_out=ROWS[:10], callbacks=(), group_
         "seed": 7,
     }
     dash = TOKENIZER.convert_tokens_to_ids("-")
-    openings = np.array([row.index(dash) + 1 for row in held_out])
+    openings = np.array([row.index(dash) + 1 for row in validation])
     return CoupletTrainer(
         model=tiny_model(TOKENIZER),
         args=TrainingArguments(str(directory), **(settings | arguments)),
         data_collator=make_collator(TOKENIZER),
         train_dataset=Dataset.from_dict({"input_ids": train}),
-        eval_dataset=Dataset.from_dict({"input_ids": held_out}),
+        eval_dataset=Dataset.from_dict({"input_ids": validation}),
         processing_class=TOKENIZER,
         compute_metrics=make_compute_metrics(TOKENIZER, openings),
         preprocess_logits_for_metrics=reduce_logits,
