@@ -1,4 +1,4 @@
-"""How much memory this process has held at its most."""
+"""How much memory the process has held."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import sys
 
 import torch
 
+MIB = 1 << 20
+
 
 def peak_memory() -> int:
-    """Return the most bytes that this process has held: allocated on the GPU where there is one, else resident."""
+    """Return the most bytes that were held at once: allocated on the GPU where there is one, else resident."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # bytes on macOS, KiB on Linux
+    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux KiB

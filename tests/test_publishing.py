@@ -162,7 +162,7 @@ def test_the_card_says_what_the_model_is_made_of(published):
     metrics = json.loads((published / "metrics.json").read_text(encoding="utf-8"))
     for name in ("loss", "perplexity", "accuracy", "lower_accuracy", "bleu_teacher_forced", "generation_bleu"):
         before, after = metrics[name]
-        assert f"| {name} | {before:.4g} | {after:.4g} |" in text
+        assert f"| `{name}` | {before:.4g} | {after:.4g} |" in text
     assert metrics["loss"][1] < 0.8 * metrics["loss"][0]
     settings = (published / "training_config.yaml").read_text(encoding="utf-8")
     assert settings.strip() in text and yaml.safe_load(settings)["max_steps"] == 150
@@ -183,6 +183,16 @@ def test_the_card_shows_the_models_own_separator_and_survives_moved_data():
     assert f"| `rows.csv` | 12,345 | `{'ab' * 32}` |" in card
     plain = model_card(model, Plain(), "", {}, {})
     assert "run_generate.py --model_name_or_path" not in plain and '("春", do_sample' in plain
+
+
+def test_no_text_of_the_data_or_the_settings_leaves_its_place_in_the_card():
+    couplet = {"text_format": "couplet", "separator": "-"}
+    config = "sample_prompts:\n- |-\n  ```\n  # not a headline"
+    data = {"rows/a`b|<script>.csv": (1, "ab" * 32)}
+    card = model_card(tiny_model(character_tokenizer()), couplet, config, {"loss": (2.0, "<b>*n/a*</b>")}, data)
+    assert r"| ``a`b\|<script>.csv`` | 1 |" in card  # in a code span nothing acts
+    assert r"| `loss` | 2 | &lt;b&gt;\*n/a\*&lt;/b&gt; |" in card
+    assert "\n````yaml\n" in card and card.count("\n````") == 2
 
 
 def test_publishing_replaces_a_model_whole(tmp_path):

@@ -14,27 +14,28 @@ from tqdm import tqdm
 
 from recipe.errors import UserError
 from recipe.evaluating.likelihood import line_losses
+from recipe.evaluating.results import Efficiency, OutsideVocabulary
 from recipe.evaluating.scoring import Likelihood, System
-from recipe.evaluating.testset import TestSet, read_answers
+from recipe.evaluating.testset import TestSet, read_predictions
 from recipe.formats.couplet import Couplet
 from recipe.generating.generator import Generator, PreparedPrompt
 from recipe.generating.loading import ReadyModel, load_ready_model
-from recipe.memory import peak_memory
+from recipe.memory import MIB, peak_memory
 from recipe.metrics.timing import GenerationTiming
+from recipe.model.tokenization import characters_known
 from recipe.settings import PUBLISHED_MODEL, DecodingSettings, DeviceSettings, EvaluationSettings
 from recipe.word_lists import read_word_list
-
-MIB = 1 << 20
 
 
 @dataclasses.dataclass
 class Answers:
-    """A system's lines, and what was noticed while they were made."""
+    """A system's lines, and what was noticed while they were made; of lines from a file only they are known."""
 
     system: System
-    seeds: list[int]
-    decoding: dict[str, Any] | None
-    efficiency: dict[str, Any]
+    seeds: list[int] = dataclasses.field(default_factory=list)
+    decoding: dict[str, Any] | None = None
+    efficiency: Efficiency | None = None
+    outside_vocabulary: OutsideVocabulary | None = None
     loaded: ReadyModel | None = None
     notes: list[str] = dataclasses.field(default_factory=list)
 
@@ -44,7 +45,7 @@ def answers_of(
 ) -> Answers:
     """Return the evaluated system's answers: from the predictions, if there are any, else of the model."""
     if settings.predictions:
-        return _answers_from_file(settings.predictions, test_set, settings)
+        return _lines_from_files(settings.predictions, test_set, settings)
     return _answers_of_model(settings.model_name_or_path or PUBLISHED_MODEL, settings, decoding, device, test_set)
 
 
@@ -55,7 +56,7 @@ def baseline_of(
     if not settings.baseline:
         return None
     if is_predictions(settings.baseline):
-        return _answers_from_file(settings.baseline, test_set, settings)
+        return _lines_from_files(settings.baseline, test_set, settings)
     return _answers_of_model(settings.baseline[0], settings, decoding, device, test_set)
 
 
@@ -64,16 +65,15 @@ def is_predictions(baseline: Sequence[str]) -> bool:
     return len(baseline) > 1 or Path(baseline[0]).is_file()
 
 
-def _answers_from_file(files: Sequence[str], test_set: TestSet, settings: EvaluationSettings) -> Answers:
-    runs = read_answers(files, test_set, settings)
-    return Answers(System(" + ".join(files), runs), [], None, {})
+def _lines_from_files(files: Sequence[str], test_set: TestSet, settings: EvaluationSettings) -> Answers:
+    return Answers(System(" + ".join(files), read_predictions(files, test_set, settings)))
 
 
 def _answers_of_model(
     name: str, settings: EvaluationSettings, decoding: DecodingSettings, device: DeviceSettings, test_set: TestSet
 ) -> Answers:
     """Load a model, answer every upper line with each seed, and measure how quickly."""
-    loaded = _load(name, device)
+    loaded = load_couplet_model(name, device)
     banned_words = read_word_list("--banned_words", decoding.banned_words)
     generator = Generator(loaded.model, loaded.tokenizer, decoding, banned_words, loaded.text_format)
     prompts = generator.prepare(test_set.uppers)
@@ -84,7 +84,7 @@ def _answers_of_model(
         lines, seconds = _answer_all(generator, prompts, seed, f"answering, seed {seed}")
         runs.append(lines)
         calls.append((seconds, len(lines) - refused, sum(len(line) + 1 for line in lines if line)))
-    efficiency = {}
+    efficiency = None
     if settings.latency_calls:
         efficiency = _efficiency(loaded, generator, prompts, settings.latency_calls, calls)
     notes = []
@@ -92,11 +92,23 @@ def _answers_of_model(
         notes.append(
             f"{name}: {refused:,} upper lines cannot be answered under the form and count as empty lower lines"
         )
-    system = System(name, runs, likelihood_of(loaded, test_set, test_set.first_references))
-    return Answers(system, seeds if decoding.do_sample else [], dataclasses.asdict(decoding), efficiency, loaded, notes)
+    return Answers(
+        System(name, runs, likelihood_of(loaded, test_set, test_set.first_references)),
+        seeds if decoding.do_sample else [],
+        dataclasses.asdict(decoding),
+        efficiency,
+        _outside_vocabulary(loaded, test_set),
+        loaded,
+        notes,
+    )
 
 
-def _load(name: str, device: DeviceSettings) -> ReadyModel:
+def load_couplet_model(name: str, device: DeviceSettings) -> ReadyModel:
+    """Load a model that answers upper lines.
+
+    Raises:
+        UserError: nothing that can be loaded, or a model of other texts.
+    """
     ready = load_ready_model(name, device)
     if not isinstance(ready.text_format, Couplet):
         raise UserError(
@@ -119,6 +131,18 @@ def _answer_all(
     return lines, time.perf_counter() - started
 
 
+def _outside_vocabulary(loaded: ReadyModel, test_set: TestSet) -> OutsideVocabulary:
+    """Count the upper lines of which the model does not see everything, and the lower lines it could never write."""
+    lines = test_set.uppers + test_set.first_references
+    known = characters_known(loaded.tokenizer, sorted({char for line in lines for char in line}))
+    lacking = {char for char, is_known in known.items() if not is_known}
+    return OutsideVocabulary(
+        upper_lines=sum(not lacking.isdisjoint(line) for line in test_set.uppers),
+        lower_lines=sum(not lacking.isdisjoint(line) for line in test_set.first_references),
+        characters=len(lacking),
+    )
+
+
 def likelihood_of(loaded: ReadyModel | None, test_set: TestSet, lowers: Sequence[str]) -> Likelihood | None:
     """Return how likely a model finds lower lines of all upper lines; None where there is no model."""
     if loaded is None:
@@ -132,7 +156,7 @@ def _efficiency(
     prompts: Sequence[PreparedPrompt],
     latency_calls: int,
     runs: Sequence[tuple[float, int, int]],
-) -> dict[str, Any]:
+) -> Efficiency:
     """Measure one-by-one latency, and say throughput, memory and size.
 
     Args:
@@ -148,21 +172,21 @@ def _efficiency(
         calls.append((time.perf_counter() - started, 1, len(found.text) + 1))
     latency = GenerationTiming().compute(**_columns(calls))
     parameters = list(loaded.model.parameters())
-    return {
-        "device": torch.cuda.get_device_name() if loaded.model.device.type == "cuda" else "cpu",
-        "dtype": str(loaded.model.dtype).removeprefix("torch."),
-        "threads": torch.get_num_threads(),
-        "batch_size": generator.settings.generation_batch_size,
-        "load_seconds": loaded.load_seconds,
-        "couplets_per_second": throughput["couplets_per_second"],
-        "tokens_per_second": throughput["tokens_per_second"],
-        "latency_p50_ms": latency["latency_p50_ms"],
-        "latency_p95_ms": latency["latency_p95_ms"],
-        "latency_calls": len(calls),
-        "peak_memory_mib": peak_memory() / MIB,
-        "parameters": sum(weights.numel() for weights in parameters),
-        "weights_mib": sum(weights.numel() * weights.element_size() for weights in parameters) / MIB,
-    }
+    return Efficiency(
+        device=torch.cuda.get_device_name() if loaded.model.device.type == "cuda" else "cpu",
+        dtype=str(loaded.model.dtype).removeprefix("torch."),
+        threads=torch.get_num_threads(),
+        batch_size=generator.settings.generation_batch_size,
+        load_seconds=loaded.load_seconds,
+        couplets_per_second=throughput["couplets_per_second"],
+        tokens_per_second=throughput["tokens_per_second"],
+        latency_p50_ms=latency["latency_p50_ms"],
+        latency_p95_ms=latency["latency_p95_ms"],
+        latency_calls=len(calls),
+        peak_memory_mib=peak_memory() / MIB,
+        parameters=sum(weights.numel() for weights in parameters),
+        weights_mib=sum(weights.numel() * weights.element_size() for weights in parameters) / MIB,
+    )
 
 
 def _columns(calls: Sequence[tuple[float, int, int]]) -> dict[str, list]:

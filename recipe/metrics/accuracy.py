@@ -1,10 +1,8 @@
 """Token accuracy as one quotient of sums: a mean of per-batch means would weigh short batches too much."""
 
-import datasets
-import evaluate
 import numpy as np
 
-from recipe.metrics.base import OfflineMetric
+from recipe.metrics.base import WHOLE, Input, OfflineMetric
 from recipe.rows.preprocessing import IGNORED_LABEL
 
 
@@ -16,14 +14,10 @@ class TokenAccuracy(OfflineMetric):
     (0 to 1; 0 when nothing was counted), ``hits`` and ``count``.
     """
 
-    def _info(self) -> evaluate.MetricInfo:
-        token = datasets.Value("int64")
-        return evaluate.MetricInfo(
-            description="Hits over counted tokens, ignoring one label.",
-            citation="",
-            inputs_description="predictions, references: flat token ids of equal length.",
-            features=datasets.Features({"predictions": token, "references": token}),
-        )
+    inputs = (
+        Input("predictions", "flat token ids", (WHOLE,)),
+        Input("references", "as many token ids", (WHOLE,)),
+    )
 
     def _compute(self, *, predictions, references, ignore_index: int = IGNORED_LABEL) -> dict[str, float]:
         predicted, expected = np.asarray(predictions), np.asarray(references)

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
 from safetensors import SafetensorError
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
@@ -17,6 +18,7 @@ from recipe.errors import UserError
 from recipe.files import atomic_directory
 from recipe.formats.base import TextFormat
 from recipe.run_directory import CONFIG_FILE
+from recipe.templating import render
 
 _PACKAGES = ("torch", "transformers", "datasets", "accelerate", "evaluate", "sacrebleu")
 
@@ -99,67 +101,22 @@ def model_card(
 ) -> str:
     """Return the README.md of a published model."""
     title, tag, usage = text_format.card
-    rows = "\n".join(f"| {name} | {_shown(before)} | {_shown(after)} |" for name, (before, after) in metrics.items())
-    files = "\n".join(f"| `{Path(name).name}` | {size:,} | `{digest}` |" for name, (size, digest) in data.items())
-    versions = ", ".join(f"{package} {version(package)}" for package in _PACKAGES)
-    return _CARD.format(
+    return render(
+        "model_card.md",
         title=title,
         tag=tag,
-        what=usage,
+        usage=Markup(usage),  # the recipe's own Markdown
         parameters=f"{model.num_parameters() / 1e6:.1f}",
-        rows=rows,
-        files=files,
+        files=[
+            {"name": Path(name).name, "size": f"{size:,}", "sha256": digest} for name, (size, digest) in data.items()
+        ],
+        figures=[(name, _shown(before), _shown(after)) for name, (before, after) in metrics.items()],
         config=resolved_config.strip(),
-        versions=f"Python {platform.python_version()}, {versions}",
+        versions=", ".join(
+            [f"Python {platform.python_version()}", *(f"{package} {version(package)}" for package in _PACKAGES)]
+        ),
     )
 
 
 def _shown(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, (int, float)) else str(value)
-
-
-_CARD = """---
-language: zh
-library_name: transformers
-pipeline_tag: text-generation
-tags:
-- gpt2
-- {tag}
----
-
-# {title}
-
-A causal language model of {parameters} million parameters; one character is one token.
-{what}
-
-## Data
-
-| file | bytes | SHA-256 |
-|---|---|---|
-{files}
-
-## Figures on the held-out rows
-
-No upper line of the held-out rows stands in the training rows. Losses are nats per real token, accuracies count real
-tokens (`lower_accuracy`: characters of the lower line), the BLEUs are character BLEU-4 by sacrebleu with
-`tokenize="zh"`: `bleu_teacher_forced` sees the true characters before each position, `generation_bleu` only its own.
-The first says little by itself: an untrained model repeats the character that it has just seen, and can score high on
-that alone.
-
-| figure | before training | after |
-|---|---|---|
-{rows}
-
-## Limits
-
-The model knows the characters, subjects and prejudices of its data, and nothing of meaning or taste. What it writes can
-be wrong, dull or offensive: read it before you show it.
-
-## Settings
-
-```yaml
-{config}
-```
-
-Versions: {versions}
-"""
