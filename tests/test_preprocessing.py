@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from finetune_helpers import character_tokenizer, invented_couplets, write_rows
+from finetune_helpers import invented_couplets, write_rows
+from tiny_models import character_tokenizer
 
 from recipe.model.tokenization import CharacterTable
 from recipe.rows import preprocessing
