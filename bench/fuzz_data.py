@@ -241,8 +241,8 @@ class Growing(threading.Thread):
 def account_for(corpus: Corpus) -> None:
     """Raise AssertionError unless every row that was read went to exactly one place."""
     summary = corpus.summary
-    assert summary.read == summary.kept + summary.held_out + sum(summary.rejected.values()), summary
-    assert (len(corpus.train), len(corpus.validation)) == (summary.kept, summary.held_out), summary
+    assert summary.read == summary.kept + summary.validation + sum(summary.rejected.values()), summary
+    assert (len(corpus.train), len(corpus.validation)) == (summary.kept, summary.validation), summary
     with corpus.rejected_file.open(encoding="utf-8", newline="") as file:
         quarantined = list(csv.reader(file))
     assert len(quarantined) - 1 == sum(summary.rejected.values()), "rows in the quarantine file"

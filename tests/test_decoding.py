@@ -4,7 +4,8 @@ import itertools
 
 import pytest
 import torch
-from form_helpers import CHARACTERS, SlowForm, character_tokenizer, fuzzed_lines, random_model
+from form_helpers import CHARACTERS, SlowForm, form_tokenizer, fuzzed_lines
+from tiny_models import generating_gpt2
 from transformers import BertTokenizer, LogitsProcessorList, PreTrainedTokenizerFast
 
 from recipe.couplet.form import form_violations, repetition_pattern
@@ -14,8 +15,8 @@ from recipe.errors import UserError
 from recipe.generating.processor import FormLogitsProcessor
 from recipe.generating.tables import FormTables
 
-TOKENIZER = character_tokenizer()
-MODEL = random_model(TOKENIZER)
+TOKENIZER = form_tokenizer()
+MODEL = generating_gpt2(TOKENIZER)
 TABLES = FormTables(TOKENIZER, MODEL.config.vocab_size)
 # Random words of two and three of the first characters: short enough to come up all the time.
 BANNED_WORDS = ["".join(pair) for pair in itertools.permutations(CHARACTERS[:30:2], 2)][::2] + [
@@ -93,8 +94,8 @@ def test_greedy_decoding_equals_the_slow_reference_token_for_token(tones, banned
 )
 def test_the_answers_are_exactly_those_that_the_rules_allow(upper, words):
     characters = "丁七万丈三上下丌"
-    tokenizer = character_tokenizer(characters)
-    model = random_model(tokenizer)
+    tokenizer = form_tokenizer(characters)
+    model = generating_gpt2(tokenizer)
     tables = FormTables(tokenizer, model.config.vocab_size, words)
     free = [at for at, source in enumerate(repetition_pattern(upper)) if at == source and upper[at] in "𠮷龘"]
     expected = set()
@@ -160,14 +161,14 @@ def test_what_cannot_be_answered_is_refused_with_all_reasons():
 
 @pytest.mark.parametrize(("characters", "is_refused"), [("丁七万", True), ("丁七万丈", False)])
 def test_a_vocabulary_too_small_for_a_line_is_found_before_decoding(characters, is_refused):
-    tokenizer = character_tokenizer(characters)
+    tokenizer = form_tokenizer(characters)
     tables = FormTables(tokenizer, len(tokenizer))
     assert (refusal(tables, "𠮷龘𠀀𠀁", TonePolicy.OFF) is not None) is is_refused
 
 
 def test_strict_tones_that_no_character_has_are_refused():
     level = "".join(char for char in CHARACTERS if tone_of(char, ToneSystem.MODERN) == 1)
-    tokenizer = character_tokenizer(level)
+    tokenizer = form_tokenizer(level)
     tables = FormTables(tokenizer, len(tokenizer))
     assert refusal(tables, "红日青", TonePolicy.OFF) is None
     assert "strict" in refusal(tables, "日天天", TonePolicy.STRICT)
@@ -199,10 +200,10 @@ def test_a_plain_bert_tokenizer_will_do(tmp_path):
 
 
 def test_compatibility_forms_count_as_the_character_they_stand_for():
-    tokenizer = character_tokenizer("不丁")
+    tokenizer = form_tokenizer("不丁")
     upper = "\uf967"  # 不 under another code point
     for seed in range(5):
-        model = random_model(tokenizer, seed)
+        model = generating_gpt2(tokenizer, seed)
         tables = FormTables(tokenizer, model.config.vocab_size)
         prompt = tokenizer(upper + "-", return_tensors="pt")
         form = FormLogitsProcessor.answering(tables, [upper], prompt.input_ids.shape[1], TonePolicy.OFF)
@@ -234,7 +235,7 @@ def test_logits_of_another_vocabulary_are_an_error():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_the_form_holds_on_a_gpu():
     uppers = fuzzed_lines(11, 40)
-    model = random_model(TOKENIZER).cuda()
+    model = generating_gpt2(TOKENIZER).cuda()
     prompts = encode(uppers).to("cuda")
     form = FormLogitsProcessor.answering(TABLES, uppers, prompts.input_ids.shape[1])
     output = model.generate(**prompts, max_new_tokens=form.steps, logits_processor=[form], do_sample=True)

@@ -1,12 +1,13 @@
 """The evaluation command on made-up couplets, with a tiny model and with lines from files, and on bad input."""
 
-import csv
 import json
 import random
 from pathlib import Path
 
 import pytest
 import torch
+from finetune_helpers import ROOT, write_rows
+from tiny_models import character_tokenizer
 
 from recipe.couplet.form import form_violations
 from recipe.errors import run_or_explain
@@ -14,14 +15,13 @@ from recipe.evaluating.likelihood import line_losses
 from recipe.evaluating.testset import chance_lines, read_predictions, read_test_set, read_training_file, shape_of
 from recipe.generating.loading import load_ready_model
 from recipe.model.modeling import new_model
-from recipe.model.tokenization import build_tokenizer, corpus_vocabulary, encode_prompt
+from recipe.model.tokenization import encode_prompt
 from recipe.settings import DeviceSettings, EvaluationSettings, ModelSettings
 from run_evaluate import main
 
 # Words whose second characters answer each other; the lines made of them mean nothing, and that is enough.
 UPPER_WORDS = ("青山", "白雪", "远水", "古树", "细雨", "晓月", "晚照", "翠柳")
 LOWER_WORDS = ("红日", "乌云", "高天", "新花", "轻风", "明星", "朝霞", "苍松")
-ROOT = Path(__file__).parents[1]
 
 
 def made_up_couplets(count: int, seed: int) -> list[tuple[str, str]]:
@@ -36,23 +36,15 @@ def made_up_couplets(count: int, seed: int) -> list[tuple[str, str]]:
     return couplets
 
 
-def write_couplets(path: Path, couplets: list[tuple[str, str]]) -> str:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["text1"])
-        writer.writerows([f"{upper}-{lower}"] for upper, lower in couplets)
-    return str(path)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """A test file of 30 different upper lines, 10 of which stand in the training file of 200; a tiny model."""
     folder = tmp_path_factory.mktemp("evaluation")
-    couplets = list(dict(made_up_couplets(400, seed=0)).items())
-    write_couplets(folder / "test.csv", couplets[:30])
-    write_couplets(folder / "train.csv", couplets[20:220])
+    couplets = ["-".join(couplet) for couplet in dict(made_up_couplets(400, seed=0)).items()]
+    write_rows(folder / "test.csv", couplets[:30])
+    write_rows(folder / "train.csv", couplets[20:220])
     characters = "".join(UPPER_WORDS + LOWER_WORDS) + "，-春夏秋冬东西南北"
-    tokenizer = build_tokenizer(corpus_vocabulary(characters), lowercase=False, max_length=64)
+    tokenizer = character_tokenizer(characters)
     torch.manual_seed(0)
     model = new_model(ModelSettings(hidden_size=16, num_layers=1, num_heads=2), tokenizer, 64)
     model.config.recipe = {"text_format": "couplet", "separator": "-"}
@@ -156,7 +148,7 @@ def test_predictions_in_every_form_are_the_same(folder, tmp_path, form):
 
 
 def test_several_known_lower_lines_are_all_references(folder, tmp_path):
-    write_couplets(tmp_path / "test.csv", [("青山", "红日"), ("青山", "乌云"), ("白雪", "高天"), ("青山", "红日")])
+    write_rows(tmp_path / "test.csv", ["青山-红日", "青山-乌云", "白雪-高天", "青山-红日"])
     test_set = read_test_set(EvaluationSettings(test_file=[str(tmp_path / "test.csv")]))
     assert test_set.uppers == ["青山", "白雪"]
     assert test_set.references == [["红日", "乌云"], ["高天"]]
@@ -299,12 +291,11 @@ def test_a_baseline_that_is_not_there_is_found_before_anything_is_generated(fold
 
 
 def test_characters_outside_the_vocabulary_are_counted(folder, tmp_path):
-    couplets = [("青山", "红日"), ("雾山", "霜日"), ("白雪", "霞天"), ("雾雪", "新花")]
-    file = write_couplets(tmp_path / "test.csv", couplets)
+    write_rows(tmp_path / "test.csv", ["青山-红日", "雾山-霜日", "白雪-霞天", "雾雪-新花"])
     arguments = ["--model_name_or_path", str(folder / "model"), "--do_sample", "false", "--latency_calls", "0"]
     results = run(tmp_path, tmp_path / "out", *arguments)
     found = results["system"]["outside_vocabulary"]
-    assert Path(file).exists() and found == {"upper_lines": 2, "lower_lines": 1, "characters": 2}
+    assert found == {"upper_lines": 2, "lower_lines": 1, "characters": 2}
     assert "2 (50%) upper lines hold characters" in (tmp_path / "out/report.md").read_text(encoding="utf-8")
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from form_helpers import character_tokenizer, fuzzed_lines, random_model
+from form_helpers import form_tokenizer, fuzzed_lines
+from tiny_models import generating_gpt2
 
 import run_generate
 from recipe.couplet.form import form_violations
@@ -24,8 +25,8 @@ from recipe.generating.generator import Generator
 from recipe.model.tokenization import encode_prompt
 from recipe.settings import DecodingSettings
 
-TOKENIZER = character_tokenizer()
-MODEL = random_model(TOKENIZER)
+TOKENIZER = form_tokenizer()
+MODEL = generating_gpt2(TOKENIZER)
 UPPERS = fuzzed_lines(21, 40)
 
 
@@ -38,7 +39,7 @@ def generator(**options):
 @pytest.fixture(scope="module")
 def model_directory(tmp_path_factory):
     directory = tmp_path_factory.mktemp("model")
-    model = random_model(TOKENIZER)
+    model = generating_gpt2(TOKENIZER)
     model.config.recipe = {"text_format": "couplet", "separator": "-"}
     # As published by somebody who blocks n-grams, which no couplet survives.
     model.generation_config.no_repeat_ngram_size = 1
@@ -70,8 +71,8 @@ def test_batches_hold_prompts_of_one_length_and_no_more_rows_than_asked_for(monk
 
 
 def test_where_fewer_answers_exist_all_of_them_are_returned():
-    tokenizer = character_tokenizer("丁七万")
-    small = Generator(random_model(tokenizer), tokenizer, DecodingSettings(num_return_sequences=8))
+    tokenizer = form_tokenizer("丁七万")
+    small = Generator(generating_gpt2(tokenizer), tokenizer, DecodingSettings(num_return_sequences=8))
     found = small.answer(["，", "红", "红，日", "红红"])
     assert [len(answers) for answers in found] == [1, 3, 6, 3]
     assert {answer.text for answer in found[3]} == {"丁丁", "七七", "万万"}
@@ -125,7 +126,7 @@ def test_the_same_seed_gives_the_same_lines_and_leaves_the_global_generator_alon
 
 
 def test_a_model_in_training_comes_back_in_training_with_its_own_configuration():
-    model = random_model(TOKENIZER).train()
+    model = generating_gpt2(TOKENIZER).train()
     own = model.generation_config
     Generator(model, TOKENIZER, DecodingSettings()).answer(["红日"])
     assert model.training
@@ -167,12 +168,12 @@ def test_composing_is_refused_where_tokens_or_characters_run_out():
     # 128 positions; 160 characters, about half of them oblique.
     with pytest.raises(UserError, match="takes 129 tokens; the model has room for 128"):
         Composer(generator(), 63)
-    few = character_tokenizer("丁七万丈三上")
-    small = Generator(random_model(few), few, DecodingSettings())
+    few = form_tokenizer("丁七万丈三上")
+    small = Generator(generating_gpt2(few), few, DecodingSettings())
     assert len(Composer(small, 3).compose("丁")) == 1
     with pytest.raises(UserError, match="takes 8 different characters"):
         Composer(small, 4)
-    level = Generator(random_model(few), few, DecodingSettings(), banned_words=["七", "万"])
+    level = Generator(generating_gpt2(few), few, DecodingSettings(), banned_words=["七", "万"])
     with pytest.raises(UserError, match=r"the vocabulary has 4, \d of them oblique"):
         Composer(level, 3)
 
@@ -423,7 +424,7 @@ def test_parallelism_is_learned_from_a_file_and_ranks(model_directory, tmp_path,
 
 
 def test_the_parallelism_file_is_read_as_the_models_training_rows(tmp_path, capsys):
-    model = random_model(TOKENIZER)
+    model = generating_gpt2(TOKENIZER)
     model.config.recipe = {"text_format": "couplet", "separator": "，"}
     for part in (model, TOKENIZER):
         part.save_pretrained(tmp_path / "model")
@@ -441,7 +442,7 @@ def test_the_parallelism_file_is_read_as_the_models_training_rows(tmp_path, caps
 
 
 def test_a_plain_model_has_no_form_and_no_couplets(tmp_path, capsys):
-    model = random_model(TOKENIZER)
+    model = generating_gpt2(TOKENIZER)
     model.config.recipe = {"text_format": "plain"}
     for part in (model, TOKENIZER):
         part.save_pretrained(tmp_path / "model")

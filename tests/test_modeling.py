@@ -5,8 +5,9 @@ import shutil
 
 import pytest
 import torch
-from finetune_helpers import COMPOSED_ROWS, character_tokenizer
+from finetune_helpers import COMPOSED_ROWS
 from safetensors.torch import load_file, save_file
+from tiny_models import character_tokenizer
 from transformers import GPT2LMHeadModel
 
 from recipe.errors import UserError

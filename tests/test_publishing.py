@@ -11,13 +11,12 @@ from finetune_helpers import (
     LOWER_CHARACTERS,
     TINY,
     UPPER_CHARACTERS,
-    character_tokenizer,
     finetune_here,
     invented_couplets,
     run_command,
-    tiny_model,
     write_rows,
 )
+from tiny_models import character_tokenizer, tiny_gpt2
 
 from recipe.errors import UserError
 from recipe.files import sha256_of
@@ -171,13 +170,13 @@ def test_the_card_says_what_the_model_is_made_of(published):
 
 def publish_tiny(directory, data=None, separator="-"):
     tokenizer = character_tokenizer()
-    model = tiny_model(tokenizer)
+    model = tiny_gpt2(tokenizer)
     model.config.use_cache = False  # as the Trainer leaves it
     return publish(directory, model, tokenizer, Couplet(separator), "seed: 1\n", {"loss": (2.0, 1.0)}, data or {})
 
 
 def test_the_card_shows_the_models_own_separator_and_survives_moved_data():
-    model = tiny_model(character_tokenizer())
+    model = tiny_gpt2(character_tokenizer())
     card = model_card(model, Couplet("｜"), "", {}, {"gone/rows.csv": (12345, "ab" * 32)})
     assert '("春满神州花似锦｜"' in card and "line and `｜`:" in card
     assert f"| `rows.csv` | 12,345 | `{'ab' * 32}` |" in card
@@ -188,7 +187,7 @@ def test_the_card_shows_the_models_own_separator_and_survives_moved_data():
 def test_no_text_of_the_data_or_the_settings_leaves_its_place_in_the_card():
     config = "sample_prompts:\n- |-\n  ```\n  # not a headline"
     data = {"rows/a`b|<script>.csv": (1, "ab" * 32)}
-    card = model_card(tiny_model(character_tokenizer()), Couplet(), config, {"loss": (2.0, "<b>*n/a*</b>")}, data)
+    card = model_card(tiny_gpt2(character_tokenizer()), Couplet(), config, {"loss": (2.0, "<b>*n/a*</b>")}, data)
     assert r"| ``a`b\|<script>.csv`` | 1 |" in card  # in a code span nothing acts
     assert r"| `loss` | 2 | &lt;b&gt;\*n/a\*&lt;/b&gt; |" in card
     assert "\n````yaml\n" in card and card.count("\n````") == 2

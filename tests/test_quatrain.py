@@ -4,9 +4,8 @@ import json
 import random
 
 import pytest
-import torch
 from finetune_helpers import TINY, finetune_here, write_rows
-from transformers import GPT2Config, GPT2LMHeadModel
+from tiny_models import character_tokenizer, generating_gpt2
 
 import run_generate
 from recipe.errors import UserError
@@ -21,22 +20,13 @@ from recipe.settings import DataSettings, DecodingSettings
 # Two rhymes, of which most have several readings or few characters left in so small a vocabulary, and other characters.
 EAST, FIRST = "东同中虫终风空公红", "先前千天坚肩贤弦"
 OTHERS = "春秋日月山水云雨花柳江湖鸟雪松竹白青高远"
-TOKENIZER = build_tokenizer(corpus_vocabulary("，。-" + EAST + FIRST + OTHERS), lowercase=False, max_length=128)
+TOKENIZER = character_tokenizer("，。-" + EAST + FIRST + OTHERS)
 MODES = {
     "greedy": {"do_sample": False},
     "hot sampling": {"do_sample": True, "temperature": 1.5, "top_k": 0, "top_p": 1.0},
     "several": {"num_return_sequences": 3, "temperature": 1.5},
     "beams": {"do_sample": False, "num_beams": 4, "num_return_sequences": 2},
 }
-
-
-def random_model(seed=0):
-    torch.manual_seed(seed)
-    ids = {"bos_token_id": TOKENIZER.bos_token_id, "eos_token_id": TOKENIZER.eos_token_id}
-    config = GPT2Config(
-        vocab_size=len(TOKENIZER) + 3, n_embd=16, n_layer=1, n_head=2, n_positions=96, initializer_range=0.3, **ids
-    )
-    return GPT2LMHeadModel(config).eval()
 
 
 def first_lines(count, seed=0):
@@ -125,7 +115,7 @@ def test_violations_by_hand():
 @pytest.mark.parametrize("text_format", [Quatrain(), Quatrain(has_titles=True)], ids=["first line", "title"])
 @pytest.mark.parametrize("banned", [(), ("春秋", "山", "红", "月明", "云雨花", "花花")], ids=["", "banned words"])
 def test_no_way_of_decoding_leaves_the_form(text_format, options, banned):
-    generator = Generator(random_model(), TOKENIZER, DecodingSettings(**options), banned, text_format)
+    generator = Generator(generating_gpt2(TOKENIZER), TOKENIZER, DecodingSettings(**options), banned, text_format)
     prompts = [one.prompt for one in generator.prepare(first_lines(60)) if one.refusal is None]
     answers = [answer for found in generator.answer(prompts) for answer in found]
     assert len(answers) >= len(prompts) > 10
@@ -155,21 +145,21 @@ def test_all_lengths_of_poems_and_of_lines_come_up_and_keep_the_form():
 
 
 def test_what_cannot_be_promised_is_refused():
-    generator = Generator(random_model(), TOKENIZER, DecodingSettings(), ["山山"], Quatrain())
+    generator = Generator(generating_gpt2(TOKENIZER), TOKENIZER, DecodingSettings(), ["山山"], Quatrain())
     refusals = [one.refusal for one in generator.prepare(["春日山水", "春日山水x", "春日山山水", "春日云山水"])]
     assert "five or seven" in refusals[0] and "five or seven" in refusals[1] and "山山" in refusals[2]
     assert refusals[3] is None
     # Three characters of each rhyme stay: not enough for the four rhymes of a long poem.
     few = [*EAST[3:], *(f"山{char}" for char in FIRST[3:])]
-    poor = Generator(random_model(), TOKENIZER, DecodingSettings(), few, Quatrain())
+    poor = Generator(generating_gpt2(TOKENIZER), TOKENIZER, DecodingSettings(), few, Quatrain())
     assert "no rhyme of 4 characters" in poor.prepare(["春日云山水"])[0].refusal
     with pytest.raises(UserError, match="holds one of the marks"):
-        Generator(random_model(), TOKENIZER, DecodingSettings(), ["明。"], Quatrain())
+        Generator(generating_gpt2(TOKENIZER), TOKENIZER, DecodingSettings(), ["明。"], Quatrain())
     with pytest.raises(UserError, match="--tones strict is a law of couplets"):
-        Generator(random_model(), TOKENIZER, DecodingSettings(tones="strict"), (), Quatrain())
+        Generator(generating_gpt2(TOKENIZER), TOKENIZER, DecodingSettings(tones="strict"), (), Quatrain())
     unmarked = build_tokenizer(corpus_vocabulary(EAST + OTHERS), lowercase=False, max_length=128)
     with pytest.raises(UserError, match="no token for ， 。"):
-        Generator(random_model(), unmarked, DecodingSettings(), (), Quatrain())
+        Generator(generating_gpt2(TOKENIZER), unmarked, DecodingSettings(), (), Quatrain())
 
 
 def test_a_rhyme_that_is_too_small_is_never_begun():

@@ -6,7 +6,8 @@ import random
 import numpy as np
 import pytest
 import torch
-from finetune_helpers import COMPOSED_ROWS, character_tokenizer, tiny_model, uer_vocabulary
+from finetune_helpers import COMPOSED_ROWS, uer_vocabulary
+from tiny_models import character_tokenizer, tiny_gpt2
 from tokenizers import Tokenizer, models
 from transformers import AutoTokenizer, BertTokenizerFast, PreTrainedTokenizerFast
 
@@ -276,4 +277,4 @@ def test_a_vocabulary_larger_than_its_tokens_says_so_before_training(uer_model):
     # More rows than tokens are common (padded to a round number) and harmless.
     smaller = character_tokenizer("山水")
     assert load_model(str(uer_model), smaller).config.eos_token_id == smaller.sep_token_id
-    assert tiny_model(smaller).get_input_embeddings().weight.shape[0] == len(smaller)
+    assert tiny_gpt2(smaller).get_input_embeddings().weight.shape[0] == len(smaller)

@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from finetune_helpers import character_tokenizer
 from sacrebleu.metrics import BLEU
+from tiny_models import character_tokenizer
 from torch.overrides import TorchFunctionMode
 from transformers import EvalPrediction
 

@@ -31,27 +31,27 @@ from recipe.rows.reading import Row, Source, checked_text, read_rows, training_s
 from recipe.settings import DataSettings
 
 # Part of the cache key: raise it when the same files would give other rows.
-_FORMAT_VERSION = 3
+_FORMAT_VERSION = 4
 _BATCH_ROWS = 20_000
 _SCHEMA = pa.schema([("text", pa.string()), ("opening_length", pa.int32()), ("file", pa.uint16()), ("row", pa.int64())])
 _QUARANTINE_TEXT_CHARS = 1_000  # a million-character cell should not make a million-character report
-_HELD_OUT_SHARE = 10  # at most one row in so many is held out, so that a tiny corpus still trains
+_VALIDATION_SHARE = 10  # at most one row in so many is held out, so that a tiny corpus still trains
 DUPLICATE = "duplicate"
-HELD_OUT = "upper line stands in the validation file"
+IN_VALIDATION = "upper line stands in the validation file"
 
 
 @dataclass
 class CorpusSummary:
-    """What became of the rows; `read == kept + held_out + sum(rejected.values())`."""
+    """What became of the rows; `read == kept + validation + sum(rejected.values())`."""
 
     read: int = 0
     kept: int = 0
-    held_out: int = 0
+    validation: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
     file_hashes: dict[str, str] = field(default_factory=dict)
     file_bytes: dict[str, int] = field(default_factory=dict)
     characters: dict[str, int] = field(default_factory=dict)
-    held_out_characters: dict[str, int] = field(default_factory=dict)
+    validation_characters: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -117,13 +117,13 @@ def prepare_corpus(data: DataSettings) -> Corpus:
     Raises:
         UserError: settings or files that cannot give a corpus.
     """
-    source, held_out_source = training_source(data), validation_source(data)
-    hashes = {file: sha256_of(file) for part in (source, held_out_source) if part for file in part.files}
+    source, own_validation = training_source(data), validation_source(data)
+    hashes = {file: sha256_of(file) for part in (source, own_validation) if part for file in part.files}
     fingerprint = _fingerprint(data, hashes)
     directory = Path(data.cache_dir) / f"corpus-{fingerprint}"
     if not (directory / "summary.json").exists():
         with atomic_directory(directory) as temporary:
-            _build(temporary, data, source, held_out_source, hashes)
+            _build(temporary, data, source, own_validation, hashes)
     summary = CorpusSummary(**json.loads((directory / "summary.json").read_text(encoding="utf-8")))
     train, validation = (Dataset.from_file(str(directory / f"{part}.arrow")) for part in ("train", "validation"))
     return Corpus(train, validation, summary, directory / "rejected_rows.csv", fingerprint, directory)
@@ -139,7 +139,7 @@ def _fingerprint(data: DataSettings, hashes: dict[str, str]) -> str:
 
 
 def _build(
-    directory: Path, data: DataSettings, source: Source, held_out_source: Source | None, hashes: dict[str, str]
+    directory: Path, data: DataSettings, source: Source, own_validation: Source | None, hashes: dict[str, str]
 ) -> None:
     """Write the rows, the quarantine and the summary of one corpus into `directory`."""
     summary = CorpusSummary(file_hashes=hashes, file_bytes={file: Path(file).stat().st_size for file in hashes})
@@ -150,16 +150,16 @@ def _build(
         )
         keep = _first_of_each(texts)
         names = source.files
-        if held_out_source is None:
-            held_out = _choose_held_out(keys, keep, data.validation_size)
-            splits = [("train", keep & ~held_out), ("validation", keep & held_out)]
+        if own_validation is None:
+            validation = _choose_validation(keys, keep, data.validation_size)
+            splits = [("train", keep & ~validation), ("validation", keep & validation)]
             _write_splits(directory, "train", splits, summary, quarantine, names, [(~keep, DUPLICATE)])
         else:
             own_texts, own_keys = _stream_checked(
-                directory / "validation-checked.arrow", data, held_out_source, summary, quarantine
+                directory / "validation-checked.arrow", data, own_validation, summary, quarantine
             )
             leaked = np.isin(keys, own_keys)
-            rejections = [(~keep, DUPLICATE), (keep & leaked, HELD_OUT)]
+            rejections = [(~keep, DUPLICATE), (keep & leaked, IN_VALIDATION)]
             _write_splits(directory, "train", [("train", keep & ~leaked)], summary, quarantine, names, rejections)
             own_keep = _first_of_each(own_texts)
             _write_splits(
@@ -168,12 +168,14 @@ def _build(
                 [("validation", own_keep)],
                 summary,
                 quarantine,
-                held_out_source.files,
+                own_validation.files,
                 [(~own_keep, DUPLICATE)],
             )
     summary.rejected = dict(quarantine.counts.most_common())
     if not summary.kept:
-        counts = summary.rejected | ({"held out with their upper line": summary.held_out} if summary.held_out else {})
+        counts = dict(summary.rejected)
+        if summary.validation:
+            counts["held out with their upper line"] = summary.validation
         found = "; ".join(f"{count:,} {reason}" for reason, count in counts.items()) or "no rows at all"
         raise UserError(f"{', '.join(source.files)}: no row is left to train on (read {summary.read:,}: {found})")
     with atomic_open(directory / "summary.json") as file:
@@ -226,13 +228,13 @@ def _first_of_each(hashes: np.ndarray) -> np.ndarray:
     return mask
 
 
-def _choose_held_out(keys: np.ndarray, keep: np.ndarray, size: int) -> np.ndarray:
+def _choose_validation(keys: np.ndarray, keep: np.ndarray, size: int) -> np.ndarray:
     """Return a mask of about `size` rows: all rows of the upper lines whose hashes are smallest.
 
     A hash knows nothing of the order of the rows or of the training seed, so the same upper lines are held out however
     the file is shuffled, and none stands on both sides.
     """
-    wanted = min(size, int(keep.sum()) // _HELD_OUT_SHARE)
+    wanted = min(size, int(keep.sum()) // _VALIDATION_SHARE)
     if wanted <= 0:
         return np.zeros(len(keys), dtype=bool)
     threshold = np.partition(keys[keep], wanted - 1)[wanted - 1]
@@ -273,4 +275,4 @@ def _write_splits(
         if name == "train":
             summary.kept, summary.characters = int(mask.sum()), dict(characters[name].most_common())
         else:
-            summary.held_out, summary.held_out_characters = int(mask.sum()), dict(characters[name].most_common())
+            summary.validation, summary.validation_characters = int(mask.sum()), dict(characters[name].most_common())

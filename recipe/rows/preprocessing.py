@@ -56,14 +56,14 @@ def encode_corpus(
     corpus: Corpus, tokenizer: PreTrainedTokenizerFast, data: DataSettings
 ) -> tuple[EncodedRows, EncodedRows]:
     """Encode the training and the held-out rows; the held-out ones come back sorted by length, for little padding."""
-    characters = sorted(corpus.summary.characters.keys() | corpus.summary.held_out_characters.keys())
+    characters = sorted(corpus.summary.characters.keys() | corpus.summary.validation_characters.keys())
     table = CharacterTable(tokenizer, characters)
     key = f"{corpus.fingerprint}-{tokenizer_hash(tokenizer)}-{data.max_length}"
     train = _encode(corpus.train, "train", table, data.max_length, corpus.directory, key)
-    held_out = _encode(corpus.validation, "validation", table, data.max_length, corpus.directory, key)
-    order = sorted_order(held_out.lengths)
-    held_out.dataset, held_out.lengths = held_out.dataset.select(order), held_out.lengths[order]
-    return train, held_out
+    validation = _encode(corpus.validation, "validation", table, data.max_length, corpus.directory, key)
+    order = sorted_order(validation.lengths)
+    validation.dataset, validation.lengths = validation.dataset.select(order), validation.lengths[order]
+    return train, validation
 
 
 def _encode(rows: Dataset, part: str, table: CharacterTable, max_length: int, directory: Path, key: str) -> EncodedRows:
@@ -130,7 +130,7 @@ def describe_rows(corpus: Corpus, train: EncodedRows, data: DataSettings, effect
     tokens = int(train.lengths.sum())
     grouped, padded = padding_share(train.lengths, effective_batch_size, seed=0)
     return [
-        f"rows: {summary.read:,} read = {summary.kept:,} to train on + {summary.held_out:,} held out "
+        f"rows: {summary.read:,} read = {summary.kept:,} to train on + {summary.validation:,} held out "
         f"+ {sum(summary.rejected.values()):,} rejected ({rejected})",
         f"tokens of a row: median {quantiles[0]}, p95 {quantiles[1]}, p99 {quantiles[2]}, max {quantiles[3]}; "
         f"{train.truncated:,} rows cut at max_length {data.max_length}",

@@ -24,7 +24,7 @@ from recipe.training.trainer import CoupletTrainer
 
 _MAX_STEPS = 20
 _STEP_SECONDS = 8.0
-_HELD_OUT_ROWS = 64
+_VALIDATION_ROWS = 64
 
 
 class _Stopwatch(TrainerCallback):
@@ -82,8 +82,8 @@ def _miniature(job: Job, typed: dict[str, Any], directory: str) -> Job:
         "load_best_model_at_end": False,
         "report_to": "none",
     }
-    held_out = job.held_out.first(_HELD_OUT_ROWS)
-    return replace(job, arguments=make_training_arguments(typed | overrides), held_out=held_out)
+    validation = job.validation.first(_VALIDATION_ROWS)
+    return replace(job, arguments=make_training_arguments(typed | overrides), validation=validation)
 
 
 def _check_reload(job: Job, trainer: CoupletTrainer, checkpoint: Path) -> float:
@@ -107,8 +107,8 @@ def _cost(
 ) -> list[str]:
     evaluations = planned_evaluations(job)
     record = next(record for record in reversed(trainer.state.log_history) if "eval_runtime" in record)
-    rows = min(_HELD_OUT_ROWS, len(job.held_out.lengths))
-    scale = len(job.held_out.lengths) / max(1, rows)
+    rows = min(_VALIDATION_ROWS, len(job.validation.lengths))
+    scale = len(job.validation.lengths) / max(1, rows)
     training = steps * stopwatch.seconds_a_step
     evaluating = evaluations * record["eval_runtime"] * scale
     memory = f"{disk.readable(peak_memory())} of {'the GPU’s ' if torch.cuda.is_available() else ''}memory"

@@ -56,7 +56,7 @@ class Job:
     tokenizer: PreTrainedTokenizerFast
     model: PreTrainedModel
     train: EncodedRows
-    held_out: EncodedRows
+    validation: EncodedRows
 
     @property
     def data(self) -> DataSettings:
@@ -84,9 +84,9 @@ def prepare_job(settings: Settings, arguments: TrainingArguments) -> Job:
     # The first of all machines, not of each: they share the cache, and two that write it at once tear it.
     with arguments.main_process_first(local=False):
         corpus = prepare_corpus(data)
-        _require_held_out_rows(corpus, data)
+        _require_validation_rows(corpus, data)
         tokenizer = _make_tokenizer(corpus, model_settings, FORMATS[data.text_format].from_settings(data))
-        train, held_out = encode_corpus(corpus, tokenizer, data)
+        train, validation = encode_corpus(corpus, tokenizer, data)
     # Seeded here: a new model's weights, a new character's embeddings are drawn before the Trainer sets the seed.
     set_seed(arguments.seed)
     if model_settings.model_name_or_path is None:
@@ -99,15 +99,15 @@ def prepare_job(settings: Settings, arguments: TrainingArguments) -> Job:
         # Rows are short: written out, attention and its backward are faster than the library's fused kernel, which took
         # a sixth of a step (256 wide, bf16); the same function.
         model.set_attn_implementation("eager")
-    job = Job(settings, arguments, corpus, tokenizer, model, train, held_out)
+    job = Job(settings, arguments, corpus, tokenizer, model, train, validation)
     if arguments.process_index == 0:
         _describe(job)
     return job
 
 
-def _require_held_out_rows(corpus: Corpus, data: DataSettings) -> None:
+def _require_validation_rows(corpus: Corpus, data: DataSettings) -> None:
     """Raise UserError if nothing is held out: the evaluations, the best model and the table at the end rest on it."""
-    if corpus.summary.held_out:
+    if corpus.summary.validation:
         return
     if data.validation_file:
         raise UserError(f"{', '.join(data.validation_file)}: no row of it passes the checks; none can be held out")
@@ -163,16 +163,16 @@ def _precision_name(arguments: TrainingArguments) -> str:
 def make_trainer(job: Job) -> CoupletTrainer:
     """Return the Trainer of a job."""
     is_needed = (job.arguments.metric_for_best_model or "").endswith("generation_bleu")
-    probe = GenerationProbe(job.tokenizer, job.text_format, _held_out_answers(job), job.run.sample_prompts, is_needed)
+    probe = GenerationProbe(job.tokenizer, job.text_format, _validation_answers(job), job.run.sample_prompts, is_needed)
     trainer = CoupletTrainer(
         model=job.model,
         args=job.arguments,
         data_collator=make_collator(job.tokenizer),
         train_dataset=job.train.dataset,
-        eval_dataset=job.held_out.dataset,
+        eval_dataset=job.validation.dataset,
         processing_class=job.tokenizer,
         compute_metrics=make_compute_metrics(
-            job.tokenizer, job.held_out.opening_lengths if job.text_format.has_answer else None
+            job.tokenizer, job.validation.opening_lengths if job.text_format.has_answer else None
         ),
         preprocess_logits_for_metrics=reduce_logits,
         callbacks=[MetricsFile(str(job.arguments.output_dir)), InterruptionCallback()],
@@ -211,7 +211,7 @@ def run_identity(job: Job) -> dict[str, str | int | float]:
     }
 
 
-def _held_out_answers(job: Job) -> list[tuple[str, str]]:
+def _validation_answers(job: Job) -> list[tuple[str, str]]:
     """Return the held-out (prompt, answer) pairs whose prompts are answered freely at every evaluation."""
     if not job.text_format.has_answer:
         return []

@@ -20,7 +20,7 @@ class GenerationProbe:
 
     Args:
         text_format: what the model is trained on.
-        held_out: (prompt, answer) pairs that the model never trains on; none where texts have no answer.
+        validation: (prompt, answer) pairs that the model never trains on; none where texts have no answer.
         samples: prompts, or beginnings of plain texts, whose answers are printed.
         is_needed: whether the figure decides which model is kept.
     """
@@ -29,13 +29,13 @@ class GenerationProbe:
         self,
         tokenizer: PreTrainedTokenizerFast,
         text_format: TextFormat,
-        held_out: Sequence[tuple[str, str]],
+        validation: Sequence[tuple[str, str]],
         samples: Sequence[str],
         is_needed: bool = False,
     ) -> None:
         self.is_needed = is_needed
         self.tokenizer, self.text_format = tokenizer, text_format
-        self.held_out, self.samples = list(held_out), list(samples)
+        self.validation, self.samples = list(validation), list(samples)
 
     def __call__(self, model: Any) -> dict[str, float]:
         """Print the samples; return `generation_bleu`, the character BLEU-4 of the answers, if there are any."""
@@ -56,7 +56,7 @@ class GenerationProbe:
         return Generator(model, self.tokenizer, settings, text_format=self.text_format)
 
     def _score(self, generator: Generator) -> dict[str, float]:
-        prepared = generator.prepare([prompt for prompt, _ in self.held_out])
+        prepared = generator.prepare([prompt for prompt, _ in self.validation])
         answerable = [index for index, prompt in enumerate(prepared) if prompt.refusal is None]
         if not answerable:
             if self.is_needed:
@@ -69,7 +69,7 @@ class GenerationProbe:
 
         found = dict(generator.answer_each([prepared[index] for index in answerable]))
         answers = [found[place][0].text for place in range(len(answerable))]
-        references = [self.held_out[index][1] for index in answerable]
+        references = [self.validation[index][1] for index in answerable]
         return {"generation_bleu": CharacterBleu().compute(predictions=answers, references=references)["score"]}
 
     def _sample(self, generator: Generator) -> list[str]:
