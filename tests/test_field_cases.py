@@ -816,6 +816,14 @@ def test_every_open_case_stands_in_the_table_and_no_id_stands_there_twice() -> N
     assert len(ids) == len(set(ids))
 
 
+@pytest.mark.xfail(strict=True, reason="evaluate.Metric makes a directory in its cache when it is built")
+def test_a_home_that_cannot_be_written_does_not_matter(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evaluate.config.HF_METRICS_CACHE", "/proc/nowhere")
+    command = f"train {A} --publish_dir m --eval_steps 1 --save_steps 1"
+    assert run(command, Case("14-home", command, {}, 0, ()), monkeypatch)[0] == 0
+    assert (directory / "m/model.safetensors").exists()
+
+
 # ---- Every field of the library's arguments ----
 
 HUGE = str(2**63)
@@ -869,26 +877,26 @@ def bounded() -> Iterator[None]:
 
 
 # Not mended yet; a mend takes the name away.
-OPEN_FIELDS = frozenset(
-    """
+OPEN_FIELDS = """
     accelerator_config activation_checkpointing_kwargs adam_epsilon data_seed debug deepspeed
     eval_accumulation_steps eval_steps eval_strategy fsdp fsdp_config gradient_accumulation_steps
     gradient_checkpointing_kwargs learning_rate logging_steps lr_scheduler_kwargs lr_scheduler_type
     metric_for_best_model neftune_noise_alpha optim optim_args output_dir per_device_eval_batch_size
     per_device_train_batch_size resume_from_checkpoint save_steps seed torch_compile_backend torch_compile_mode
     torch_empty_cache_steps warmup_steps weight_decay
-    """.split()
-)
+"""
 
 
 def mark_field(field: str) -> Any:
     reason = "a value is refused late, in the library's words or with its traceback"
-    return pytest.param(field, marks=[pytest.mark.xfail(strict=True, reason=reason)] if field in OPEN_FIELDS else [])
+    return pytest.param(
+        field, marks=[pytest.mark.xfail(strict=True, reason=reason)] if field in OPEN_FIELDS.split() else []
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is bounded by what /proc says")
-@pytest.mark.parametrize("field", map(mark_field, sorted(training_argument_names())))
+@pytest.mark.parametrize("field", [mark_field(field) for field in sorted(training_argument_names())])
 def test_every_value_of_a_training_argument_is_taken_or_refused_by_name(
     field: str, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
