@@ -18,6 +18,7 @@ import numpy as np
 
 from recipe.couplet.form import form_violations
 from recipe.couplet.parallelism import CharacterAssociation
+from recipe.errors import UserError
 from recipe.verse.cleaning import Poem
 
 _EXCLUDED_LINES = Path(__file__).parent / "excluded_lines.txt"
@@ -139,6 +140,9 @@ def split_by_poem(
         couplets: those that are kept, in the order of their poems.
         held_out: couplets of the test side, and of the dev side.
         excluded: hashes (see `line_key`) of lines that no poem of any side may hold.
+
+    Raises:
+        UserError: nothing is left to train on.
     """
     allowed = {number for number, poem in enumerate(poems) if excluded.isdisjoint(map(line_key, poem.lines))}
     by_poem: dict[int, list[Couplet]] = {}
@@ -159,4 +163,9 @@ def split_by_poem(
     train_poems = [number for number in sorted(allowed) if taken.isdisjoint(poems[number].lines)]
     usable = set(train_poems)
     train = list({couplet[:2]: couplet for couplet in couplets if couplet.poem in usable}.values())
+    if not train:
+        raise UserError(
+            f"--held_out {held_out}: of {len(couplets):,} parallel couplets none is left to train on; lower it, or "
+            "give --poems the whole collection"
+        )
     return Split(train, dev, test, train_poems, list(dict.fromkeys(couplet.poem for couplet in dev)))

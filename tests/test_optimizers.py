@@ -1,0 +1,86 @@
+"""Muon beside AdamW: which parameters go where, and that a saved state goes on exactly."""
+
+import copy
+
+import pytest
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel, TrainingArguments
+
+from recipe.training.optimizers import MuonWithAdamW, muon_for
+
+
+def small_model():
+    torch.manual_seed(0)
+    config = GPT2Config(vocab_size=20, n_embd=8, n_layer=1, n_head=2, n_positions=16, bos_token_id=1, eos_token_id=2)
+    model = GPT2LMHeadModel(config)
+    model.loss_type = "ForCausalLM"
+    return model
+
+
+def optimizer_of(model, tmp_path):
+    factory, kwargs = muon_for(TrainingArguments(output_dir=str(tmp_path), learning_rate=0.01, weight_decay=0.1))
+    return factory()(model, **kwargs)
+
+
+def take_steps(model, optimizer, count, seed):
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(count):
+        ids = torch.randint(20, (4, 6), generator=generator)
+        model.eval()(input_ids=ids, labels=ids).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def test_only_matrices_inside_the_blocks_go_to_muon(tmp_path):
+    model = small_model()
+    optimizer = optimizer_of(model, tmp_path)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    muon, tables, vectors = ([names[id(p)] for p in group["params"]] for group in optimizer.param_groups)
+    assert muon == [
+        f"transformer.h.0.{part}.weight" for part in ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
+    ]
+    assert tables == ["transformer.wte.weight", "transformer.wpe.weight"]
+    assert len(muon) + len(tables) + len(vectors) == len(names)
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0.1, 0.0]
+
+
+def test_an_update_of_muon_is_orthogonal_and_one_of_adamw_is_not(tmp_path):
+    model = small_model()
+    optimizer = optimizer_of(model, tmp_path)
+    for group in optimizer.param_groups:
+        group["weight_decay"] = 0.0
+    matrix, table = model.transformer.h[0].mlp.c_fc.weight, model.transformer.wte.weight
+    before = matrix.detach().clone(), table.detach().clone()
+    take_steps(model, optimizer, 1, seed=1)
+    values = torch.linalg.svdvals(matrix.detach() - before[0])
+    assert values.min() > 0.5 * values.max()
+    # 0.2 times the root of the longer side times the learning rate, within what five iterations reach.
+    assert values.max() == pytest.approx(0.01 * 0.2 * 32**0.5, rel=0.35)
+    values = torch.linalg.svdvals(table.detach() - before[1])
+    assert values.min() < 0.5 * values.max()
+
+
+def test_a_loaded_state_goes_on_exactly(tmp_path):
+    model = small_model()
+    optimizer = optimizer_of(model, tmp_path)
+    take_steps(model, optimizer, 3, seed=1)
+    other = copy.deepcopy(model)
+    loaded = optimizer_of(other, tmp_path)
+    loaded.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    for group in (*optimizer.param_groups, *loaded.param_groups):
+        group["lr"] = 0.003  # a schedule's change must reach both optimizers, also after loading
+    for one, its in ((model, optimizer), (other, loaded)):
+        take_steps(one, its, 3, seed=2)
+    assert isinstance(loaded, MuonWithAdamW)
+    for key, weight in model.state_dict().items():
+        assert torch.equal(weight, other.state_dict()[key]), key
+
+
+def test_a_learning_rate_of_nothing_stops_both(tmp_path):
+    model = small_model()
+    optimizer = optimizer_of(model, tmp_path)
+    before = copy.deepcopy(model.state_dict())
+    for group in optimizer.param_groups:
+        group["lr"] = 0.0
+    take_steps(model, optimizer, 1, seed=1)
+    assert all(torch.equal(weight, before[key]) for key, weight in model.state_dict().items())
