@@ -53,11 +53,11 @@ def test_an_update_of_muon_is_orthogonal_and_one_of_adamw_is_not(tmp_path):
     before = matrix.detach().clone(), table.detach().clone()
     take_steps(model, optimizer, 1, seed=1)
     values = torch.linalg.svdvals(matrix.detach() - before[0])
-    assert values.min() > 0.5 * values.max()
+    assert values.min() > 0.3 * values.max()  # five iterations leave them between 0.5 and 1.5
     # 0.2 times the root of the longer side times the learning rate, within what five iterations reach.
     assert values.max() == pytest.approx(0.01 * 0.2 * 32**0.5, rel=0.35)
     values = torch.linalg.svdvals(table.detach() - before[1])
-    assert values.min() < 0.5 * values.max()
+    assert values.min() < 0.3 * values.max()
 
 
 def test_a_loaded_state_goes_on_exactly(tmp_path):
