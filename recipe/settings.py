@@ -69,6 +69,9 @@ class ModelSettings:
     from_scratch: bool = setting(
         False, "build a new model and a character vocabulary from the corpus instead of loading one"
     )
+    vocabulary_file: str | None = setting(
+        None, "from scratch: text file of the characters the vocabulary holds; unset takes those of the corpus"
+    )
     hidden_size: int = setting(256, "from scratch: width of the model; a multiple of num_heads")
     num_layers: int = setting(4, "from scratch: number of transformer blocks")
     num_heads: int = setting(4, "from scratch: attention heads per block")
@@ -159,9 +162,15 @@ class RunSettings:
     )
     precision: str = setting(
         "auto",
-        "arithmetic of the training steps; auto: bf16 where the GPU has it, fp16 on older GPUs, fp32 on CPUs. On a "
-        "CPU with AMX (lscpu shows it) bf16 makes the 102M model twice as fast, on others slower",
+        "arithmetic of the training steps, over weights in fp32; auto: bf16 where the GPU has it, fp16 on older GPUs; "
+        "on a CPU bf16 where it multiplies it (lscpu shows amx_bf16 or avx512_bf16) and the model is 128 wide or more, "
+        "about twice as fast, else fp32",
         choices=("auto", "bf16", "fp16", "fp32"),
+    )
+    muon: bool = setting(
+        False,
+        "Muon for the matrices inside the blocks, AdamW for all else, both at learning_rate: from scratch it learns "
+        "more in the same time (docs/verse.md)",
     )
     num_threads: int | None = setting(
         None, "CPU threads of each process; unset shares all cores among the processes of this machine"
@@ -256,7 +265,8 @@ class DeviceSettings:
     )
     dtype: str | None = setting(
         None,
-        "number format of the weights; unset takes bf16 on a GPU that has it, else fp32",
+        "number format of the weights; unset takes bf16 on a GPU that has it and, for models 512 wide or more, on a "
+        "CPU that multiplies it (lscpu shows amx_bf16 or avx512_bf16), else fp32",
         choices=("fp32", "bf16", "fp16"),
     )
 

@@ -248,7 +248,7 @@ def no_model_loaded(monkeypatch):
     def fail(*_):
         pytest.fail("a model was loaded before the problems were said")
 
-    monkeypatch.setattr("recipe.evaluating.predictions.load_model", fail)
+    monkeypatch.setattr("recipe.generating.loading.load_model", fail)
 
 
 def test_all_problems_come_at_once_and_before_any_model(folder, tmp_path, capsys, no_model_loaded):
@@ -268,7 +268,7 @@ def test_all_problems_come_at_once_and_before_any_model(folder, tmp_path, capsys
         (["--train_file", "{wrong_column}"], "has no column named 'text1'"),
         (["--train_file", "{no_couplets}"], "holds no couplet; is it the training file?"),
         (["--baseline", "{short}"], "has 2 lines, the test file 30 couplets"),
-        (["--banned_words", "nowhere.txt"], "--banned_words nowhere.txt: cannot be read"),
+        (["--banned_words", "nowhere.txt"], "--banned_words nowhere.txt: no such file"),
         (["--top_p", "2"], "--top_p 2.0: must be above 0 and at most 1"),
         (["--baseline", "{short}", "--train_file", "{no_couplets}"], "2 problems"),
     ],

@@ -185,10 +185,9 @@ def test_the_card_shows_the_models_own_separator_and_survives_moved_data():
 
 
 def test_no_text_of_the_data_or_the_settings_leaves_its_place_in_the_card():
-    couplet = {"text_format": "couplet", "separator": "-"}
     config = "sample_prompts:\n- |-\n  ```\n  # not a headline"
     data = {"rows/a`b|<script>.csv": (1, "ab" * 32)}
-    card = model_card(tiny_gpt2(character_tokenizer()), couplet, config, {"loss": (2.0, "<b>*n/a*</b>")}, data)
+    card = model_card(tiny_gpt2(character_tokenizer()), Couplet(), config, {"loss": (2.0, "<b>*n/a*</b>")}, data)
     assert r"| ``a`b\|<script>.csv`` | 1 |" in card  # in a code span nothing acts
     assert r"| `loss` | 2 | &lt;b&gt;\*n/a\*&lt;/b&gt; |" in card
     assert "\n````yaml\n" in card and card.count("\n````") == 2

@@ -168,7 +168,8 @@ def test_markdown_escapes_every_cell():
         ("*x*", r"\*x\*"),
         ("[t](u)", r"\[t\](u)"),
         ("&amp;", "&amp;amp;"),
-        ("$x$ ~y~ #1 a_b", r"\$x\$ \~y\~ \#1 a\_b"),
+        ("$x$ ~y~ #1 _a_", r"\$x\$ \~y\~ \#1 \_a\_"),
+        ("--listed_words", "--listed_words"),
         ("\\", "\\\\"),
     ],
 )

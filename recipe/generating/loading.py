@@ -49,7 +49,7 @@ def load_ready_model(name: str, settings: DeviceSettings) -> ReadyModel:
     device = chosen_device(settings)
     tokenizer = load_tokenizer(name)
     model: Any = load_model(name, tokenizer)
-    model.to(device=device, dtype=chosen_dtype(settings, device)).eval()
+    model.to(device=device, dtype=chosen_dtype(settings, device, model.config.hidden_size)).eval()
     # A foreign model's configuration has no such attribute.
     text_format = carried_format(name, getattr(model.config, "recipe", None))
     return ReadyModel(name, model, tokenizer, text_format, time.perf_counter() - started)

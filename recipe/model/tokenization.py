@@ -17,6 +17,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerFast
 
 from recipe.errors import UserError
+from recipe.text_files import read_utf8
 
 PAD, UNK, CLS, SEP = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
 SPECIAL_TOKENS = (PAD, UNK, CLS, SEP)
@@ -103,6 +104,22 @@ def corpus_vocabulary(characters: Iterable[str]) -> dict[str, int]:
     """
     tokens = [*SPECIAL_TOKENS, *(SPACE_TOKEN if char == " " else char for char in characters), *_SPELLING_PROBE]
     return {token: index for index, token in enumerate(dict.fromkeys(tokens))}
+
+
+def read_characters(path: str) -> list[str]:
+    """Return the different characters of a text file, in their order; line ends are none.
+
+    Raises:
+        UserError: the file cannot be read as UTF-8, or holds no character.
+    """
+    try:
+        text = read_utf8(path)
+    except UserError as error:
+        raise UserError(f"--vocabulary_file {error.problems[0]}") from None
+    characters = list(dict.fromkeys("".join(text.splitlines())))
+    if not characters:
+        raise UserError(f"--vocabulary_file {path}: holds no character")
+    return characters
 
 
 def load_tokenizer(name_or_path: str) -> PreTrainedTokenizerFast:

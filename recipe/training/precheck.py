@@ -58,6 +58,8 @@ def _model_problems(model: ModelSettings) -> list[str]:
         ]
     if not model.from_scratch and model.model_name_or_path is None:
         return ["where does the model come from? give --model_name_or_path or --from_scratch"]
+    if model.vocabulary_file is not None and not model.from_scratch:
+        return ["--vocabulary_file goes with --from_scratch; --extend_vocabulary adds characters to a loaded model"]
     if model.from_scratch and (model.state_dict_file or model.extend_vocabulary):
         return ["--state_dict_file and --extend_vocabulary go with --model_name_or_path, not with --from_scratch"]
     if model.state_dict_file and (problem := path_problem(model.state_dict_file)):
