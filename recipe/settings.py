@@ -15,6 +15,9 @@ from recipe.formats.registry import FORMATS
 CONFIG_DIRECTORY = "recipe/configs"
 QUICKSTART_CONFIG = f"{CONFIG_DIRECTORY}/quickstart.yaml"
 PUBLISHED_MODEL = "models/couplet"
+# Pretrained on Tang and Song verse and fine-tuned on its couplets (docs/verse.md): what the default run starts from,
+# and what answers before anything is published.
+SHIPPED_MODEL = "recipe/data/base"
 
 
 # Where the recipe differs from the library's defaults, and why.
@@ -59,7 +62,10 @@ class ModelSettings:
     """Model: where the weights come from."""
 
     model_name_or_path: str | None = setting(
-        None, "hub id or local directory of the model to start from (safetensors or pytorch_model.bin)"
+        None,
+        "hub id or local directory of the model to start from (safetensors or pytorch_model.bin); the one that ships "
+        "is recipe/data/base",
+        is_file=True,
     )
     state_dict_file: str | None = setting(
         None,
@@ -164,7 +170,7 @@ class RunSettings:
         "auto",
         "arithmetic of the training steps, over weights in fp32; auto: bf16 where the GPU has it, fp16 on older GPUs; "
         "on a CPU bf16 where it multiplies it (lscpu shows amx_bf16 or avx512_bf16) and the model is 128 wide or more, "
-        "about twice as fast, else fp32",
+        "up to twice as fast, else fp32",
         choices=("auto", "bf16", "fp16", "fp32"),
     )
     muon: bool = setting(
@@ -225,7 +231,9 @@ class GenerationSettings:
     """Generation: what to answer, with what, and how to write it."""
 
     model_name_or_path: str = setting(
-        PUBLISHED_MODEL, "local model directory or hub id; default: the last published one"
+        PUBLISHED_MODEL,
+        "local model directory or hub id; default: the last published one, or the base that ships if there is none",
+        is_file=True,
     )
     prompt: list[str] = setting([], "one or more upper lines; a separator at the end (春满神州花似锦-) may stay")
     prompts_file: str | None = setting(
@@ -276,7 +284,10 @@ class EvaluationSettings:
     """Evaluation: what is scored, against what, and how."""
 
     model_name_or_path: str | None = setting(
-        None, "local model directory or hub id to evaluate; unset takes the last published one (models/couplet)"
+        None,
+        "local model directory or hub id to evaluate; unset takes the last published one (models/couplet), or the base "
+        "that ships if there is none",
+        is_file=True,
     )
     predictions: list[str] = setting(
         [],

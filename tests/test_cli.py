@@ -13,7 +13,14 @@ from finetune_helpers import ROOT, run_command
 from recipe.cli import Settings, convert, parse_settings, to_yaml, training_argument_names
 from recipe.errors import UserError, run_or_explain
 from recipe.formats.registry import FORMATS
-from recipe.settings import TRAINING_DEFAULTS, DataSettings, DecodingSettings, ModelSettings, RunSettings
+from recipe.settings import (
+    SHIPPED_MODEL,
+    TRAINING_DEFAULTS,
+    DataSettings,
+    DecodingSettings,
+    ModelSettings,
+    RunSettings,
+)
 
 GROUPS = [ModelSettings, DataSettings, RunSettings]
 
@@ -54,7 +61,8 @@ def test_the_command_line_wins_over_the_file_and_the_file_over_the_defaults(tmp_
 
 def test_no_arguments_are_the_quickstart():
     settings = parse()
-    assert settings[ModelSettings].from_scratch
+    model = settings[ModelSettings]
+    assert not model.from_scratch and Path(str(model.model_name_or_path)) == ROOT / SHIPPED_MODEL
     assert settings.training["output_dir"] == "outputs/quickstart"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,13 +10,13 @@ from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from recipe.errors import UserError
+from recipe.files import find_shipped
 from recipe.formats.base import TextFormat
 from recipe.formats.registry import carried_format
 from recipe.model.modeling import load_model
 from recipe.model.placement import chosen_device, chosen_dtype
 from recipe.model.tokenization import load_tokenizer
-from recipe.settings import PUBLISHED_MODEL, DeviceSettings
+from recipe.settings import PUBLISHED_MODEL, SHIPPED_MODEL, DeviceSettings
 
 
 @dataclass(frozen=True)
@@ -35,17 +36,19 @@ class ReadyModel:
 
 
 def load_ready_model(name: str, settings: DeviceSettings) -> ReadyModel:
-    """Load a local directory or a model of the hub, ready to write.
+    """Load a local directory or a model of the hub, ready to write; before anything is published, the shipped base.
 
     Raises:
         UserError: nothing there that can be loaded, a device that cannot be used, or texts of an unknown format.
     """
     started = time.perf_counter()
     if name == PUBLISHED_MODEL and not Path(name).exists():
-        raise UserError(
-            f"{name}: no model there yet. Train one with `accelerate launch run_finetune.py` (three minutes), or name "
-            "another with --model_name_or_path"
+        print(
+            f"{name}: nothing is published there yet, so the base that ships answers, a model of Tang and Song verse; "
+            "`accelerate launch run_finetune.py` fine-tunes it in three minutes",
+            file=sys.stderr,
         )
+        name = find_shipped(SHIPPED_MODEL)
     device = chosen_device(settings)
     tokenizer = load_tokenizer(name)
     model: Any = load_model(name, tokenizer)

@@ -95,6 +95,8 @@ def _check_reload(job: Job, trainer: CoupletTrainer, checkpoint: Path) -> float:
     unwrapped = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     trained = unwrapped.to("cpu", torch.float32).eval()
     ids = torch.tensor([job.train.dataset[0]["input_ids"]])
+    for model in (reloaded, trained):
+        model.set_attn_implementation("eager")  # as training on a CPU has it; another kernel rounds otherwise
     with torch.inference_mode():
         difference = (reloaded.eval()(ids).logits - trained(ids).logits).abs().max().item()
     if difference != 0.0:

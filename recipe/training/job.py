@@ -22,6 +22,7 @@ from recipe.errors import UserError
 from recipe.formats.base import TextFormat
 from recipe.formats.registry import FORMATS
 from recipe.model.modeling import load_model, new_model
+from recipe.model.placement import cpu_bf16_unit
 from recipe.model.tokenization import (
     build_tokenizer,
     characters_known,
@@ -153,7 +154,10 @@ def _describe(job: Job) -> None:
 
 
 def _precision_name(arguments: TrainingArguments) -> str:
-    return "bf16 over fp32 weights" if arguments.bf16 else "fp16 over fp32 weights" if arguments.fp16 else "fp32"
+    if not arguments.bf16:
+        return "fp16 over fp32 weights" if arguments.fp16 else "fp32"
+    unit = cpu_bf16_unit() if arguments.device.type == "cpu" else None
+    return f"bf16 over fp32 weights{f' (the processor has {unit})' if unit else ''}"
 
 
 def make_trainer(job: Job) -> CoupletTrainer:
@@ -202,6 +206,7 @@ def run_identity(job: Job) -> dict[str, str | int | float]:
         "group_by_length": job.run.group_by_length,
         "epochs or steps": f"{arguments.num_train_epochs} epochs, max_steps {arguments.max_steps}",
         "muon": job.run.muon,
+        "precision": "bf16" if arguments.bf16 else "fp16" if arguments.fp16 else "fp32",
         "learning rate": f"{arguments.learning_rate} {arguments.lr_scheduler_type}",
     }
 

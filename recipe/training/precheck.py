@@ -54,7 +54,8 @@ def _model_problems(model: ModelSettings) -> list[str]:
     if model.from_scratch and model.model_name_or_path is not None:
         return [
             f"--from_scratch and --model_name_or_path {model.model_name_or_path} are both set, one of them perhaps by "
-            "the configuration file (the quickstart's if none is named): add --from_scratch false, or --config FILE"
+            "the configuration file (the quickstart's if none is named): for a new model add --model_name_or_path "
+            "none, to fine-tune one --from_scratch false"
         ]
     if not model.from_scratch and model.model_name_or_path is None:
         return ["where does the model come from? give --model_name_or_path or --from_scratch"]
