@@ -49,7 +49,7 @@ def setting(default: Any, help: str, choices: tuple[str, ...] = (), is_file: boo
     """Declare one setting; a list default is copied for each instance.
 
     Args:
-        is_file: the value names files to read; those that ship with the recipe are found from every directory.
+        is_file: the value names files or directories to read; those that ship are found from every directory.
     """
     metadata = {"help": help, "choices": choices, "is_file": is_file}
     if isinstance(default, (list, tuple)):
@@ -76,7 +76,9 @@ class ModelSettings:
         False, "build a new model and a character vocabulary from the corpus instead of loading one"
     )
     vocabulary_file: str | None = setting(
-        None, "from scratch: text file of the characters the vocabulary holds; unset takes those of the corpus"
+        None,
+        "from scratch: text file of the characters the vocabulary holds; unset takes those of the corpus",
+        is_file=True,
     )
     hidden_size: int = setting(256, "from scratch: width of the model; a multiple of num_heads")
     num_layers: int = setting(4, "from scratch: number of transformer blocks")
