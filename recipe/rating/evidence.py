@@ -43,7 +43,7 @@ class Comparison(NamedTuple):
 
 
 class Comment(NamedTuple):
-    """A free comment on an answer."""
+    """A free comment on an answer, or on the two answers of a pair."""
 
     rater: str
     item: str
@@ -175,7 +175,8 @@ def _noticed(rating: Rating, first: CodedAnswer) -> bool | None:
 def _add(evidence: Evidence, rating: Rating, key: SheetKey | None, first: CodedAnswer, second: CodedAnswer) -> None:
     item = key.items[rating.item] if key else rating.item
     if rating.kind == "comment":
-        evidence.comments.append(Comment(rating.rater, item, first.systems, rating.comment))
+        systems = first.systems + (second.systems if rating.other else ())
+        evidence.comments.append(Comment(rating.rater, item, systems, rating.comment))
     elif rating.kind == "absolute" and isinstance(rating.value, int):
         unit = f"{item}\n{first.text}"
         evidence.scores.append(Score(rating.rater, item, unit, first.systems, rating.dimension, rating.value))

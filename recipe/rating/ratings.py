@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from recipe.errors import UserError
 from recipe.files import atomic_open
 from recipe.rating.dimensions import ANCHORED_POINTS, OVERALL, all_dimensions, dimension_key
+from recipe.rating.tables import TABLE_ENDINGS, table_records
 
 KINDS = ("absolute", "pair", "comment")
 PAIR_VALUES = ("A", "B", "tie", "both_bad")
@@ -162,13 +163,16 @@ def read_ratings(files: Sequence[str | Path]) -> RatingFiles:
     for file in files:
         try:
             rows = list(_rows_of(Path(file)))
+        except UserError as error:
+            problems += error.problems
+            continue
         except (OSError, UnicodeDecodeError) as error:
             problems.append(f"{file}: cannot be read as UTF-8 text ({error})")
             continue
         found = [row for row in rows if isinstance(row, Rating)]
         bad = [row for row in rows if isinstance(row, RowFault)]
         if not found:
-            problems.append(f"{file}: holds no rating{first_faults(bad)}; it takes JSON Lines, one rating a line")
+            problems.append(f"{file}: holds no rating{first_faults(bad)}; it takes JSON Lines or a filled-in sheet")
         read += len(found)
         faults += bad
         for rating in found:
@@ -179,6 +183,18 @@ def read_ratings(files: Sequence[str | Path]) -> RatingFiles:
 
 
 def _rows_of(file: Path) -> Iterator[Rating | RowFault]:
+    numbered = table_records(file) if file.suffix.lower() in TABLE_ENDINGS else _json_records(file)
+    for row, record in numbered:
+        try:
+            if isinstance(record, str):
+                raise ValueError(record)
+            yield rating_from(record)
+        except ValueError as error:
+            yield RowFault(str(file), row, str(error))
+
+
+def _json_records(file: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    """Yield the number and the JSON object of each line that is not empty, or what is wrong with the line."""
     with file.open(encoding="utf-8-sig") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
@@ -186,15 +202,11 @@ def _rows_of(file: Path) -> Iterator[Rating | RowFault]:
             try:
                 record = json.loads(line)
             except (ValueError, RecursionError):
-                yield RowFault(str(file), number, f"is not JSON: {_shown(line.strip())}")
-                continue
-            if not isinstance(record, dict):
-                yield RowFault(str(file), number, f"is not a JSON object: {_shown(record)}")
-                continue
-            try:
-                yield rating_from(record)
-            except ValueError as error:
-                yield RowFault(str(file), number, str(error))
+                record = f"is not JSON: {_shown(line.strip())}"
+            else:
+                if not isinstance(record, dict):
+                    record = f"is not a JSON object: {_shown(record)}"
+            yield number, record
 
 
 def first_faults(faults: Sequence[RowFault]) -> str:
