@@ -12,15 +12,15 @@ from collections.abc import Sequence
 
 from recipe.cli import parse_settings
 from recipe.errors import run_or_explain
-from recipe.settings import DecodingSettings, EvaluationSettings
+from recipe.settings import DecodingSettings, DeviceSettings, EvaluationSettings
 
 
 def main(argv: Sequence[str]) -> int:
-    settings = parse_settings("run_evaluate.py", __doc__, [EvaluationSettings, DecodingSettings], argv)
+    settings = parse_settings("run_evaluate.py", __doc__, [EvaluationSettings, DecodingSettings, DeviceSettings], argv)
     # Here, so that --help and a mistyped flag do not wait for torch.
     from recipe.evaluating.evaluation import evaluate_couplets
 
-    evaluate_couplets(settings[EvaluationSettings], settings[DecodingSettings])
+    evaluate_couplets(settings[EvaluationSettings], settings[DecodingSettings], settings[DeviceSettings])
     return 0
 
 

@@ -15,11 +15,11 @@ from collections.abc import Sequence
 
 from recipe.cli import parse_settings
 from recipe.errors import run_or_explain
-from recipe.settings import DecodingSettings, GenerationSettings
+from recipe.settings import DecodingSettings, DeviceSettings, GenerationSettings
 
 
 def main(argv: Sequence[str]) -> int:
-    settings = parse_settings("run_generate.py", __doc__, [GenerationSettings, DecodingSettings], argv)
+    settings = parse_settings("run_generate.py", __doc__, [GenerationSettings, DecodingSettings, DeviceSettings], argv)
     from recipe.generating.generate import generate  # here, so that --help and a mistyped flag do not wait for torch
 
     return generate(settings)

@@ -25,7 +25,8 @@ from transformers.utils import logging
 
 from recipe.disk import checkpoint_bytes, readable
 from recipe.files import sync
-from recipe.training.checkpoints import CheckpointedTrainer, problems_of
+from recipe.training.checkpointed_trainer import CheckpointedTrainer
+from recipe.training.checkpoints import problems_of
 
 TARGET_RATIO = 1.3
 

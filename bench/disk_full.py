@@ -36,7 +36,9 @@ from transformers import GPT2Config, GPT2LMHeadModel, TrainerCallback, TrainingA
 from transformers.utils import logging
 
 from recipe import disk
-from recipe.training.checkpoints import CheckpointedTrainer, checkpoints_by_step, problems_of
+from recipe.run_directory import checkpoints_by_step
+from recipe.training.checkpointed_trainer import CheckpointedTrainer
+from recipe.training.checkpoints import problems_of
 
 ROOT = Path(__file__).parents[1]
 STARVED_STEP = 8

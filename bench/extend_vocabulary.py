@@ -26,14 +26,15 @@ from transformers import DataCollatorForLanguageModeling, PreTrainedModel, PreTr
 
 from recipe.model.modeling import new_model
 from recipe.model.tokenization import UNK, build_tokenizer, characters_known, corpus_vocabulary, extend_tokenizer
+from recipe.rows.preprocessing import IGNORED_LABEL
 from recipe.rows.sampling import epoch_order
 from recipe.settings import ModelSettings
 from recipe.synthetic import synthesize
-from recipe.training.validation_metrics import IGNORED, reduce_logits
+from recipe.training.validation_metrics import reduce_logits
 
 _FIRST_RARE = 0x3400  # CJK extension A: real characters that hardly any vocabulary holds
 _BATCH = 32
-_HELD_OUT = 500
+_VALIDATION_ROWS = 500
 
 
 def main() -> int:
@@ -44,16 +45,16 @@ def main() -> int:
     texts = [f"{couplet.upper}-{couplet.lower}" for couplet in synthesize(12_000, 1)]
     rare_of = _rare_characters(texts)
     rare_texts = ["".join(rare_of.get(char, char) for char in text) for text in texts]
-    held_out = [text for text in rare_texts[-_HELD_OUT:] if set(text) & set(rare_of.values())]
+    validation = [text for text in rare_texts[-_VALIDATION_ROWS:] if set(text) & set(rare_of.values())]
     tokenizer = build_tokenizer(corpus_vocabulary(sorted(set("".join(texts)))), False, 1024)
-    base = _base_model(tokenizer, texts[:-_HELD_OUT], steps)
-    print(f"{len(held_out)} held-out rows with rare characters; {steps} steps of {_BATCH} rows for each variant")
+    base = _base_model(tokenizer, texts[:-_VALIDATION_ROWS], steps)
+    print(f"{len(validation)} held-out rows with rare characters; {steps} steps of {_BATCH} rows for each variant")
     print(f"{'variant':34}{'unknown':>9}{'common before':>15}{'after':>9}{'rare before':>13}{'after':>9}")
     for variant in ("as it is", "extended, around the mean", "extended, at the mean", "extended, random"):
         model, known = _variant(base, tokenizer, sorted(rare_of.values()), variant)
-        before = _losses(model, known, held_out, set(rare_of.values()))
-        _train(model, known, rare_texts[:-_HELD_OUT], steps)
-        after = _losses(model, known, held_out, set(rare_of.values()))
+        before = _losses(model, known, validation, set(rare_of.values()))
+        _train(model, known, rare_texts[:-_VALIDATION_ROWS], steps)
+        after = _losses(model, known, validation, set(rare_of.values()))
         print(f"{variant:34}{before[2]:9.2%}{before[0]:15.3f}{after[0]:9.3f}{before[1]:13.3f}{after[1]:9.3f}")
     return 0
 
@@ -122,7 +123,7 @@ def _losses(
         batch = collate([{"input_ids": row} for row in rows[start : start + 100]])
         _, losses = reduce_logits(model(**batch).logits, batch["labels"])
         targets = batch["labels"][:, 1:]
-        is_rare, is_real = torch.isin(targets, rare_ids), targets != IGNORED
+        is_rare, is_real = torch.isin(targets, rare_ids), targets != IGNORED_LABEL
         sums["common"] += losses[is_real & ~is_rare].sum().item()
         sums["rare"] += losses[is_rare].sum().item()
         sums["common count"] += (is_real & ~is_rare).sum().item()

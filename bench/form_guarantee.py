@@ -78,11 +78,11 @@ def measure(
     """Answer all lines and describe how many answers break the form."""
     generator = Generator(model, tokenizer, settings)
     uppers = [upper for group in lines.values() for upper in group]
-    refused = generator.refusals(uppers)
+    refused = [prompt for prompt in generator.prepare(uppers) if prompt.refusal is not None]
     started = time.perf_counter()
     answers = generator.answer(uppers)
     seconds = time.perf_counter() - started
-    broken = [form_violations(found[0].upper, found[0].lower) for found in answers]
+    broken = [form_violations(found[0].prompt, found[0].text) for found in answers]
     by_kind = Counter(str(violation) for violations in broken for violation in violations)
     share = sum(map(bool, broken)) / len(broken)
     shown = ", ".join(f"{name} {count}" for name, count in by_kind.most_common())

@@ -32,7 +32,6 @@ import pyarrow.parquet as pq
 from datasets import disable_progress_bars
 from tqdm import tqdm
 
-from recipe.couplet.form import split_couplet
 from recipe.errors import UserError
 from recipe.model.tokenization import build_tokenizer, corpus_vocabulary
 from recipe.rows.corpus import Corpus, prepare_corpus
@@ -242,8 +241,8 @@ class Growing(threading.Thread):
 def account_for(corpus: Corpus) -> None:
     """Raise AssertionError unless every row that was read went to exactly one place."""
     summary = corpus.summary
-    assert summary.read == summary.kept + summary.held_out + sum(summary.rejected.values()), summary
-    assert (len(corpus.train), len(corpus.validation)) == (summary.kept, summary.held_out), summary
+    assert summary.read == summary.kept + summary.validation + sum(summary.rejected.values()), summary
+    assert (len(corpus.train), len(corpus.validation)) == (summary.kept, summary.validation), summary
     with corpus.rejected_file.open(encoding="utf-8", newline="") as file:
         quarantined = list(csv.reader(file))
     assert len(quarantined) - 1 == sum(summary.rejected.values()), "rows in the quarantine file"
@@ -262,7 +261,7 @@ def tokenize(corpus: Corpus, data: DataSettings) -> None:
 def no_leak(corpus: Corpus, data: DataSettings) -> None:
     if data.text_format == "couplet" and data.upper_column is None and data.upper_file is None:
         uppers = [
-            {(split_couplet(row["text"]) or ("",))[0] for row in part} for part in (corpus.train, corpus.validation)
+            {row["text"][: row["opening_length"] - 1] for row in part} for part in (corpus.train, corpus.validation)
         ]
         assert not uppers[0] & uppers[1], "an upper line on both sides of the split"
 

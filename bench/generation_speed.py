@@ -33,8 +33,9 @@ from transformers.utils import logging
 
 from recipe.couplet.form import form_violations, split_couplet
 from recipe.couplet.plan import TonePolicy, plan_form
-from recipe.generating.decoding import FormLogitsProcessor, FormTables
 from recipe.generating.generator import Generator
+from recipe.generating.processor import FormLogitsProcessor
+from recipe.generating.tables import FormTables
 from recipe.model.modeling import load_model
 from recipe.model.tokenization import build_tokenizer, encode_prompt, load_tokenizer
 from recipe.rows.reading import Source, read_rows
@@ -88,7 +89,7 @@ def overhead(model: Any, tokenizer: Any, uppers: Sequence[str], pairs: int) -> s
     """Interleaved times of the same batch with and without the form; everything the form needs is counted."""
     tables = FormTables(tokenizer, model.config.vocab_size)
     tables.tone_tables()
-    prompts = torch.tensor([encode_prompt(tokenizer, upper, "-") for upper in uppers])
+    prompts = torch.tensor([encode_prompt(tokenizer, upper + "-") for upper in uppers])
     steps = len(uppers[0]) + 1
     config = GenerationConfig(max_new_tokens=steps, pad_token_id=tokenizer.pad_token_id, use_cache=True)
     model.generation_config = config
@@ -100,17 +101,17 @@ def overhead(model: Any, tokenizer: Any, uppers: Sequence[str], pairs: int) -> s
 
     def with_form() -> None:
         plan_form.cache_clear()
-        form = FormLogitsProcessor(tables, uppers, prompts.shape[1], TonePolicy.PREFER)
-        form.lower_lines(model.generate(prompts, attention_mask=mask, logits_processor=[form]))
+        form = FormLogitsProcessor.answering(tables, uppers, prompts.shape[1], TonePolicy.PREFER)
+        form.answers(model.generate(prompts, attention_mask=mask, logits_processor=[form]))
 
     def with_timed_form() -> None:
         plan_form.cache_clear()
         started = time.perf_counter()
-        form = TimedForm(FormLogitsProcessor(tables, uppers, prompts.shape[1], TonePolicy.PREFER))
+        form = TimedForm(FormLogitsProcessor.answering(tables, uppers, prompts.shape[1], TonePolicy.PREFER))
         form.seconds += time.perf_counter() - started
         output = model.generate(prompts, attention_mask=mask, logits_processor=[form])
         finished = time.perf_counter()
-        form.form.lower_lines(output)
+        form.form.answers(output)
         form.seconds += time.perf_counter() - finished
         inside.append(form.seconds / (time.perf_counter() - started - form.seconds))
 
@@ -145,7 +146,7 @@ def report_throughput(model: Any, tokenizer: Any, uppers: Sequence[str], tutoria
         started = time.perf_counter()
         answers = generator.answer(lines)
         seconds = time.perf_counter() - started
-        valid = sum(not form_violations(found[0].upper, found[0].lower) for found in answers)
+        valid = sum(not form_violations(found[0].prompt, found[0].text) for found in answers)
         print(
             f"batch {batch:3}: {len(lines) / seconds:.1f} couplets/s, {valid:,} of {len(lines):,} valid, "
             f"{reference / (seconds / valid):.0f} times the tutorial's way",
@@ -163,7 +164,7 @@ def tutorial_way(model: Any, tokenizer: Any, uppers: Sequence[str], tries: int) 
     valid, fitting, calls = 0, 0, 0
     started = time.perf_counter()
     for upper in uppers:
-        prompt = torch.tensor([encode_prompt(tokenizer, upper, "-")])
+        prompt = torch.tensor([encode_prompt(tokenizer, upper + "-")])
         for _ in range(tries):
             calls += 1
             output = model.generate(prompt, attention_mask=torch.ones_like(prompt), max_length=2 * len(upper) + 11)

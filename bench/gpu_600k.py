@@ -179,7 +179,7 @@ def measure_job(bench: Bench) -> None:
 def measure_tutorial(bench: Bench) -> None:
     """Train the tutorial's loop from the same weights; its loss is the better of its two ways to be fed."""
     budget = bench.scale.seconds if bench.options.rehearse else 60 * bench.options.tutorial_minutes
-    words = ["quality", "--side", "a", "--budget", str(budget), "--held_out_rows", "1000000"]
+    words = ["quality", "--side", "a", "--budget", str(budget), "--validation_rows", "1000000"]
     records = bench.side_by_side("tutorial", *words)
     bench.record("tutorial", **records[-1])
 

@@ -33,7 +33,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from recipe.training.checkpoints import checkpoints_by_step, problems_of
+from recipe.run_directory import checkpoints_by_step
+from recipe.training.checkpoints import problems_of
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = {

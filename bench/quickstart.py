@@ -53,7 +53,7 @@ def _train(directory: Path) -> float:
 def _judge(directory: Path) -> tuple[float, int, float]:
     """Return the share of answered words among the synthesizer's held-out upper lines, their number, and chance."""
     from recipe.cli import parse_settings
-    from recipe.couplet.form import split_couplet
+    from recipe.formats.couplet import Couplet as CoupletFormat
     from recipe.generating.generator import Generator
     from recipe.model.modeling import load_model
     from recipe.model.tokenization import load_tokenizer
@@ -64,15 +64,16 @@ def _judge(directory: Path) -> tuple[float, int, float]:
     data = parse_settings(
         "quickstart", "", [ModelSettings, DataSettings, RunSettings], ["--cache_dir", str(directory / "cache")], {}
     )[DataSettings]
-    pairs = [lines for text in prepare_corpus(data).validation["text"] if (lines := split_couplet(text))]
+    rows = prepare_corpus(data).validation[:]
+    pairs = [CoupletFormat().split(*row) for row in zip(rows["text"], rows["opening_length"], strict=True)]
     tokenizer = load_tokenizer(str(directory / "model"))
     model = load_model(str(directory / "model"), tokenizer).eval()
     generator = Generator(model, tokenizer, DecodingSettings(do_sample=False, num_return_sequences=1))
     answers = generator.answer([upper for upper, _ in pairs])
-    counts = [class_agreement(upper, first.lower) for (upper, _), (first, *_) in zip(pairs, answers, strict=True)]
+    counts = [class_agreement(upper, first.text) for (upper, _), (first, *_) in zip(pairs, answers, strict=True)]
     words = sum(counted for counted, _ in counts)
     for first, *_ in generator.answer(PROMPTS):
-        print(f"{first.upper}-{first.lower}")
+        print(f"{first.prompt}-{first.text}")
     chance = chance_agreement([Couplet(*pair) for pair in pairs])
     return sum(agreed for _, agreed in counts) / words, words, chance
 

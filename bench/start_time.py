@@ -58,7 +58,7 @@ def measure_here(options: argparse.Namespace) -> dict[str, float]:
         "data": prepared - imported - model_seconds,
         "model": model_seconds,
         "first batch": meter.first_forward - prepared,
-        "rows": float(len(job.train.lengths) + len(job.held_out.lengths)),
+        "rows": float(len(job.train.lengths) + len(job.validation.lengths)),
     }
 
 

@@ -52,7 +52,7 @@ from workload import (
     write_model,
 )
 
-from recipe.rows.preprocessing import make_collator
+from recipe.rows.preprocessing import IGNORED_LABEL, make_collator
 from recipe.settings import RunSettings
 from recipe.training.arguments import (
     make_training_arguments,
@@ -213,12 +213,12 @@ def speed_table(records: list[dict[str, Any]]) -> str:
 
 
 @torch.no_grad()
-def held_out_loss(job: Job, model: Any, most_rows: int, with_token_types: bool = False) -> float:
+def validation_loss(job: Job, model: Any, most_rows: int, with_token_types: bool = False) -> float:
     """Return the loss in nats per real token over the held-out rows, of every length if there are too many."""
     model.eval()
     collator, total, count = make_collator(job.tokenizer), 0.0, 0
-    held_out = len(job.held_out.lengths)
-    rows = job.held_out.dataset.select(range(0, held_out, max(1, held_out // most_rows)))
+    validation = len(job.validation.lengths)
+    rows = job.validation.dataset.select(range(0, validation, max(1, validation // most_rows)))
     for start in range(0, len(rows), 64):
         chosen = rows[start : start + 64]["input_ids"]
         batch = collator([{"input_ids": ids} for ids in chosen]).to(job.arguments.device)
@@ -226,7 +226,7 @@ def held_out_loss(job: Job, model: Any, most_rows: int, with_token_types: bool =
         logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], **extra).logits
         labels = batch["labels"][:, 1:].flatten()
         total += torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), labels, reduction="sum").item()
-        count += int((labels != -100).sum())
+        count += int((labels != IGNORED_LABEL).sum())
     model.train()
     return total / count
 
@@ -248,7 +248,7 @@ class UntilLoss(TrainerCallback):
         if seconds - last < self.every and state.global_step < state.max_steps:
             return
         started = time.perf_counter()
-        loss = held_out_loss(self.job, self.job.model, self.most_rows)
+        loss = validation_loss(self.job, self.job.model, self.most_rows)
         self._paused += time.perf_counter() - started
         self.curve.append((seconds, loss))
         print(f"(c) {seconds:.0f} s, step {state.global_step}: {loss:.4f}", flush=True)
@@ -264,14 +264,14 @@ def measure_quality(options: argparse.Namespace) -> None:
             started = time.perf_counter()
             train_tutorial(job, model, tokenizer, lambda: time.perf_counter() - started > options.budget)
             seconds = time.perf_counter() - started
-            losses = [held_out_loss(job, model, options.held_out_rows, with_types) for with_types in (False, True)]
+            losses = [validation_loss(job, model, options.validation_rows, with_types) for with_types in (False, True)]
             # The way that is better for it: with token_type_ids, as it was trained, or without, as it generates.
-            rows = min(options.held_out_rows, len(job.held_out.lengths))
-            figures = {"seconds": seconds, "loss": min(losses), "both_losses": losses, "held_out_rows": rows}
+            rows = min(options.validation_rows, len(job.validation.lengths))
+            figures = {"seconds": seconds, "loss": min(losses), "both_losses": losses, "validation_rows": rows}
             append(options.records, {"side": "a"} | figures)
             return
         target = [record for record in read(options.records) if record["side"] == "a"][-1]
-        watch = UntilLoss(job, target["loss"], options.budget / 40, options.held_out_rows)
+        watch = UntilLoss(job, target["loss"], options.budget / 40, options.validation_rows)
         trainer = make_trainer(job)
         trainer.add_callback(watch)
         trainer.train()
@@ -311,7 +311,7 @@ def main() -> int:
     parser.add_argument("what", choices=("speed", "quality"))
     parser.add_argument("--train_file", required=True, help="CSV of couplets, column text1")
     parser.add_argument("--validation_file", help="CSV of held-out couplets; default: rows split off the training file")
-    parser.add_argument("--held_out_rows", type=int, default=1000, help="quality: at most about so many are evaluated")
+    parser.add_argument("--validation_rows", type=int, default=1000, help="quality: evaluate at most about so many")
     parser.add_argument("--records", type=Path, default=None, help="JSON lines file; default outputs/bench/WHAT.jsonl")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each side; 0 only prints the table")
     parser.add_argument("--seconds", type=float, default=25, help="speed: seconds measured in a turn")

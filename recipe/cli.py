@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import ast
 import dataclasses
-import difflib
 import importlib.util
 import types
 import typing
@@ -21,7 +20,10 @@ from typing import Any
 
 import yaml
 
-from recipe.errors import UserError
+from recipe.errors import UserError, did_you_mean
+from recipe.files import find_shipped
+from recipe.settings import CONFIG_DIRECTORY
+from recipe.text_files import where_looked
 
 Group = typing.TypeVar("Group")
 
@@ -119,7 +121,8 @@ def _convert_all(
         group, item = own[key]
         hint = typing.get_type_hints(group)[key]
         try:
-            collected[group][key] = convert(value, hint, item.metadata["choices"])
+            converted = convert(value, hint, item.metadata["choices"])
+            collected[group][key] = _find_files(converted) if item.metadata["is_file"] else converted
         except ValueError as error:
             problems.append(f"{origin} {error}")
     if problems:
@@ -148,7 +151,7 @@ def convert(value: Any, hint: Any, choices: Sequence[str] = ()) -> Any:
         return None
     result = _convert_scalar(value, kind)
     if choices and result not in choices:
-        raise ValueError(f"takes one of {', '.join(choices)}; found {value!r}{_did_you_mean(str(value), choices)}")
+        raise ValueError(f"takes one of {', '.join(choices)}; found {value!r}{did_you_mean(str(value), choices)}")
     return result
 
 
@@ -229,15 +232,27 @@ def _placeholder(hint: Any) -> str:
     return next((name for kind, name in ((int, "N"), (float, "X")) if kind in kinds), "TEXT")
 
 
+def _find_files(value: Any) -> Any:
+    """Return names of files, one, several or none, with the shipped ones where they are."""
+    return list(map(find_shipped, value)) if isinstance(value, list) else value and find_shipped(value)
+
+
+def _config_file(name: str) -> Path:
+    """Return the file that `--config` names: by its path, or a shipped one by its name alone."""
+    shipped = Path(find_shipped(f"{CONFIG_DIRECTORY}/{name}.yaml"))
+    return shipped if shipped.is_file() and not Path(name).is_file() else Path(find_shipped(name))
+
+
 def _read_yaml(path: str | None, problems: list[str]) -> dict[str, Any]:
-    if path in (None, "none"):
+    if path is None or path == "none":
         return {}
     try:
-        loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8-sig"))
+        loaded = yaml.safe_load(_config_file(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        shipped = sorted(str(file) for file in Path("recipe/configs").glob("*.yaml"))
+        shipped = sorted(file.stem for file in Path(find_shipped(CONFIG_DIRECTORY)).glob("*.yaml"))
+        hint = did_you_mean(Path(path).stem, shipped)
         problems.append(
-            f"--config {path}: no such file; shipped ones: {', '.join(shipped) or 'run from the project root'}"
+            f"--config {path}: no such file{where_looked(Path(path))}; shipped ones: {', '.join(shipped)}{hint}"
         )
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         problems.append(f"--config {path}: cannot be read as UTF-8 YAML: {' '.join(str(error).split())}")
@@ -262,12 +277,7 @@ def _unknown_flags(words: Sequence[str], known: typing.AbstractSet[str]) -> list
 
 
 def _unknown_key(key: str, known: typing.AbstractSet[str], prefix: str = "") -> str:
-    return f"unknown setting {prefix}{key}{_did_you_mean(key, sorted(known), prefix)}"
-
-
-def _did_you_mean(word: str, possibilities: Sequence[str], prefix: str = "") -> str:
-    matches = difflib.get_close_matches(word, possibilities, n=1)
-    return f"; did you mean {prefix}{matches[0]}?" if matches else ""
+    return f"unknown setting {prefix}{key}{did_you_mean(key, known, prefix)}"
 
 
 def to_yaml(settings: Settings) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from recipe.errors import UserError
+from recipe.run_directory import checkpoints_by_step
 
 # Tokenizer, configuration, random states, logs of a long run, and the file system's own rounding.
 _OVERHEAD_BYTES = 16 << 20
@@ -48,8 +49,7 @@ def free_bytes(directory: str | Path) -> int:
 
 def held_bytes(output_dir: str | Path) -> int:
     """Return the bytes of the checkpoints that stand in a run's directory; a resumed run needs so many fewer."""
-    files = Path(output_dir).glob("checkpoint-*/*")
-    return sum(file.stat().st_size for file in files if file.parent.name.removeprefix("checkpoint-").isdecimal())
+    return sum(file.stat().st_size for path in checkpoints_by_step(output_dir).values() for file in path.iterdir())
 
 
 def readable(size: int) -> str:

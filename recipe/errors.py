@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+
+from tqdm import tqdm
 
 USAGE_EXIT_CODE = 2
 INTERRUPTED_EXIT_CODE = 130  # 128 + SIGINT, what a shell reports for Ctrl-C
@@ -25,12 +28,23 @@ class UserError(Exception):
         return f"error: {len(self.problems)} problems\n{listed}"
 
 
-def printable(text: str) -> str:
+def printable(text: str, keep: str = "\n") -> str:
     """Return `text` with everything that could act on a terminal (escape sequences, direction marks) spelled out.
 
-    Messages quote headers, rows and file names of strangers; line ends stay.
+    Messages quote headers, rows and file names of strangers; what is in `keep`, the line ends of a message, stays.
     """
-    return "".join(char if char.isprintable() or char == "\n" else f"\\u{ord(char):04x}" for char in text)
+    return "".join(char if char.isprintable() or char in keep else f"\\u{ord(char):04x}" for char in text)
+
+
+def notice(message: str) -> None:
+    """Say something to the user on standard error, above a progress bar if there is one."""
+    tqdm.write(printable(message), file=sys.stderr)
+
+
+def did_you_mean(word: str, possibilities: Iterable[str], prefix: str = "") -> str:
+    """Return a suggestion to append to the message about a mistyped word; nothing if no possibility is near."""
+    matches = difflib.get_close_matches(word, sorted(possibilities), n=1)
+    return f"; did you mean {prefix}{matches[0]}?" if matches else ""
 
 
 def run_or_explain(main: Callable[[Sequence[str]], int], argv: Sequence[str] | None = None) -> int:

@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-_CHUNK_BYTES = 1 << 20
-
 
 def sync(path: Path) -> None:
     """Flush a file's bytes, or a directory's entries, without which a rename can be lost in a power cut."""
@@ -78,10 +76,17 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def find_shipped(name: str) -> str:
+    """Return where a file is: as it is named, or else, for a `recipe/…` that is not there, where the package has it.
+
+    So the shipped configurations, corpora and launch files are found from every working directory.
+    """
+    shipped = Path(__file__).parents[1] / name
+    is_ours = Path(name).parts[:1] == (Path(__file__).parent.name,)
+    return str(shipped) if is_ours and not Path(name).exists() and shipped.exists() else name
+
+
 def sha256_of(path: str | Path) -> str:
     """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
-    digest = hashlib.sha256()
     with Path(path).open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,8 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-QUICKSTART_CONFIG = "recipe/configs/quickstart.yaml"
+from recipe.formats.registry import FORMATS
+
+CONFIG_DIRECTORY = "recipe/configs"
+QUICKSTART_CONFIG = f"{CONFIG_DIRECTORY}/quickstart.yaml"
 PUBLISHED_MODEL = "models/couplet"
+# Pretrained on Tang and Song verse and fine-tuned on its couplets (docs/verse.md): what the default run starts from,
+# and what answers before anything is published.
+SHIPPED_MODEL = "recipe/data/base"
 
 
 # Where the recipe differs from the library's defaults, and why.
@@ -39,9 +45,13 @@ TRAINING_DEFAULTS: dict[str, Any] = {
 }
 
 
-def setting(default: Any, help: str, choices: tuple[str, ...] = ()) -> Any:
-    """Declare one setting; a list default is copied for each instance."""
-    metadata = {"help": help, "choices": choices}
+def setting(default: Any, help: str, choices: tuple[str, ...] = (), is_file: bool = False) -> Any:
+    """Declare one setting; a list default is copied for each instance.
+
+    Args:
+        is_file: the value names files to read; those that ship with the recipe are found from every directory.
+    """
+    metadata = {"help": help, "choices": choices, "is_file": is_file}
     if isinstance(default, (list, tuple)):
         return field(default_factory=lambda: list(default), metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -52,13 +62,21 @@ class ModelSettings:
     """Model: where the weights come from."""
 
     model_name_or_path: str | None = setting(
-        None, "hub id or local directory of the model to start from (safetensors or pytorch_model.bin)"
+        None,
+        "hub id or local directory of the model to start from (safetensors or pytorch_model.bin); the one that ships "
+        "is recipe/data/base",
+        is_file=True,
     )
     state_dict_file: str | None = setting(
-        None, "a state dict saved by torch.save (the tutorial's best_model.pth) loaded over that model's weights"
+        None,
+        "a state dict saved by torch.save (the tutorial's best_model.pth) loaded over that model's weights",
+        is_file=True,
     )
     from_scratch: bool = setting(
         False, "build a new model and a character vocabulary from the corpus instead of loading one"
+    )
+    vocabulary_file: str | None = setting(
+        None, "from scratch: text file of the characters the vocabulary holds; unset takes those of the corpus"
     )
     hidden_size: int = setting(256, "from scratch: width of the model; a multiple of num_heads")
     num_layers: int = setting(4, "from scratch: number of transformer blocks")
@@ -76,22 +94,34 @@ class DataSettings:
     """Data: which rows, how they are read, what is refused."""
 
     train_file: list[str] = setting(
-        [], "one or more CSV, TSV, JSON Lines or Parquet files; the format follows the file's ending"
+        [],
+        "one or more CSV, TSV, JSON Lines or Parquet files; the format follows the file's ending",
+        is_file=True,
     )
     validation_file: list[str] = setting(
-        [], "held-out files of your own; unset splits validation_size rows off the training rows"
+        [],
+        "held-out files of your own; unset splits validation_size rows off the training rows",
+        is_file=True,
     )
     upper_file: str | None = setting(
-        None, "text file of upper lines, one a line, characters may stand apart (in.txt of the public data set)"
+        None,
+        "text file of upper lines, one a line, characters may stand apart (in.txt of the public data set)",
+        is_file=True,
     )
     lower_file: str | None = setting(
-        None, "text file of the lower lines that answer upper_file, line by line (out.txt)"
+        None,
+        "text file of the lower lines that answer upper_file, line by line (out.txt)",
+        is_file=True,
     )
     text_column: str = setting("text1", "column that holds the whole text, upper line + separator + lower line")
-    upper_column: str | None = setting(None, "column of upper lines, for files with a column for each line")
-    lower_column: str | None = setting(None, "column of lower lines; goes with upper_column")
+    upper_column: str | None = setting(
+        None, "column of upper lines (of other formats: of prompts), for files with two columns"
+    )
+    lower_column: str | None = setting(
+        None, "column of lower lines (of other formats: of what answers the prompts); goes with upper_column"
+    )
     text_format: str = setting(
-        "couplet", "couplet: two lines and the form's rules; plain: any short texts", choices=("couplet", "plain")
+        "couplet", "; ".join(f"{name}: {kind.summary}" for name, kind in FORMATS.items()), choices=tuple(FORMATS)
     )
     separator: str = setting(
         "-", "the one character between the lines; the one in the exact middle separates (a space is kept as -)"
@@ -115,7 +145,9 @@ class RunSettings:
     """Run: what happens around the training itself."""
 
     config: str | None = setting(
-        QUICKSTART_CONFIG, "YAML file of settings; the command line wins over it, it wins over the defaults"
+        QUICKSTART_CONFIG,
+        "YAML file of settings, or the short name of a shipped one (couplet-600k); the command line wins over it, it "
+        "wins over the defaults",
     )
     check: bool = setting(
         False,
@@ -136,9 +168,15 @@ class RunSettings:
     )
     precision: str = setting(
         "auto",
-        "arithmetic of the training steps; auto: bf16 where the GPU has it, fp16 on older GPUs, fp32 on CPUs. On a "
-        "CPU with AMX (lscpu shows it) bf16 makes the 102M model twice as fast, on others slower",
+        "arithmetic of the training steps, over weights in fp32; auto: bf16 where the GPU has it, fp16 on older GPUs; "
+        "on a CPU bf16 where it multiplies it (lscpu shows amx_bf16 or avx512_bf16) and the model is 128 wide or more, "
+        "up to twice as fast, else fp32",
         choices=("auto", "bf16", "fp16", "fp32"),
+    )
+    muon: bool = setting(
+        False,
+        "Muon for the matrices inside the blocks, AdamW for all else, both at learning_rate: from scratch it learns "
+        "more in the same time (docs/verse.md)",
     )
     num_threads: int | None = setting(
         None, "CPU threads of each process; unset shares all cores among the processes of this machine"
@@ -176,7 +214,9 @@ class DecodingSettings:
         3.0, "prefer: what a character of the wrong tone loses in log-probability; 3 makes it 20 times less likely"
     )
     banned_words: str | None = setting(
-        None, "text file of words, one a line, that never appear; an upper line that holds one is refused"
+        None,
+        "text file of words, one a line, that never appear; an upper line that holds one is refused",
+        is_file=True,
     )
     continue_freely: bool = setting(
         False, "generate without the form: for models of plain texts, and to see what the form is good for"
@@ -191,17 +231,22 @@ class GenerationSettings:
     """Generation: what to answer, with what, and how to write it."""
 
     model_name_or_path: str = setting(
-        PUBLISHED_MODEL, "local model directory or hub id; default: the last published one"
+        PUBLISHED_MODEL,
+        "local model directory or hub id; default: the last published one, or the base that ships if there is none",
+        is_file=True,
     )
     prompt: list[str] = setting([], "one or more upper lines; a separator at the end (春满神州花似锦-) may stay")
     prompts_file: str | None = setting(
         None,
         "upper lines to answer: a text file with one a line, or a CSV, TSV or JSON Lines file; - is standard input",
+        is_file=True,
     )
     prompt_column: str = setting(
         "text1", "column of a CSV, TSV or JSON Lines prompts file; of a whole couplet the upper line is taken"
     )
-    encoding: str = setting("utf-8", "encoding of the prompts file (a BOM is fine); GB18030 is common in China")
+    encoding: str = setting(
+        "utf-8", "encoding of the prompts file and of the parallelism file (a BOM is fine); GB18030 is common in China"
+    )
     output_file: str | None = setting(None, "file to write to instead of the screen, in the order of the input")
     output_format: str | None = setting(
         None,
@@ -214,13 +259,22 @@ class GenerationSettings:
     parallelism_file: str | None = setting(
         None,
         "best_of: couplets (CSV, TSV, JSON Lines, Parquet) to learn from which characters answer which; it counts too",
+        is_file=True,
     )
+    parallelism_column: str = setting("text1", "column of the parallelism file that holds whole couplets")
+
+
+@dataclass
+class DeviceSettings:
+    """Device: where the model runs."""
+
     device: str | None = setting(
         None, "cpu, cuda, cuda:1, mps …; unset takes an NVIDIA GPU where there is one, else the CPU"
     )
     dtype: str | None = setting(
         None,
-        "number format of the weights; unset takes bf16 on a GPU that has it, else fp32",
+        "number format of the weights; unset takes bf16 on a GPU that has it and, for models 512 wide or more, on a "
+        "CPU that multiplies it (lscpu shows amx_bf16 or avx512_bf16), else fp32",
         choices=("fp32", "bf16", "fp16"),
     )
 
@@ -230,19 +284,29 @@ class EvaluationSettings:
     """Evaluation: what is scored, against what, and how."""
 
     model_name_or_path: str | None = setting(
-        None, "local model directory or hub id to evaluate; unset takes the last published one (models/couplet)"
+        None,
+        "local model directory or hub id to evaluate; unset takes the last published one (models/couplet), or the base "
+        "that ships if there is none",
+        is_file=True,
     )
     predictions: list[str] = setting(
         [],
         "score lines made elsewhere, with no model: a text file of upper and one of lower lines; or one TSV, CSV, JSON "
         "Lines or Parquet file with the columns upper and lower; or one .txt of lower lines in the test file's order",
+        is_file=True,
     )
     baseline: list[str] = setting(
-        [], "a second model directory, or predictions in one of those forms, for the paired difference"
+        [],
+        "a second model directory, or predictions in one of those forms, for the paired difference",
+        is_file=True,
     )
-    test_file: list[str] = setting([], "one or more CSV, TSV, JSON Lines or Parquet files of couplets, the references")
+    test_file: list[str] = setting(
+        [], "one or more CSV, TSV, JSON Lines or Parquet files of couplets, the references", is_file=True
+    )
     train_file: list[str] = setting(
-        [], "the files the model was trained on: for chance lines, leaks, memory and the learned parallelism"
+        [],
+        "the files the model was trained on: for chance lines, leaks, memory and the learned parallelism",
+        is_file=True,
     )
     text_column: str = setting("text1", "column that holds the whole text, upper line + separator + lower line")
     upper_column: str | None = setting(None, "column of upper lines, for files with a column for each line")
@@ -256,7 +320,9 @@ class EvaluationSettings:
     latency_calls: int = setting(50, "upper lines answered one by one to measure latency; 0 leaves efficiency out")
     report_samples: int = setting(24, "couplets shown side by side in the report")
     listed_words: str | None = setting(
-        None, "text file of words, one a line; the share of outputs that hold one is said"
+        None,
+        "text file of words, one a line; the share of outputs that hold one is said",
+        is_file=True,
     )
     text_classifier: str | None = setting(
         None, "text classifier for safety: local directory or hub id; its labels' shares among the outputs are said"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from recipe.errors import UserError
+from recipe.text_files import read_utf8
 
 
 def read_word_list(setting: str, file: str | None) -> list[str]:
@@ -16,9 +15,9 @@ def read_word_list(setting: str, file: str | None) -> list[str]:
     if file is None:
         return []
     try:
-        lines = Path(file).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{setting} {file}: cannot be read as a UTF-8 text file ({error})") from None
+        lines = read_utf8(file).splitlines()
+    except UserError as error:
+        raise UserError(f"{setting} {error.problems[0]}") from None
     words = [line.strip() for line in lines if line.strip()]
     if not words:
         raise UserError(f"{setting} {file}: holds no word; it takes one a line")

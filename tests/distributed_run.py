@@ -20,10 +20,10 @@ if __name__ == "__main__":
 
 import run_finetune
 from recipe.errors import run_or_explain
+from recipe.rows.preprocessing import IGNORED_LABEL
 from recipe.training import finetune
 from recipe.training.job import Job
 from recipe.training.trainer import CoupletTrainer
-from recipe.training.validation_metrics import IGNORED
 
 
 class Recorder(TrainerCallback):
@@ -56,7 +56,7 @@ class Recorder(TrainerCallback):
 
 def real_rows(labels: list[list[int]]) -> list[list[int]]:
     """Return the rows that count, without padding: repeated rows and padded ones have no labels."""
-    rows = [[token for token in row if token != IGNORED] for row in labels]
+    rows = [[token for token in row if token != IGNORED_LABEL] for row in labels]
     return [row for row in rows if row]
 
 

@@ -1,4 +1,4 @@
-"""Tiny corpora, a tiny model in the layout people download, and the fine-tuning command, for the tests of training."""
+"""Tiny corpora, a tiny model in the layout that people download, and the fine-tuning command."""
 
 import json
 import random
@@ -7,18 +7,13 @@ import sys
 from pathlib import Path
 
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel
+from tiny_models import LOWER_CHARACTERS, UPPER_CHARACTERS, tiny_gpt2
 
 import run_finetune
 from recipe.errors import run_or_explain
-from recipe.model.tokenization import build_tokenizer, corpus_vocabulary
 
 ROOT = Path(__file__).parents[1]
 COMPOSED_ROWS = (ROOT / "recipe/data/couplets.csv").read_text(encoding="utf-8").splitlines()[1:241]
-# Each character of the upper one is answered by the one below it: invented couplets are learnt in a few steps.
-UPPER_CHARACTERS = "山风花春日云红东高来金松鹤晨行雪江明书古"
-LOWER_CHARACTERS = "水月柳秋星雨绿西低去玉竹鱼暮坐霜湖暗画今"
-MARKS = "，。、；？！·《》“”-"
 TINY = {
     "hidden_size": 16,
     "num_layers": 1,
@@ -45,22 +40,6 @@ def write_rows(path, rows, header="text1", encoding="utf-8"):
     """Write a file of one line a row below a header and return its path."""
     path.write_text("".join(f"{line}\n" for line in [header, *rows]), encoding=encoding)
     return path
-
-
-def character_tokenizer(characters=UPPER_CHARACTERS + LOWER_CHARACTERS + MARKS):
-    """The tokenizer that a run from scratch makes out of a corpus of these characters."""
-    return build_tokenizer(corpus_vocabulary(characters), lowercase=False, max_length=64)
-
-
-def tiny_model(tokenizer, dropout=0.0, seed=0):
-    """A random GPT-2 of one layer; 64 positions."""
-    torch.manual_seed(seed)
-    drop = {"attn_pdrop": dropout, "embd_pdrop": dropout, "resid_pdrop": dropout}
-    ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
-    config = GPT2Config(vocab_size=len(tokenizer), n_positions=64, n_embd=16, n_layer=1, n_head=2, **ids, **drop)
-    model = GPT2LMHeadModel(config)
-    model.loss_type = "ForCausalLM"
-    return model
 
 
 def uer_vocabulary():
@@ -100,9 +79,7 @@ def uer_directory(directory):
         "vocab_size": len(vocabulary),
     }
     (directory / "config.json").write_text(json.dumps(fields, indent=2), encoding="utf-8")
-    torch.manual_seed(3)
-    config = GPT2Config(vocab_size=len(vocabulary), n_embd=16, n_layer=2, n_head=2)
-    state = GPT2LMHeadModel(config).state_dict()
+    state = tiny_gpt2(len(vocabulary), seed=3, n_layer=2, n_positions=1024).state_dict()
     for layer in range(2):  # buffers that old versions of the library saved
         state[f"transformer.h.{layer}.attn.bias"] = torch.tril(torch.ones(1, 1, 1024, 1024, dtype=torch.uint8))
         state[f"transformer.h.{layer}.attn.masked_bias"] = torch.tensor(-1e4)

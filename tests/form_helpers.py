@@ -1,42 +1,26 @@
-"""A small character model with random weights, fuzzed upper lines, and the form's rules written a second, slow way."""
+"""A tokenizer for the form, fuzzed upper lines, and the form's rules written a second, slow way."""
 
 from __future__ import annotations
 
 import random
 
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, LogitsProcessor
+from tiny_models import character_tokenizer
+from transformers import LogitsProcessor
 
 from recipe.couplet.form import is_chinese_character, is_punctuation
 from recipe.couplet.plan import TonePolicy, plan_form
 from recipe.couplet.tones import tone_of
-from recipe.generating.decoding import DEFAULT_TONE_STRENGTH
-from recipe.model.tokenization import SPECIAL_TOKENS, build_tokenizer
+from recipe.generating.processor import DEFAULT_TONE_STRENGTH
 
 CHARACTERS = "".join(chr(code) for code in range(0x4E00, 0x4E00 + 160))
 MARKS = "，。、；-"
 NOISE = "abz019あé"
 
 
-def character_tokenizer(characters=CHARACTERS):
-    tokens = [*SPECIAL_TOKENS, *characters, *MARKS, *"ab1", "##一", "一丁"]
-    return build_tokenizer({token: index for index, token in enumerate(tokens)}, lowercase=True, max_length=128)
-
-
-def random_model(tokenizer, seed=0):
-    torch.manual_seed(seed)
-    config = GPT2Config(
-        vocab_size=len(tokenizer) + 3,  # more logits than tokens, as in models padded to a round number
-        n_embd=32,
-        n_layer=1,
-        n_head=2,
-        n_positions=128,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-        initializer_range=0.3,  # peaked probabilities, so that greedy decoding has no near ties
-    )
-    return GPT2LMHeadModel(config).eval()
+def form_tokenizer(characters=CHARACTERS):
+    """A tokenizer of characters and marks that also has tokens that no line may hold."""
+    return character_tokenizer([*characters, *MARKS], others=[*"ab1", "##一", "一丁"], lowercase=True)
 
 
 def fuzzed_line(rng, length=None):

@@ -15,10 +15,11 @@ import torch
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
-from transformers import GPT2Config, GPT2LMHeadModel
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tiny_models import tiny_gpt2
 
 from recipe.training.nonfinite import whole_norm
 
@@ -29,12 +30,7 @@ def main(directory: Path) -> None:
     torch.distributed.init_process_group("gloo")
     rank, processes = torch.distributed.get_rank(), torch.distributed.get_world_size()
     mesh = torch.distributed.init_device_mesh("cpu", (processes,))
-    torch.manual_seed(0)
-    drop = {"attn_pdrop": 0.0, "embd_pdrop": 0.0, "resid_pdrop": 0.0}
-    config = GPT2Config(
-        vocab_size=VOCABULARY, n_positions=32, n_embd=32, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0, **drop
-    )
-    whole = GPT2LMHeadModel(config).train()
+    whole = tiny_gpt2(VOCABULARY, n_positions=32, n_embd=32, n_layer=2).train()
     sharded = copy.deepcopy(whole)
     for block in sharded.transformer.h:
         fully_shard(block, mesh=mesh, reshard_after_forward=True)
@@ -64,8 +60,8 @@ def main(directory: Path) -> None:
 
 def write_findings(
     file: Path,
-    whole: GPT2LMHeadModel,
-    sharded: GPT2LMHeadModel,
+    whole: torch.nn.Module,
+    sharded: torch.nn.Module,
     gathered: dict,
     losses: list[list[float]],
     norms: list[list[float]],

@@ -8,8 +8,8 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
 LISTED = re.findall(r"^\| `(recipe/[\w/]+(?:\.py|/))`", PAGE, re.M)
 # Packages that the page lists as a whole, and directories that hold no code.
-WHOLE = ("recipe/synthetic/", "recipe/metrics/")
-NO_CODE = ("recipe/configs/", "recipe/launch/", "recipe/data/")
+WHOLE = ("recipe/synthetic/", "recipe/verse/", "recipe/metrics/")
+NO_CODE = ("recipe/configs/", "recipe/launch/", "recipe/data/", "recipe/templates/")
 
 
 def part_of(path: Path) -> str:

@@ -13,14 +13,8 @@ from tiny_run import IDENTITY, logged, tiny_trainer, weights_sha256
 from transformers import TrainerCallback
 
 from recipe.errors import UserError
-from recipe.training.checkpoints import (
-    CheckpointedTrainer,
-    check_same_run,
-    checkpoints_by_step,
-    newest_verified_checkpoint,
-    problems_of,
-    rotate,
-)
+from recipe.run_directory import checkpoints_by_step
+from recipe.training.checkpoints import check_same_run, newest_verified_checkpoint, problems_of, rotate
 from recipe.training.nonfinite import GuardedTrainer
 
 STATE_FILES = ["model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json"]
@@ -255,12 +249,3 @@ def test_settings_that_would_break_the_promise_are_refused_together(tmp_path: Pa
     with pytest.raises(UserError) as error:
         tiny_trainer(tmp_path, save_only_model=True, save_on_each_node=True)
     assert len(error.value.problems) == 2
-
-
-def test_the_overridden_library_methods_exist() -> None:
-    """A release that renames one of them would silently bring the old behaviour back."""
-    library = CheckpointedTrainer.__base__
-    for name in ("_save_checkpoint", "_save", "_save_rng_state", "_load_rng_state", "_load_best_model"):
-        assert name in vars(CheckpointedTrainer) and name in vars(library)
-    for name in ("get_batch_samples", "training_step", "_get_grad_norm", "log"):
-        assert name in vars(GuardedTrainer) and name in vars(library)

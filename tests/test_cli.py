@@ -4,6 +4,7 @@ import dataclasses
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -11,7 +12,15 @@ from finetune_helpers import ROOT, run_command
 
 from recipe.cli import Settings, convert, parse_settings, to_yaml, training_argument_names
 from recipe.errors import UserError, run_or_explain
-from recipe.settings import TRAINING_DEFAULTS, DataSettings, DecodingSettings, ModelSettings, RunSettings
+from recipe.formats.registry import FORMATS
+from recipe.settings import (
+    SHIPPED_MODEL,
+    TRAINING_DEFAULTS,
+    DataSettings,
+    DecodingSettings,
+    ModelSettings,
+    RunSettings,
+)
 
 GROUPS = [ModelSettings, DataSettings, RunSettings]
 
@@ -52,7 +61,8 @@ def test_the_command_line_wins_over_the_file_and_the_file_over_the_defaults(tmp_
 
 def test_no_arguments_are_the_quickstart():
     settings = parse()
-    assert settings[ModelSettings].from_scratch
+    model = settings[ModelSettings]
+    assert not model.from_scratch and Path(str(model.model_name_or_path)) == ROOT / SHIPPED_MODEL
     assert settings.training["output_dir"] == "outputs/quickstart"
 
 
@@ -133,7 +143,7 @@ def test_every_problem_stands_in_one_message_with_a_suggestion(tmp_path):
         "unknown setting hiden_size; did you mean hidden_size?",
         "unknown setting lerning_rate; did you mean learning_rate?",
         "num_layers takes a whole number; found 'many'",
-        "--text_format takes one of couplet, plain; found 'plan'; did you mean plain?",
+        f"--text_format takes one of {', '.join(FORMATS)}; found 'plan'; did you mean plain?",
         "--max_length takes a whole number; found 'long'",
         "unknown setting config",
     ):
@@ -164,9 +174,35 @@ def test_a_damaged_file_is_explained(tmp_path, text, message):
 
 def test_a_file_that_is_not_there_is_named_beside_the_shipped_ones(tmp_path):
     (problem,) = problems_of("--config", str(tmp_path / "no.yaml"))
-    assert "no.yaml: no such file" in problem
-    assert "recipe/configs/couplet-600k.yaml" in problem
+    assert "no.yaml: no such file; shipped ones: couplet-600k, couplet-600k-gpu, " in problem
     assert "cannot be read" in problems_of("--config", str(tmp_path))[0]
+
+
+def test_shipped_configurations_and_their_files_are_found_from_every_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert parse()[DataSettings].train_file == parse("--config", "quickstart")[DataSettings].train_file
+    for name in ("quickstart", "recipe/configs/quickstart.yaml"):
+        files = parse("--config", name)[DataSettings].train_file
+        assert [Path(file).name for file in files] == ["couplets.csv", "handwritten.csv"]
+        assert all(Path(file).is_file() for file in files)
+    assert parse("--config", "couplet-600k")[ModelSettings].model_name_or_path
+    upper = parse("--config", "none", "--upper_file", "recipe/data/couplets.csv")[DataSettings].upper_file
+    assert upper == str(ROOT / "recipe/data/couplets.csv")
+    (problem,) = problems_of("--config", "quikstart")
+    assert problem.startswith(f"--config quikstart: no such file (looked in {tmp_path}); shipped ones: ")
+    assert problem.endswith("; did you mean quickstart?")
+
+
+def test_files_where_one_stands_come_before_the_shipped_ones(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "quickstart").write_text("hidden_size: 8\n", encoding="utf-8")
+    assert parse("--config", "quickstart")[ModelSettings].hidden_size == 8
+    (tmp_path / "recipe/data").mkdir(parents=True)
+    (tmp_path / "recipe/data/couplets.csv").write_text("text1\n", encoding="utf-8")
+    settings = parse("--config", "none", "--train_file", "recipe/data/couplets.csv", "recipe/data/mine.csv")
+    assert settings[DataSettings].train_file == ["recipe/data/couplets.csv", "recipe/data/mine.csv"]
+    monkeypatch.chdir(ROOT)  # here, names stay as they are written
+    assert parse()[DataSettings].train_file == ["recipe/data/couplets.csv", "recipe/data/handwritten.csv"]
 
 
 def test_an_empty_file_and_one_with_a_byte_order_mark_are_fine(tmp_path):

@@ -8,8 +8,9 @@ import pytest
 from finetune_helpers import COMPOSED_ROWS, invented_couplets, write_rows
 
 from recipe.errors import UserError
+from recipe.formats.couplet import Couplet
 from recipe.rows import corpus as corpus_module
-from recipe.rows.corpus import prepare_corpus, row_separator
+from recipe.rows.corpus import prepare_corpus
 from recipe.settings import DataSettings
 
 ROWS = invented_couplets(300, seed=1)
@@ -37,7 +38,7 @@ def upper_lines(dataset):
 
 
 def adds_up(summary):
-    return summary.read == summary.kept + summary.held_out + sum(summary.rejected.values())
+    return summary.read == summary.kept + summary.validation + sum(summary.rejected.values())
 
 
 # ---- What is kept, what is rejected ----
@@ -117,7 +118,7 @@ def test_a_separator_inside_a_line_survives(prepare):
 @pytest.mark.parametrize("separator", ["|", "／", "，", "\t", " ", "\u3000"])
 def test_other_separators(prepare, separator):
     corpus = prepare([f"山高{separator}水低", "风清月明"], separator=separator)
-    between = row_separator(DataSettings(separator=separator))
+    between = Couplet(separator).between
     assert between == ("-" if separator.isspace() else separator)
     assert corpus.train["text"] == [f"山高{between}水低"]
     assert [reason for _, reason, _ in rejected(corpus)] == ["no separator"]
@@ -142,6 +143,13 @@ def test_two_columns_may_hold_the_separator_anywhere(prepare):
     corpus = prepare(["山-高,水-低", "风清,", "a,b"], "upper,lower", upper_column="upper", lower_column="lower")
     assert corpus.train["text"] == ["山-高-水-低", "a-b"]
     assert [(row, reason) for row, reason, _ in rejected(corpus)] == [(3, "empty")]
+
+
+def test_the_separator_inside_a_line_of_two_columns_is_not_taken_for_the_one_between_them(prepare):
+    columns = {"upper_column": "upper", "lower_column": "lower"}
+    corpus = prepare(["天地人-日,月"], "upper,lower", unequal_lines="keep", **columns)
+    row = corpus.train[0]
+    assert row["text"][: row["opening_length"]] == "天地人-日-"
 
 
 def test_the_public_pair_of_files(prepare, tmp_path):
@@ -171,7 +179,7 @@ def test_max_rows_reads_only_the_first_rows_of_the_training_files(prepare, tmp_p
     validation = write_rows(tmp_path / "validation.csv", ROWS[50:80])
     corpus = prepare(ROWS[:50], max_rows=10, validation_file=[str(validation)])
     assert corpus.train["text"] == ROWS[:10]
-    assert corpus.summary.held_out == 30
+    assert corpus.summary.validation == 30
 
 
 def test_a_corpus_without_a_usable_row_says_what_was_found(prepare):
@@ -195,10 +203,10 @@ def test_the_split_is_by_upper_line_and_nothing_leaks(prepare):
     rows = [upper + "-" + lower for upper, lower in (row.split("-") for row in ROWS)]
     rows += [row[:-1] + char for row in ROWS for char in "甲乙"]
     corpus = prepare(rows, validation_size=60)
-    train, held_out = upper_lines(corpus.train), upper_lines(corpus.validation)
-    assert not train & held_out
-    assert len(train | held_out) == len(ROWS)
-    assert 60 <= corpus.summary.held_out < 63 and corpus.summary.held_out == len(corpus.validation)
+    train, validation = upper_lines(corpus.train), upper_lines(corpus.validation)
+    assert not train & validation
+    assert len(train | validation) == len(ROWS)
+    assert 60 <= corpus.summary.validation < 63 and corpus.summary.validation == len(corpus.validation)
     rows_of_line = Counter(text.split("-")[0] for text in corpus.validation["text"])
     assert set(rows_of_line.values()) == {3}
     assert adds_up(corpus.summary)
@@ -220,8 +228,8 @@ def test_at_most_a_tenth_is_held_out(prepare):
 
 
 def test_a_validation_file_of_ones_own_takes_its_upper_lines_out_of_the_training_rows(prepare, tmp_path):
-    held_out = [*ROWS[:10], ROWS[0], "没有分隔"]
-    path = write_rows(tmp_path / "validation.csv", held_out)
+    validation = [*ROWS[:10], ROWS[0], "没有分隔"]
+    path = write_rows(tmp_path / "validation.csv", validation)
     other_lower = ROWS[3][:-1] + "甲"
     corpus = prepare([*ROWS[5:60], other_lower], validation_file=[str(path)], validation_size=20)
     assert corpus.validation["text"] == ROWS[:10]

@@ -4,17 +4,19 @@ import itertools
 
 import pytest
 import torch
-from form_helpers import CHARACTERS, SlowForm, character_tokenizer, fuzzed_lines, random_model
+from form_helpers import CHARACTERS, SlowForm, form_tokenizer, fuzzed_lines
+from tiny_models import generating_gpt2
 from transformers import BertTokenizer, LogitsProcessorList, PreTrainedTokenizerFast
 
 from recipe.couplet.form import form_violations, repetition_pattern
 from recipe.couplet.plan import TonePolicy, plan_form
 from recipe.couplet.tones import ToneSystem, choose_system, rhythm_positions, tone_of, tones_opposed
 from recipe.errors import UserError
-from recipe.generating.decoding import FormLogitsProcessor, FormTables
+from recipe.generating.processor import FormLogitsProcessor
+from recipe.generating.tables import FormTables
 
-TOKENIZER = character_tokenizer()
-MODEL = random_model(TOKENIZER)
+TOKENIZER = form_tokenizer()
+MODEL = generating_gpt2(TOKENIZER)
 TABLES = FormTables(TOKENIZER, MODEL.config.vocab_size)
 # Random words of two and three of the first characters: short enough to come up all the time.
 BANNED_WORDS = ["".join(pair) for pair in itertools.permutations(CHARACTERS[:30:2], 2)][::2] + [
@@ -56,9 +58,9 @@ def generate(processor, uppers, **options):
 
 
 def lower_lines(uppers, tables=TABLES, tones=TonePolicy.PREFER, **options):
-    form = FormLogitsProcessor(tables, uppers, encode(uppers).input_ids.shape[1], tones)
+    form = FormLogitsProcessor.answering(tables, uppers, encode(uppers).input_ids.shape[1], tones)
     torch.manual_seed(1)
-    lowers = form.lower_lines(generate(form, uppers, **options))
+    lowers = form.answers(generate(form, uppers, **options))
     copies = len(lowers) // len(uppers)
     return [(uppers[row // copies], lower) for row, lower in enumerate(lowers)]
 
@@ -79,7 +81,7 @@ def test_greedy_decoding_equals_the_slow_reference_token_for_token(tones, banned
     uppers = [line for line in fuzzed_lines(5, 60) if refusal(tables, line, tones) is None][:24]
     assert len(uppers) == 24
     prompt_length = encode(uppers).input_ids.shape[1]
-    fast = generate(FormLogitsProcessor(tables, uppers, prompt_length, tones), uppers, do_sample=False)
+    fast = generate(FormLogitsProcessor.answering(tables, uppers, prompt_length, tones), uppers, do_sample=False)
     slow = generate(
         SlowForm(TOKENIZER, uppers, prompt_length, tones, banned_words=banned_words), uppers, do_sample=False
     )
@@ -92,8 +94,8 @@ def test_greedy_decoding_equals_the_slow_reference_token_for_token(tones, banned
 )
 def test_the_answers_are_exactly_those_that_the_rules_allow(upper, words):
     characters = "丁七万丈三上下丌"
-    tokenizer = character_tokenizer(characters)
-    model = random_model(tokenizer)
+    tokenizer = form_tokenizer(characters)
+    model = generating_gpt2(tokenizer)
     tables = FormTables(tokenizer, model.config.vocab_size, words)
     free = [at for at, source in enumerate(repetition_pattern(upper)) if at == source and upper[at] in "𠮷龘"]
     expected = set()
@@ -103,10 +105,10 @@ def test_the_answers_are_exactly_those_that_the_rules_allow(upper, words):
         if not any(word in lower for word in words):
             expected.add(lower)
     prompt = tokenizer(upper + "-", return_tensors="pt")
-    form = FormLogitsProcessor(tables, [upper], prompt.input_ids.shape[1], TonePolicy.OFF)
+    form = FormLogitsProcessor.answering(tables, [upper], prompt.input_ids.shape[1], TonePolicy.OFF)
     options = {"num_beams": 60, "num_return_sequences": 60, "do_sample": False}
     found = model.generate(**prompt, max_new_tokens=form.steps, logits_processor=[form], **options)
-    assert set(form.lower_lines(found)) == expected
+    assert set(form.answers(found)) == expected
     assert len(expected) > 1
 
 
@@ -126,8 +128,8 @@ def test_preferred_tones_are_met_more_often_with_more_strength():
 
     def share(strength):
         length = encode(uppers).input_ids.shape[1]
-        form = FormLogitsProcessor(TABLES, uppers, length, TonePolicy.PREFER, strength)
-        lowers = form.lower_lines(generate(form, uppers, do_sample=False))
+        form = FormLogitsProcessor.answering(TABLES, uppers, length, TonePolicy.PREFER, strength)
+        lowers = form.answers(generate(form, uppers, do_sample=False))
         met = [
             tones_opposed(upper[at], lower[at], choose_system(upper))
             for upper, lower in zip(uppers, lowers, strict=True)
@@ -149,7 +151,7 @@ def test_prompts_of_unequal_length_may_be_padded_on_the_left():
 def test_what_cannot_be_answered_is_refused_with_all_reasons():
     tables = FormTables(TOKENIZER, MODEL.config.vocab_size, ["丁七", "丂"])
     with pytest.raises(UserError) as caught:
-        FormLogitsProcessor(tables, ["一丁七三", "丈丂", "丈三", ""], 6)
+        FormLogitsProcessor.answering(tables, ["一丁七三", "丈丂", "丈三", ""], 6)
     reasons = caught.value.problems
     assert len(reasons) == 3
     assert "丁七" in reasons[0]
@@ -159,14 +161,14 @@ def test_what_cannot_be_answered_is_refused_with_all_reasons():
 
 @pytest.mark.parametrize(("characters", "is_refused"), [("丁七万", True), ("丁七万丈", False)])
 def test_a_vocabulary_too_small_for_a_line_is_found_before_decoding(characters, is_refused):
-    tokenizer = character_tokenizer(characters)
+    tokenizer = form_tokenizer(characters)
     tables = FormTables(tokenizer, len(tokenizer))
     assert (refusal(tables, "𠮷龘𠀀𠀁", TonePolicy.OFF) is not None) is is_refused
 
 
 def test_strict_tones_that_no_character_has_are_refused():
     level = "".join(char for char in CHARACTERS if tone_of(char, ToneSystem.MODERN) == 1)
-    tokenizer = character_tokenizer(level)
+    tokenizer = form_tokenizer(level)
     tables = FormTables(tokenizer, len(tokenizer))
     assert refusal(tables, "红日青", TonePolicy.OFF) is None
     assert "strict" in refusal(tables, "日天天", TonePolicy.STRICT)
@@ -189,23 +191,24 @@ def test_a_plain_bert_tokenizer_will_do(tmp_path):
     tokenizer = BertTokenizer(str(vocabulary))
     upper = "204一 二，é一"
     prompt = tokenizer(upper + "-", return_tensors="pt", add_special_tokens=False, return_token_type_ids=False)
-    form = FormLogitsProcessor(FormTables(tokenizer, MODEL.config.vocab_size), [upper], prompt.input_ids.shape[1])
+    tables = FormTables(tokenizer, MODEL.config.vocab_size)
+    form = FormLogitsProcessor.answering(tables, [upper], prompt.input_ids.shape[1])
     options = {"eos_token_id": tokenizer.sep_token_id, "pad_token_id": 0, "do_sample": False}
     output = MODEL.generate(**prompt, max_new_tokens=form.steps, logits_processor=[form], **options)
-    assert form_violations(upper, form.lower_lines(output)[0]) == []
+    assert form_violations(upper, form.answers(output)[0]) == []
     assert output[0, -1] == tokenizer.sep_token_id
 
 
 def test_compatibility_forms_count_as_the_character_they_stand_for():
-    tokenizer = character_tokenizer("不丁")
+    tokenizer = form_tokenizer("不丁")
     upper = "\uf967"  # 不 under another code point
     for seed in range(5):
-        model = random_model(tokenizer, seed)
+        model = generating_gpt2(tokenizer, seed)
         tables = FormTables(tokenizer, model.config.vocab_size)
         prompt = tokenizer(upper + "-", return_tensors="pt")
-        form = FormLogitsProcessor(tables, [upper], prompt.input_ids.shape[1], TonePolicy.OFF)
+        form = FormLogitsProcessor.answering(tables, [upper], prompt.input_ids.shape[1], TonePolicy.OFF)
         output = model.generate(**prompt, max_new_tokens=form.steps, logits_processor=[form], do_sample=False)
-        assert form.lower_lines(output) == ["丁"]
+        assert form.answers(output) == ["丁"]
 
 
 def test_sampling_among_beams_is_an_error_where_it_takes_what_is_forbidden():
@@ -216,7 +219,7 @@ def test_sampling_among_beams_is_an_error_where_it_takes_what_is_forbidden():
 
 
 def test_scores_in_half_precision_are_taken():
-    form = FormLogitsProcessor(TABLES, ["一丁一", "七万三"], 5)
+    form = FormLogitsProcessor.answering(TABLES, ["一丁一", "七万三"], 5)
     ids = torch.tensor([[2, 5, 6, 5, 9, 40, 41], [2, 7, 8, 9, 9, 42, 43]])
     scores = form(ids, torch.randn(2, TABLES.size, dtype=torch.float16))
     assert torch.isfinite(scores).sum(dim=1).tolist()[0] == 1  # the first line repeats its first character
@@ -224,7 +227,7 @@ def test_scores_in_half_precision_are_taken():
 
 
 def test_logits_of_another_vocabulary_are_an_error():
-    form = FormLogitsProcessor(TABLES, ["一"], 3)
+    form = FormLogitsProcessor.answering(TABLES, ["一"], 3)
     with pytest.raises(ValueError, match="vocabulary"):
         form(torch.zeros(1, 3, dtype=torch.long), torch.zeros(1, 7))
 
@@ -232,8 +235,8 @@ def test_logits_of_another_vocabulary_are_an_error():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_the_form_holds_on_a_gpu():
     uppers = fuzzed_lines(11, 40)
-    model = random_model(TOKENIZER).cuda()
+    model = generating_gpt2(TOKENIZER).cuda()
     prompts = encode(uppers).to("cuda")
-    form = FormLogitsProcessor(TABLES, uppers, prompts.input_ids.shape[1])
+    form = FormLogitsProcessor.answering(TABLES, uppers, prompts.input_ids.shape[1])
     output = model.generate(**prompts, max_new_tokens=form.steps, logits_processor=[form], do_sample=True)
-    assert all(form_violations(*pair) == [] for pair in zip(uppers, form.lower_lines(output), strict=True))
+    assert all(form_violations(*pair) == [] for pair in zip(uppers, form.answers(output), strict=True))

@@ -1,27 +1,27 @@
 """The evaluation command on made-up couplets, with a tiny model and with lines from files, and on bad input."""
 
-import csv
 import json
 import random
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from finetune_helpers import ROOT, write_rows
+from tiny_models import character_tokenizer
 
 from recipe.couplet.form import form_violations
 from recipe.errors import run_or_explain
 from recipe.evaluating.likelihood import line_losses
-from recipe.evaluating.testset import chance_lines, read_answers, read_test_set, read_training_file, shape_of
+from recipe.evaluating.testset import chance_lines, read_predictions, read_test_set, read_training_file, shape_of
+from recipe.generating.loading import load_ready_model
 from recipe.model.modeling import new_model
-from recipe.model.tokenization import build_tokenizer, corpus_vocabulary, encode_prompt
-from recipe.settings import EvaluationSettings, ModelSettings
+from recipe.model.tokenization import encode_prompt
+from recipe.settings import DeviceSettings, EvaluationSettings, ModelSettings
 from run_evaluate import main
 
 # Words whose second characters answer each other; the lines made of them mean nothing, and that is enough.
 UPPER_WORDS = ("青山", "白雪", "远水", "古树", "细雨", "晓月", "晚照", "翠柳")
 LOWER_WORDS = ("红日", "乌云", "高天", "新花", "轻风", "明星", "朝霞", "苍松")
-SHARED = Path(__file__).parents[2] / "shared" / "couplets"
 
 
 def made_up_couplets(count: int, seed: int) -> list[tuple[str, str]]:
@@ -36,23 +36,15 @@ def made_up_couplets(count: int, seed: int) -> list[tuple[str, str]]:
     return couplets
 
 
-def write_couplets(path: Path, couplets: list[tuple[str, str]]) -> str:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["text1"])
-        writer.writerows([f"{upper}-{lower}"] for upper, lower in couplets)
-    return str(path)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """A test file of 30 different upper lines, 10 of which stand in the training file of 200; a tiny model."""
     folder = tmp_path_factory.mktemp("evaluation")
-    couplets = list(dict(made_up_couplets(400, seed=0)).items())
-    write_couplets(folder / "test.csv", couplets[:30])
-    write_couplets(folder / "train.csv", couplets[20:220])
+    couplets = ["-".join(couplet) for couplet in dict(made_up_couplets(400, seed=0)).items()]
+    write_rows(folder / "test.csv", couplets[:30])
+    write_rows(folder / "train.csv", couplets[20:220])
     characters = "".join(UPPER_WORDS + LOWER_WORDS) + "，-春夏秋冬东西南北"
-    tokenizer = build_tokenizer(corpus_vocabulary(characters), lowercase=False, max_length=64)
+    tokenizer = character_tokenizer(characters)
     torch.manual_seed(0)
     model = new_model(ModelSettings(hidden_size=16, num_layers=1, num_heads=2), tokenizer, 64)
     model.config.recipe = {"text_format": "couplet", "separator": "-"}
@@ -78,11 +70,11 @@ def test_model_end_to_end(folder, tmp_path, capsys):
     assert results["data"]["upper_lines"] == 30
     assert results["data"]["leaks"] == {"upper_lines": 10, "lower_lines": 10, "couplets": 10}
     assert figures["form"]["model"]["value"] == 100
-    assert figures["memorised_pairs"]["human"]["value"] == pytest.approx(100 / 3)
+    assert figures["memorised_pairs"]["references"]["value"] == pytest.approx(100 / 3)
     assert len(figures["bleu4"]["model"]["runs"]) == 2
     assert set(figures["bleu4"]) == {"model", "chance", "unseen"}
     assert {"model", "chance"} <= set(figures["loss_per_character"])
-    assert figures["parallelism"]["human"]["value"] > figures["parallelism"]["chance"]["value"]
+    assert figures["parallelism"]["references"]["value"] > figures["parallelism"]["chance"]["value"]
     assert {row["figure"]: row["kept"] for row in results["separation"]}["parallelism"]
     assert results["system"]["efficiency"]["couplets_per_second"] > 0
     assert results["system"]["seeds"] == [42, 43]
@@ -100,7 +92,7 @@ def test_same_seed_same_results(folder, tmp_path):
     arguments = ["--model_name_or_path", str(folder / "model"), "--seeds", "1", "--latency_calls", "0"]
     first, second = (run(folder, tmp_path / name, *arguments) for name in ("a", "b"))
     assert first["figures"] == second["figures"]
-    assert first["system"]["efficiency"] == {}
+    assert first["system"]["efficiency"] is None
     assert (tmp_path / "a/predictions.jsonl").read_bytes() == (tmp_path / "b/predictions.jsonl").read_bytes()
 
 
@@ -117,7 +109,7 @@ def test_references_as_predictions_get_everything(folder, tmp_path):
     baseline = results["figures"]["bleu4"]["baseline"]["value"]
     assert difference["value"] == pytest.approx(100 - baseline)
     assert difference["low"] <= difference["value"] <= difference["high"]
-    assert results["system"]["efficiency"] == {}
+    assert results["system"]["efficiency"] is None
 
 
 def test_scored_again_from_its_own_predictions_file(folder, tmp_path):
@@ -152,19 +144,19 @@ def test_predictions_in_every_form_are_the_same(folder, tmp_path, form):
     else:
         header = "upper\tlower\n" if form == "tsv with header" else ""
         file.write_text(header + "".join(f"{upper}\t{lower}\n" for upper, lower in shuffled), encoding="utf-8")
-    assert read_answers(files, test_set, settings) == [[lower for _, lower in pairs]]
+    assert read_predictions(files, test_set, settings) == [[lower for _, lower in pairs]]
 
 
 def test_several_known_lower_lines_are_all_references(folder, tmp_path):
-    write_couplets(tmp_path / "test.csv", [("青山", "红日"), ("青山", "乌云"), ("白雪", "高天"), ("青山", "红日")])
+    write_rows(tmp_path / "test.csv", ["青山-红日", "青山-乌云", "白雪-高天", "青山-红日"])
     test_set = read_test_set(EvaluationSettings(test_file=[str(tmp_path / "test.csv")]))
     assert test_set.uppers == ["青山", "白雪"]
     assert test_set.references == [["红日", "乌云"], ["高天"]]
     (tmp_path / "lower.txt").write_text("乌云\n乌云\n高天\n乌云\n", encoding="utf-8")
     results = run(tmp_path, tmp_path / "out", "--predictions", str(tmp_path / "lower.txt"))
     assert results["figures"]["bleu1"]["model"]["value"] == pytest.approx(100)
-    # Humans against each other: of the one upper line with two lower lines, the first against the second.
-    assert results["figures"]["bleu1"]["human"]["upper_lines"] == 1
+    # The references against each other: of the one upper line with two lower lines, the first against the second.
+    assert results["figures"]["bleu1"]["references"]["upper_lines"] == 1
     assert results["data"]["references_most"] == 2
 
 
@@ -179,15 +171,13 @@ def test_chance_lines_have_the_shape_and_no_known_answer(folder):
 
 
 def test_losses_are_those_of_a_plain_forward_pass(folder):
-    from recipe.evaluating.predictions import load
-
-    loaded = load(str(folder / "model"))
+    loaded = load_ready_model(str(folder / "model"), DeviceSettings())
     # 雾 is unknown to the vocabulary: not counted. The others differ in length, so that batches mix nothing.
     couplets = [("青山", "红日"), ("白雪远水", "乌云高天"), ("古树", "新雾")]
-    losses, characters = line_losses(loaded.model, loaded.tokenizer, *zip(*couplets, strict=True), "-")
+    losses, characters = line_losses(loaded.model, loaded.tokenizer, *zip(*couplets, strict=True), loaded.text_format)
     assert characters == [2, 4, 1]
     for (upper, lower), loss in zip(couplets, losses, strict=True):
-        ids = encode_prompt(loaded.tokenizer, upper + "-" + lower, "")
+        ids = encode_prompt(loaded.tokenizer, upper + "-" + lower)
         probabilities = loaded.model(torch.tensor([ids])).logits[0].log_softmax(-1)
         start = len(upper) + 2
         expected = -sum(
@@ -226,7 +216,8 @@ def test_bad_input_gets_one_clear_message(folder, tmp_path, capsys):
     no_couplets.write_text("text1\n没有分隔\n", encoding="utf-8")
     message = failure(capsys, "--test_file", str(no_couplets), "--predictions", str(short))
     assert "holds no couplet to compare with (1 no separator)" in message
-    message = failure(capsys, "--test_file", test_file, "--seeds", "0", "--encoding", "klingon", "--separator", "::")
+    wrong = ["--seeds", "0", "--encoding", "klingon", "--separator", "::"]
+    message = failure(capsys, "--test_file", test_file, "--model_name_or_path", str(folder / "model"), *wrong)
     assert all(part in message for part in ("3 problems", "--seeds 0", "--encoding klingon", "--separator"))
     message = failure(capsys, "--test_file", test_file, "--predictions", str(short), "--temperature", "0.9")
     assert "the settings of decoding say nothing" in message
@@ -250,6 +241,64 @@ def test_bad_input_gets_one_clear_message(folder, tmp_path, capsys):
     )
 
 
+@pytest.fixture
+def no_model_loaded(monkeypatch):
+    """Fail the test where a model is loaded: problems are to be found before."""
+
+    def fail(*_):
+        pytest.fail("a model was loaded before the problems were said")
+
+    monkeypatch.setattr("recipe.generating.loading.load_model", fail)
+
+
+def test_all_problems_come_at_once_and_before_any_model(folder, tmp_path, capsys, no_model_loaded):
+    message = failure(
+        capsys,
+        *["--test_file", "nowhere_test.csv", "--train_file", "nowhere_train.csv", str(folder / "train.csv")],
+        *["--model_name_or_path", str(folder / "model"), "--baseline", str(tmp_path)],
+        *["--temperature", "0", "--listed_words", str(tmp_path / "nowhere.txt"), "--bootstrap_samples", "0"],
+    )
+    expected = ("nowhere_test.csv", "nowhere_train.csv", f"{tmp_path}: ", "--temperature 0", "--listed_words", "--boot")
+    assert "6 problems" in message and all(part in message for part in expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--train_file", "{wrong_column}"], "has no column named 'text1'"),
+        (["--train_file", "{no_couplets}"], "holds no couplet; is it the training file?"),
+        (["--baseline", "{short}"], "has 2 lines, the test file 30 couplets"),
+        (["--banned_words", "nowhere.txt"], "--banned_words nowhere.txt: no such file"),
+        (["--top_p", "2"], "--top_p 2.0: must be above 0 and at most 1"),
+        (["--baseline", "{short}", "--train_file", "{no_couplets}"], "2 problems"),
+    ],
+)
+def test_contents_are_read_before_anything_is_generated(folder, tmp_path, capsys, no_model_loaded, arguments, expected):
+    files = {"wrong_column": "x.csv", "no_couplets": "y.csv", "short": "z.txt"}
+    contents = {"wrong_column": "text\n青山-红日\n", "no_couplets": "text1\n没有分隔\n", "short": "东西\n南北\n"}
+    for name, file in files.items():
+        (tmp_path / file).write_text(contents[name], encoding="utf-8")
+    given = [argument.format(**{name: tmp_path / file for name, file in files.items()}) for argument in arguments]
+    model = ["--model_name_or_path", str(folder / "model")]
+    assert expected in failure(capsys, "--test_file", str(folder / "test.csv"), *model, *given)
+
+
+def test_a_baseline_that_is_not_there_is_found_before_anything_is_generated(folder, monkeypatch, capsys):
+    monkeypatch.setattr("recipe.evaluating.predictions._answer_all", lambda *_: pytest.fail("lines were generated"))
+    model = ["--model_name_or_path", str(folder / "model")]
+    message = failure(capsys, "--test_file", str(folder / "test.csv"), *model, "--baseline", str(folder / "modle"))
+    assert "modle" in message
+
+
+def test_characters_outside_the_vocabulary_are_counted(folder, tmp_path):
+    write_rows(tmp_path / "test.csv", ["青山-红日", "雾山-霜日", "白雪-霞天", "雾雪-新花"])
+    arguments = ["--model_name_or_path", str(folder / "model"), "--do_sample", "false", "--latency_calls", "0"]
+    results = run(tmp_path, tmp_path / "out", *arguments)
+    found = results["system"]["outside_vocabulary"]
+    assert found == {"upper_lines": 2, "lower_lines": 1, "characters": 2}
+    assert "2 (50%) upper lines hold characters" in (tmp_path / "out/report.md").read_text(encoding="utf-8")
+
+
 def test_missing_extras_are_said_and_the_core_goes_on(folder, tmp_path, monkeypatch):
     import importlib
 
@@ -269,16 +318,14 @@ def test_missing_extras_are_said_and_the_core_goes_on(folder, tmp_path, monkeypa
     assert all(f"the package {name} is not installed; run: pip install" in notes for name in ("rouge_score", "nltk"))
 
 
-@pytest.mark.skipif(not (SHARED / "couplet_dev_4k.csv").exists(), reason="the real couplets are not here")
-def test_human_lines_of_the_real_file_keep_the_rules():
+def test_lines_written_by_hand_keep_every_rule_and_swapped_ones_do_not():
     from recipe.metrics.form import FormAgreement
 
-    test_set = read_test_set(EvaluationSettings(test_file=[str(SHARED / "couplet_dev_4k.csv")]))
+    test_set = read_test_set(EvaluationSettings(test_file=[str(ROOT / "recipe/data/handwritten.csv")]))
+    assert len(test_set.uppers) == len(test_set.rows) == 336 and not test_set.rejected
     result = FormAgreement().compute(predictions=test_set.first_references, uppers=test_set.uppers)
-    assert len(test_set.uppers) == 4000
-    assert result["form_length"] == result["form_punctuation"] == result["form_shared_character"] == 100
-    assert result["form_repetition"] >= 99.4
-    assert result["form_mark"] == pytest.approx(98.9, abs=0.5)
-    assert result["last_tone_either"] == pytest.approx(98.8, abs=0.2)
-    assert result["seven_tones_either"] == pytest.approx(91.1, abs=0.2)
-    assert not np.isnan(list(result.values())).any()
+    rules = ("form", "form_length", "form_punctuation", "form_repetition", "form_shared_character", "last_tone_either")
+    assert [result[rule] for rule in rules] == [100.0] * len(rules)
+    assert result["seven_tones_either"] == pytest.approx(100 * 202 / 204)
+    swapped = FormAgreement().compute(predictions=test_set.uppers, uppers=test_set.first_references)
+    assert swapped["form"] == 100.0 and swapped["last_tone_either"] < 20

@@ -1,5 +1,6 @@
 """The fine-tuning job through its real command line: a pinned run, its files, and every mistake answered in words."""
 
+import itertools
 import json
 import os
 import platform
@@ -13,8 +14,10 @@ from finetune_helpers import TINY, finetune_here, flags, invented_couplets, run_
 from safetensors.torch import load_file
 
 from recipe.errors import UserError
+from recipe.run_directory import checkpoints_by_step
 from recipe.training.checkpoints import problems_of
 from recipe.training.finetune import _push
+from recipe.training.job import planned_evaluations, planned_saves
 
 SETTINGS = TINY | {
     "config": "none",
@@ -256,7 +259,19 @@ def test_plain_texts_train_and_publish_without_a_separator(start, tmp_path, caps
     assert "lower line" not in last and "generated" not in last and "  BLEU (teacher-forced) " in last
     assert len(re.findall(r"^  春", out, re.MULTILINE)) >= 2
     config = json.loads((published / "config.json").read_text(encoding="utf-8"))
-    assert config["recipe"] == {"text_format": "plain", "separator": ""}
+    assert config["recipe"] == {"text_format": "plain"}
+
+
+def test_a_corpus_whose_held_out_lines_cannot_be_answered_trains_all_the_same(start, tmp_path, capsys):
+    # Upper lines that use up the whole vocabulary: no character is left for their lower lines.
+    uppers = ["".join(line) for line in itertools.permutations("山水高低")]
+    rows = [f"{upper}-{lower}" for upper in uppers for lower in ("山水高低", "水山低高", "高低山水")]
+    file = write_rows(tmp_path / "four_characters.csv", rows)
+    settings = {"train_file": file, "validation_size": 6, "sample_prompts": ["山水高低"]}
+    assert start(**settings) == 0
+    assert "generation" not in capsys.readouterr().out
+    assert start(**settings, output_dir=tmp_path / "best", metric_for_best_model="generation_bleu") == 2
+    assert "none of the held-out prompts can be answered" in capsys.readouterr().err
 
 
 def test_a_space_may_separate(start, tmp_path):
@@ -349,6 +364,48 @@ def test_the_check_trains_nothing_and_says_what_the_run_will_cost(start, tmp_pat
     assert start(max_steps=2) == 0  # the directory is free for the real run
 
 
+@pytest.mark.parametrize(
+    ("settings", "saves", "evaluations"),
+    [
+        ({"max_steps": 10, "save_steps": 0.3, "eval_steps": 0.15}, [3, 6, 9, 10], [0, 2, 4, 6, 8, 10]),
+        ({"max_steps": 10, "save_steps": 6, "eval_steps": 3}, [6, 10], [0, 3, 6, 9, 10]),
+        ({"num_train_epochs": 2, "save_strategy": "epoch", "eval_strategy": "epoch"}, [7, 14], [0, 7, 14]),
+        ({"max_steps": 3, "save_strategy": "no", "eval_strategy": "no"}, [], [0]),
+    ],
+)
+def test_the_planned_saves_and_evaluations_are_those_of_the_run(
+    start, tmp_path, monkeypatch, settings, saves, evaluations
+):
+    jobs = []
+    monkeypatch.setattr("recipe.training.finetune._check_disk", lambda job, trainer: jobs.append(job))
+    strategy = {"max_steps": -1, "load_best_model_at_end": False, "save_total_limit": 99}
+    assert start(**(strategy | settings), per_device_train_batch_size=32) == 0
+    assert list(checkpoints_by_step(tmp_path / "out")) == saves
+    assert [record["step"] for record in log_records(tmp_path / "out", "eval_loss")] == evaluations
+    assert planned_saves(jobs[0]) == max(1, len(saves))  # an interruption saves in any case
+    assert planned_evaluations(jobs[0]) == len(evaluations)
+
+
+def test_steps_given_as_shares_of_the_run_are_checked_and_counted(start, capsys):
+    shares = {"save_steps": 0.5, "eval_steps": 0.5, "max_steps": 600, "save_total_limit": 9}
+    assert start(check=True, **shares) == 0
+    out = capsys.readouterr().out
+    assert ", 3 evaluations = about " in out
+    needed = [float(size) for size in re.findall(r"disk (\d+) MB", out)]
+    assert start(check=True, **(shares | {"save_steps": 300, "eval_steps": 300})) == 0
+    assert needed == [float(size) for size in re.findall(r"disk (\d+) MB", capsys.readouterr().out)]
+    assert start(**(shares | {"save_steps": 0.25, "eval_steps": 0.25, "max_steps": 4})) == 0
+    assert "checkpoints need up to 68 MB" in capsys.readouterr().out  # four of 17 MB
+
+
+def test_the_default_job_starts_from_every_directory(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert finetune_here(check=True, max_rows=400, generation_eval_size=2, validation_size=20, **TINY) == 0
+    assert "rows: 400 read" in capsys.readouterr().out
+    assert finetune_here(check=True, train_file="mine.csv") == 2
+    assert f"mine.csv: no such file (looked in {tmp_path})" in capsys.readouterr().err
+
+
 # ---- Mistakes ----
 
 MISTAKES = {
@@ -370,6 +427,7 @@ MISTAKES = {
     "too long": ({"max_length": 3}, "--max_length 3: takes 4 or more"),
     "nothing held out": ({"validation_size": 0}, "no rows are held out: --validation_size is 0"),
     "not a number": ({"learning_rate": "nan"}, "--learning_rate nan: takes 0 or more"),
+    "steps": ({"save_steps": -5}, "--save_steps -5.0: takes 0 or more"),
     "no batch": ({"per_device_train_batch_size": 0}, "--per_device_train_batch_size 0: takes 1 or more"),
     "dropout": ({"dropout": 1.5}, "--dropout 1.5: takes a number from 0 to below 1"),
     "threads": ({"num_threads": -1}, "--num_threads -1: takes 1 or more"),

@@ -11,19 +11,22 @@ from pathlib import Path
 
 import pytest
 import torch
-from form_helpers import character_tokenizer, fuzzed_lines, random_model
+from form_helpers import form_tokenizer, fuzzed_lines
+from tiny_models import generating_gpt2
 
 import run_generate
 from recipe.couplet.form import form_violations
 from recipe.couplet.parallelism import CharacterAssociation
 from recipe.couplet.tones import ToneSystem, choose_system, rhythm_positions, tone_of, tones_opposed
 from recipe.errors import UserError, run_or_explain
-from recipe.generating.generator import Generator, answer
+from recipe.formats.couplet import Couplet
+from recipe.generating.composing import Composer
+from recipe.generating.generator import Generator
 from recipe.model.tokenization import encode_prompt
 from recipe.settings import DecodingSettings
 
-TOKENIZER = character_tokenizer()
-MODEL = random_model(TOKENIZER)
+TOKENIZER = form_tokenizer()
+MODEL = generating_gpt2(TOKENIZER)
 UPPERS = fuzzed_lines(21, 40)
 
 
@@ -36,7 +39,7 @@ def generator(**options):
 @pytest.fixture(scope="module")
 def model_directory(tmp_path_factory):
     directory = tmp_path_factory.mktemp("model")
-    model = random_model(TOKENIZER)
+    model = generating_gpt2(TOKENIZER)
     model.config.recipe = {"text_format": "couplet", "separator": "-"}
     # As published by somebody who blocks n-grams, which no couplet survives.
     model.generation_config.no_repeat_ngram_size = 1
@@ -48,10 +51,10 @@ def model_directory(tmp_path_factory):
 @pytest.mark.parametrize("options", [{}, {"do_sample": False}, {"do_sample": False, "num_beams": 2}, {"best_of": 4}])
 def test_answers_come_in_the_order_of_the_upper_lines(options):
     answers = generator(num_return_sequences=2, temperature=1.5, **options).answer(UPPERS)
-    assert [found[0].upper for found in answers] == UPPERS
+    assert [found[0].prompt for found in answers] == UPPERS
     for found in answers:
-        assert all(form_violations(one.upper, one.lower) == [] for one in found)
-        assert len({one.lower for one in found}) == len(found) == 2
+        assert all(form_violations(one.prompt, one.text) == [] for one in found)
+        assert len({one.text for one in found}) == len(found) == 2
 
 
 def test_batches_hold_prompts_of_one_length_and_no_more_rows_than_asked_for(monkeypatch):
@@ -63,33 +66,33 @@ def test_batches_hold_prompts_of_one_length_and_no_more_rows_than_asked_for(monk
     )
     one.answer(UPPERS)
     assert max(rows for rows, _ in shapes) == 4
-    lengths = {len(encode_prompt(TOKENIZER, upper, "-")) for upper in UPPERS}
+    lengths = {len(encode_prompt(TOKENIZER, upper + "-")) for upper in UPPERS}
     assert {columns for _, columns in shapes} == lengths
 
 
 def test_where_fewer_answers_exist_all_of_them_are_returned():
-    tokenizer = character_tokenizer("丁七万")
-    small = Generator(random_model(tokenizer), tokenizer, DecodingSettings(num_return_sequences=8))
+    tokenizer = form_tokenizer("丁七万")
+    small = Generator(generating_gpt2(tokenizer), tokenizer, DecodingSettings(num_return_sequences=8))
     found = small.answer(["，", "红", "红，日", "红红"])
     assert [len(answers) for answers in found] == [1, 3, 6, 3]
-    assert {answer.lower for answer in found[3]} == {"丁丁", "七七", "万万"}
+    assert {answer.text for answer in found[3]} == {"丁丁", "七七", "万万"}
 
 
 def test_sharp_sampling_still_finds_distinct_answers():
     found = generator(num_return_sequences=12, temperature=0.01).answer(["红日"])[0]
-    assert len({answer.lower for answer in found}) == 12
+    assert len({answer.text for answer in found}) == 12
 
 
 def test_the_score_is_the_mean_log_probability_of_the_line_and_its_end():
     for options in ({}, {"do_sample": False, "num_beams": 3, "num_return_sequences": 2}):
         for found in generator(**options).answer(["丁七万丈", "丁丁七，七"]):
             for one in found:
-                prompt = encode_prompt(TOKENIZER, one.upper, "-")
-                line = [*TOKENIZER(one.lower, add_special_tokens=False).input_ids, TOKENIZER.eos_token_id]
+                prompt = encode_prompt(TOKENIZER, one.prompt + "-")
+                line = [*TOKENIZER(one.text, add_special_tokens=False).input_ids, TOKENIZER.eos_token_id]
                 with torch.no_grad():
                     logits = MODEL(torch.tensor([prompt + line])).logits[0, len(prompt) - 1 : -1]
                 expected = logits.log_softmax(-1)[range(len(line)), line].mean().item()
-                assert one.score == pytest.approx(expected, abs=1e-4)
+                assert one.log_probability == pytest.approx(expected, abs=1e-4)
 
 
 def test_the_share_of_opposed_tones_is_right():
@@ -98,7 +101,7 @@ def test_the_share_of_opposed_tones_is_right():
     assert found.tones == 1.0
     loose = generator(tones="off", temperature=3.0, top_k=0).answer([upper])[0][0]
     system = choose_system(upper)
-    met = [tones_opposed(upper[at], loose.lower[at], system) for at in rhythm_positions(upper)]
+    met = [tones_opposed(upper[at], loose.text[at], system) for at in rhythm_positions(upper)]
     assert loose.tones == sum(met) / len(met)
 
 
@@ -107,25 +110,25 @@ def test_best_of_returns_the_best_ranked_and_counts_parallelism():
     assert [one.rank for one in found] == sorted((one.rank for one in found), reverse=True)
     best = generator(best_of=8, temperature=2.0).answer(["红日东升"])[0]
     assert best == found[:1]
-    favourite = found[-1].lower
+    favourite = found[-1].text
     swayed = generator(best_of=8, temperature=2.0, parallelism=lambda _, lower: 100.0 * (lower == favourite))
-    assert swayed.answer(["红日东升"])[0][0].lower == favourite
+    assert swayed.answer(["红日东升"])[0][0].text == favourite
 
 
 def test_the_same_seed_gives_the_same_lines_and_leaves_the_global_generator_alone():
     torch.manual_seed(123)
     state = torch.get_rng_state()
-    first = answer(MODEL, TOKENIZER, UPPERS, DecodingSettings(seed=1))
+    first = generator(seed=1).answer(UPPERS)
     assert torch.equal(torch.get_rng_state(), state)
     torch.manual_seed(456)
-    assert answer(MODEL, TOKENIZER, UPPERS, DecodingSettings(seed=1)) == first
-    assert answer(MODEL, TOKENIZER, UPPERS, DecodingSettings(seed=2)) != first
+    assert generator(seed=1).answer(UPPERS) == first
+    assert generator(seed=2).answer(UPPERS) != first
 
 
 def test_a_model_in_training_comes_back_in_training_with_its_own_configuration():
-    model = random_model(TOKENIZER).train()
+    model = generating_gpt2(TOKENIZER).train()
     own = model.generation_config
-    answer(model, TOKENIZER, ["红日"], DecodingSettings())
+    Generator(model, TOKENIZER, DecodingSettings()).answer(["红日"])
     assert model.training
     assert model.generation_config is own
 
@@ -140,39 +143,39 @@ def test_refusals_come_before_decoding_and_all_together():
 
 
 def test_unknown_characters_are_said():
-    assert generator().unknown_characters("丁😀七，红😀") == ["😀", "红"]
+    assert generator().prepare(["丁😀七，红😀"])[0].unknown == ["😀", "红"]
 
 
 def test_free_continuation_is_not_bound_by_the_form():
     free = generator(continue_freely=True, max_new_tokens=9, temperature=2.0, top_k=0).answer(["红日东升"] * 6)
-    assert any(form_violations(one.upper, one.lower) for found in free for one in found)
+    assert any(form_violations(one.prompt, one.text) for found in free for one in found)
 
 
 def test_composed_couplets_begin_with_the_theme_and_end_in_their_tones():
-    couplets = generator(num_return_sequences=4, banned=["丁七"]).compose("丁", 5)
-    assert len({couplet.upper for couplet in couplets}) == 4
+    couplets = Composer(generator(num_return_sequences=4, banned=["丁七"]), 5).compose("丁")
+    assert len({couplet.prompt for couplet in couplets}) == 4
     for couplet in couplets:
-        assert couplet.upper.startswith("丁")
-        assert len(couplet.upper) == len(set(couplet.upper)) == 5
-        assert tone_of(couplet.upper[-1], ToneSystem.MODERN) & 2
-        assert form_violations(couplet.upper, couplet.lower) == []
-        assert "丁七" not in couplet.upper + couplet.lower
+        assert couplet.prompt.startswith("丁")
+        assert len(couplet.prompt) == len(set(couplet.prompt)) == 5
+        assert tone_of(couplet.prompt[-1], ToneSystem.MODERN) & 2
+        assert form_violations(couplet.prompt, couplet.text) == []
+        assert "丁七" not in couplet.prompt + couplet.text
     with pytest.raises(UserError, match="line_length"):
-        generator().compose("丁七万", 3)
+        Composer(generator(), 3).compose("丁七万")
 
 
 def test_composing_is_refused_where_tokens_or_characters_run_out():
     # 128 positions; 160 characters, about half of them oblique.
     with pytest.raises(UserError, match="takes 129 tokens; the model has room for 128"):
-        generator().compose("丁", 63)
-    few = character_tokenizer("丁七万丈三上")
-    small = Generator(random_model(few), few, DecodingSettings())
-    assert len(small.compose("丁", 3)) == 1
+        Composer(generator(), 63)
+    few = form_tokenizer("丁七万丈三上")
+    small = Generator(generating_gpt2(few), few, DecodingSettings())
+    assert len(Composer(small, 3).compose("丁")) == 1
     with pytest.raises(UserError, match="takes 8 different characters"):
-        small.compose("丁", 4)
-    level = Generator(random_model(few), few, DecodingSettings(), banned_words=["七", "万"])
+        Composer(small, 4)
+    level = Generator(generating_gpt2(few), few, DecodingSettings(), banned_words=["七", "万"])
     with pytest.raises(UserError, match=r"the vocabulary has 4, \d of them oblique"):
-        level.compose("丁", 3)
+        Composer(level, 3)
 
 
 def run(capsys, *arguments):
@@ -225,11 +228,9 @@ def test_output_files_hold_every_answer_in_order(model_directory, tmp_path, caps
         rows = [json.loads(line) for line in text.splitlines()]
     else:
         rows = list(csv.DictReader(io.StringIO(text), delimiter="\t" if ending == "tsv" else ","))
-    from recipe.generating.prompts import upper_line
-
-    assert [row["upper"] for row in rows[::2]] == [upper_line(upper, "-") for upper in uppers]
+    assert [row["upper"] for row in rows[::2]] == [Couplet().read_prompt(upper) for upper in uppers]
     assert all(form_violations(row["upper"], row["lower"]) == [] for row in rows)
-    assert all(float(row["score"]) < 0 and 0 <= float(row["tones"]) <= 1 for row in rows)
+    assert all(float(row["log_probability"]) < 0 and 0 <= float(row["tones"]) <= 1 for row in rows)
 
 
 def test_an_interrupted_batch_leaves_what_is_finished(model_directory, tmp_path, capsys, monkeypatch):
@@ -278,7 +279,7 @@ def test_an_interrupted_batch_leaves_what_is_finished(model_directory, tmp_path,
         (["--prompts_file", "other.csv"], "Name the right one with --prompt_column"),
         (
             ["--prompt", "丁", "--best_of", "2", "--parallelism_file", "other.csv"],
-            "Name the right one with --prompt_column",
+            "Name the right one with --parallelism_column",
         ),
         (["--prompt", "丁", "--best_of", "2", "--parallelism_file", "folder"], "folder: is a directory"),
     ],
@@ -355,14 +356,14 @@ def test_all_themes_are_checked_before_anything_is_written(model_directory, tmp_
 
 
 def test_interrupted_composing_says_where_the_finished_couplets_are(model_directory, tmp_path, capsys, monkeypatch):
-    original = Generator.compose
+    original = Composer.compose
 
-    def interrupted(self, theme, line_length):
+    def interrupted(self, theme):
         if theme == "七":
             raise KeyboardInterrupt
-        return original(self, theme, line_length)
+        return original(self, theme)
 
-    monkeypatch.setattr(Generator, "compose", interrupted)
+    monkeypatch.setattr(Composer, "compose", interrupted)
     options = ("--compose", "丁", "七", "--output_file", tmp_path / "couplets.txt")
     code, _, err = run(capsys, "--model_name_or_path", model_directory, *options)
     partial = tmp_path / "couplets.txt.part"
@@ -420,6 +421,42 @@ def test_parallelism_is_learned_from_a_file_and_ranks(model_directory, tmp_path,
     assert association.score(upper, lower) >= association.score(*plain.split("  ")[0].split("-"))
     code, _, err = run(capsys, *model, "--prompt", "丁", "--parallelism_file", file)
     assert (code, "--best_of" in err) == (2, True)
+
+
+def test_the_parallelism_file_is_read_as_the_models_training_rows(tmp_path, capsys):
+    model = generating_gpt2(TOKENIZER)
+    model.config.recipe = {"text_format": "couplet", "separator": "，"}
+    for part in (model, TOKENIZER):
+        part.save_pretrained(tmp_path / "model")
+    file = tmp_path / "couplets.csv"
+    file.write_text("n,pair\n1,丁，万\n2,七-丈\n3,\n", encoding="utf-8")
+    options = ("--model_name_or_path", tmp_path / "model", "--prompt", "丁", "--best_of", 2, "--parallelism_file", file)
+    code, _, err = run(capsys, *options, "--parallelism_column", "pair")
+    assert code == 0
+    assert "2 rows are left out (1 no separator; 1 empty)" in err
+    file.write_text("text1\n丁-万\n", encoding="utf-8")
+    code, _, err = run(capsys, *options)
+    assert code == 2
+    assert "holds no couplet" in err and "'，' between them" in err and "(1 no separator)" in err
+    assert run(capsys, *options[:4], "--parallelism_column", "pair")[0] == 2
+
+
+def test_a_plain_model_has_no_form_and_no_couplets(tmp_path, capsys):
+    model = generating_gpt2(TOKENIZER)
+    model.config.recipe = {"text_format": "plain"}
+    for part in (model, TOKENIZER):
+        part.save_pretrained(tmp_path / "model")
+    options = ("--model_name_or_path", tmp_path / "model", "--prompt", "丁")
+    assert "have no form to hold; add --continue_freely" in run(capsys, *options)[2]
+    freely = (*options, "--continue_freely", "--max_new_tokens", 5)
+    code, out, _ = run(capsys, *freely, "--output_format", "jsonl")
+    assert code == 0
+    assert json.loads(out).keys() == {"prompt", "answer", "log_probability", "tones"}
+    assert json.loads(out)["tones"] is None
+    (tmp_path / "couplets.csv").write_text("text1\n丁-万\n", encoding="utf-8")
+    code, _, err = run(capsys, *freely, "--best_of", 2, "--parallelism_file", tmp_path / "couplets.csv")
+    assert code == 2
+    assert "--parallelism_file ranks couplets" in err
 
 
 def type_lines(monkeypatch, content, **options):

@@ -19,9 +19,10 @@ from tiny_run import logged, tiny_trainer, weights_sha256
 from transformers import TrainerCallback
 
 from recipe.errors import UserError
-from recipe.training.checkpoints import checkpoints_by_step, problems_of
+from recipe.run_directory import LOCK_FILE, checkpoints_by_step
+from recipe.training.checkpoints import problems_of
 from recipe.training.nonfinite import GuardedTrainer
-from recipe.training.run_lock import LOCK_NAME, run_lock
+from recipe.training.run_lock import run_lock
 
 SCRIPT = Path(__file__).with_name("tiny_run.py")
 
@@ -226,7 +227,7 @@ def test_a_second_run_in_the_directory_is_refused_with_the_first_ones_number(tmp
         pass
     holder.kill()
     holder.wait()
-    assert (tmp_path / LOCK_NAME).exists()
+    assert (tmp_path / LOCK_FILE).exists()
     with run_lock(tmp_path):  # the file of the killed run locks nothing
-        assert f"process {os.getpid()} " in (tmp_path / LOCK_NAME).read_text(encoding="utf-8")
-    assert not (tmp_path / LOCK_NAME).exists()
+        assert f"process {os.getpid()} " in (tmp_path / LOCK_FILE).read_text(encoding="utf-8")
+    assert not (tmp_path / LOCK_FILE).exists()

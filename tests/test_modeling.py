@@ -5,14 +5,16 @@ import shutil
 
 import pytest
 import torch
-from finetune_helpers import COMPOSED_ROWS, character_tokenizer
+from finetune_helpers import COMPOSED_ROWS
 from safetensors.torch import load_file, save_file
+from tiny_models import character_tokenizer
 from transformers import GPT2LMHeadModel
 
 from recipe.errors import UserError
+from recipe.model import placement
 from recipe.model.modeling import load_model, new_model
 from recipe.model.tokenization import extend_tokenizer, load_tokenizer
-from recipe.settings import ModelSettings
+from recipe.settings import DeviceSettings, ModelSettings
 
 
 @pytest.fixture(scope="module")
@@ -251,3 +253,16 @@ def test_a_tokenizer_larger_than_the_embeddings_is_refused_or_extends_them(uer_m
         grown, plain = model.eval()(ids).logits, old.eval()(ids).logits
     torch.testing.assert_close(grown[..., : len(tokenizer)], plain)
     assert isinstance(model, GPT2LMHeadModel)
+
+
+@pytest.mark.parametrize(
+    ("amx", "avx512", "unit"), [(True, True, "amx_bf16"), (False, True, "avx512_bf16"), (False, False, None)]
+)
+def test_bf16_on_a_cpu_is_decided_by_the_processor_and_the_width(monkeypatch, amx, avx512, unit):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
+    assert placement.cpu_bf16_unit() == unit
+    assert [placement.bf16_trains_faster(width) for width in (64, 128)] == [False, unit is not None]
+    dtypes = [placement.chosen_dtype(DeviceSettings(), torch.device("cpu"), width) for width in (256, 768)]
+    assert dtypes == [torch.float32, torch.float32 if unit is None else torch.bfloat16]
+    assert placement.chosen_dtype(DeviceSettings(dtype="fp32"), torch.device("cpu"), 768) is torch.float32

@@ -12,7 +12,8 @@ from tiny_run import Rows, tiny_trainer, weights_sha256
 from transformers import Trainer, TrainerCallback
 
 from recipe.errors import UserError
-from recipe.training.checkpoints import checkpoints_by_step, problems_of
+from recipe.run_directory import checkpoints_by_step
+from recipe.training.checkpoints import problems_of
 from recipe.training.nonfinite import GuardedTrainer
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from finetune_helpers import character_tokenizer, invented_couplets, write_rows
+from finetune_helpers import invented_couplets, write_rows
+from tiny_models import character_tokenizer
 
 from recipe.model.tokenization import CharacterTable
 from recipe.rows import preprocessing
@@ -35,7 +36,7 @@ def prepared(tmp_path):
 def test_rows_are_encoded_cut_and_counted(prepared):
     corpus, data = prepared(["山高-水低", "山-水", "春夏秋-冬东西"], max_length=7)
     tokenizer = character_tokenizer("-山高水低春夏秋")
-    train, held_out = encode_corpus(corpus, tokenizer, data)
+    train, validation = encode_corpus(corpus, tokenizer, data)
     assert train.dataset["input_ids"] == [
         [CLS, 5, 6, 4, 7, 8, SEP],
         [CLS, 5, 4, 7, SEP],
@@ -44,15 +45,15 @@ def test_rows_are_encoded_cut_and_counted(prepared):
     assert train.dataset["length"] == [7, 5, 9]  # before the cut
     assert train.lengths.tolist() == [7, 5, 7]
     assert (train.truncated, train.unknown_tokens) == (1, 2)
-    assert held_out.dataset["input_ids"] == [[CLS, 11, 4, UNK, SEP]] and held_out.unknown_tokens == 1
+    assert validation.dataset["input_ids"] == [[CLS, 11, 4, UNK, SEP]] and validation.unknown_tokens == 1
 
 
 def test_held_out_rows_come_longest_first(prepared):
     corpus, data = prepared(ROWS, validation_size=10)
-    _, held_out = encode_corpus(corpus, character_tokenizer(), data)
-    assert len(held_out.lengths) == 10
-    assert held_out.lengths.tolist() == sorted(held_out.lengths, reverse=True)
-    assert [len(ids) for ids in held_out.dataset["input_ids"]] == held_out.lengths.tolist()
+    _, validation = encode_corpus(corpus, character_tokenizer(), data)
+    assert len(validation.lengths) == 10
+    assert validation.lengths.tolist() == sorted(validation.lengths, reverse=True)
+    assert [len(ids) for ids in validation.dataset["input_ids"]] == validation.lengths.tolist()
 
 
 def test_a_second_start_encodes_nothing_again(prepared, monkeypatch):

@@ -11,16 +11,17 @@ from finetune_helpers import (
     LOWER_CHARACTERS,
     TINY,
     UPPER_CHARACTERS,
-    character_tokenizer,
     finetune_here,
     invented_couplets,
     run_command,
-    tiny_model,
     write_rows,
 )
+from tiny_models import character_tokenizer, tiny_gpt2
 
 from recipe.errors import UserError
 from recipe.files import sha256_of
+from recipe.formats.couplet import Couplet
+from recipe.formats.plain import Plain
 from recipe.training.publishing import check_publish_dir, model_card, publish
 
 # What a stranger does with the directory, in a process that knows nothing of the recipe.
@@ -160,30 +161,36 @@ def test_the_card_says_what_the_model_is_made_of(published):
     metrics = json.loads((published / "metrics.json").read_text(encoding="utf-8"))
     for name in ("loss", "perplexity", "accuracy", "lower_accuracy", "bleu_teacher_forced", "generation_bleu"):
         before, after = metrics[name]
-        assert f"| {name} | {before:.4g} | {after:.4g} |" in text
+        assert f"| `{name}` | {before:.4g} | {after:.4g} |" in text
     assert metrics["loss"][1] < 0.8 * metrics["loss"][0]
     settings = (published / "training_config.yaml").read_text(encoding="utf-8")
     assert settings.strip() in text and yaml.safe_load(settings)["max_steps"] == 150
     assert re.search(r"Versions: Python 3\.\d+\.\d+, torch \d", text)
 
 
-def publish_tiny(directory, data=None, **carried):
+def publish_tiny(directory, data=None, separator="-"):
     tokenizer = character_tokenizer()
-    model = tiny_model(tokenizer)
+    model = tiny_gpt2(tokenizer)
     model.config.use_cache = False  # as the Trainer leaves it
-    carried = {"text_format": "couplet", "separator": "-"} | carried
-    return publish(directory, model, tokenizer, carried, "seed: 1\n", {"loss": (2.0, 1.0)}, data or {})
+    return publish(directory, model, tokenizer, Couplet(separator), "seed: 1\n", {"loss": (2.0, 1.0)}, data or {})
 
 
 def test_the_card_shows_the_models_own_separator_and_survives_moved_data():
-    model = tiny_model(character_tokenizer())
-    card = model_card(
-        model, {"text_format": "couplet", "separator": "｜"}, "", {}, {"gone/rows.csv": (12345, "ab" * 32)}
-    )
+    model = tiny_gpt2(character_tokenizer())
+    card = model_card(model, Couplet("｜"), "", {}, {"gone/rows.csv": (12345, "ab" * 32)})
     assert '("春满神州花似锦｜"' in card and "line and `｜`:" in card
     assert f"| `rows.csv` | 12,345 | `{'ab' * 32}` |" in card
-    plain = model_card(model, {"text_format": "plain", "separator": ""}, "", {}, {})
+    plain = model_card(model, Plain(), "", {}, {})
     assert "run_generate.py --model_name_or_path" not in plain and '("春", do_sample' in plain
+
+
+def test_no_text_of_the_data_or_the_settings_leaves_its_place_in_the_card():
+    config = "sample_prompts:\n- |-\n  ```\n  # not a headline"
+    data = {"rows/a`b|<script>.csv": (1, "ab" * 32)}
+    card = model_card(tiny_gpt2(character_tokenizer()), Couplet(), config, {"loss": (2.0, "<b>*n/a*</b>")}, data)
+    assert r"| ``a`b\|<script>.csv`` | 1 |" in card  # in a code span nothing acts
+    assert r"| `loss` | 2 | &lt;b&gt;\*n/a\*&lt;/b&gt; |" in card
+    assert "\n````yaml\n" in card and card.count("\n````") == 2
 
 
 def test_publishing_replaces_a_model_whole(tmp_path):

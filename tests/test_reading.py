@@ -198,15 +198,16 @@ def test_parquet_without_the_column_or_not_parquet_at_all(tmp_path):
     assert "damaged.parquet: cannot be read as Parquet: 'utf-8' codec" in failure(tmp_path / "damaged.parquet")
 
 
-def test_files_that_are_not_there_directories_and_empty_files_stand_in_one_message(tmp_path):
+def test_files_that_are_not_there_directories_and_empty_files_stand_in_one_message(tmp_path, monkeypatch):
     (tmp_path / "folder.csv").mkdir()
     write(tmp_path, "empty.csv", "")
-    names = [str(tmp_path / name) for name in ("nowhere.csv", "folder.csv", "empty.csv")]
+    monkeypatch.chdir(tmp_path)
+    names = ["nowhere.csv", "folder.csv", "empty.csv"]
     with pytest.raises(UserError) as caught:
         training_source(DataSettings(train_file=names, validation_file=names[:1]))
     assert len(caught.value.problems) == 4
     message = str(caught.value)
-    assert "nowhere.csv: no such file (looked in " in message
+    assert f"nowhere.csv: no such file (looked in {tmp_path})" in message
     assert "folder.csv: is a directory; name a file in it" in message
     assert "empty.csv: is empty" in message
 

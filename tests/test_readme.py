@@ -13,6 +13,7 @@ from recipe.settings import (
     TRAINING_DEFAULTS,
     DataSettings,
     DecodingSettings,
+    DeviceSettings,
     EvaluationSettings,
     GenerationSettings,
     ModelSettings,
@@ -20,7 +21,8 @@ from recipe.settings import (
 )
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*(ROOT / name for name in ("README.md", "README.zh-CN.md", "CONTRIBUTING.md", "CHANGELOG.md"))]
+PAGES += [*sorted((ROOT / "docs").glob("*.md"))]
 TRANSLATIONS = [page for page in PAGES if page.name.endswith(".zh-CN.md")]
 INSTALL_AND_RUN = (
     "python3 -m venv .venv && . .venv/bin/activate && pip install -c constraints.txt -e . "
@@ -31,8 +33,8 @@ INSTALL_AND_TEST = (
 )
 GROUPS = {
     "run_finetune.py": (ModelSettings, DataSettings, RunSettings),
-    "run_generate.py": (GenerationSettings, DecodingSettings),
-    "run_evaluate.py": (EvaluationSettings, DecodingSettings),
+    "run_generate.py": (GenerationSettings, DecodingSettings, DeviceSettings),
+    "run_evaluate.py": (EvaluationSettings, DecodingSettings, DeviceSettings),
 }
 # Flags of other programs that the pages name.
 FOREIGN_FLAGS = {

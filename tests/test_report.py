@@ -1,32 +1,71 @@
 """The reports: what they say, and that no text of the data can act in them."""
 
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
 
-from recipe.evaluating.figures import CATALOGUE, GROUPS
-from recipe.evaluating.report import escape_markdown, format_value, html_report, markdown_report, summary
+from recipe.evaluating.report import format_value, html_report, markdown_report, summary
+from recipe.evaluating.results import Cell, Efficiency, Results, SystemDescription, no_scores, put
+from recipe.metrics.figure import Figure, Group
+from recipe.metrics.registry import METRICS
+from recipe.templating import code_block, code_span, escape_markdown
 
-HOSTILE = "<script>alert('天')</script>|`*_[x](javascript:y)"
+HOSTILE = "<script>alert('天')</script>|`*_[x](javascript:y)&lt;b&gt;"
+DECLARED = {figure.key: figure for metric in METRICS for figure in metric.figures}
+MEASURED = Efficiency(
+    device="cpu",
+    dtype="float32",
+    threads=2,
+    batch_size=64,
+    load_seconds=0.5,
+    couplets_per_second=250.0,
+    tokens_per_second=2000.0,
+    latency_p50_ms=40.0,
+    latency_p95_ms=60.0,
+    latency_calls=50,
+    peak_memory_mib=600.0,
+    parameters=3_600_000,
+    weights_mib=14.0,
+)
 
 
-def make_results(**changes) -> dict:
-    def cell(value):
-        return {"value": value, "low": value - 1, "high": value + 1}
+def described(name: str, **changes) -> SystemDescription:
+    given = {"runs": 1, "seeds": [], "decoding": None, "efficiency": None, "outside_vocabulary": None}
+    return SystemDescription(name=name, **given | changes)
 
-    results = {
-        "system": {
-            "name": HOSTILE,
-            "runs": 2,
-            "seeds": [42, 43],
-            "decoding": {"do_sample": True, "temperature": 0.7},
-            "efficiency": {},
-        },
-        "baseline": None,
-        "data": {
+
+def make_results(**changes) -> Results:
+    def cell(value) -> Cell:
+        return Cell(value=value, low=value - 1, high=value + 1)
+
+    scores = no_scores()
+    for key, row in {
+        "bleu4": {"model": cell(1.5) | {"runs": [1.4, 1.6]}, "chance": cell(0.1), "unseen": cell(1.2)},
+        "precision1": {"model": cell(33.0)},
+        "form": {"model": cell(99.0), "references": cell(98.5), "chance": cell(60.0)},
+        "perplexity": {"model": {"value": None, "low": None, "high": None}},
+        "parallelism": {"model": cell(1.0), "references": cell(1.25), "chance": cell(-0.8)},
+        "distinct2": {"model": {"value": 80.0}, "references": {"value": 79.0}},
+        "label": {"model": cell(5.0)},
+    }.items():
+        figure = DECLARED.get(key) or Figure("label", HOSTILE, Group.SAFETY, f"label {HOSTILE}", "%")
+        for column, found in row.items():
+            put(scores, figure, column, found)
+    results = Results(
+        **scores,
+        system=described(
+            HOSTILE,
+            runs=2,
+            seeds=[42, 43],
+            decoding={"do_sample": True, "temperature": 0.7},
+            outside_vocabulary={"upper_lines": 6, "lower_lines": 4, "characters": 13},
+        ),
+        baseline=None,
+        data={
             "test_files": [f"{HOSTILE}.csv"],
+            "test_sha256": ["ab" * 32],
             "rows": 10,
+            "rejected_rows": {},
             "upper_lines": 8,
             "references_mean": 1.25,
             "references_most": 3,
@@ -34,25 +73,19 @@ def make_results(**changes) -> dict:
             "train_couplets": 1000,
             "leaks": {"upper_lines": 2, "lower_lines": 3, "couplets": 1},
         },
-        "figures": {
-            "bleu4": {"model": cell(1.5) | {"runs": [1.4, 1.6]}, "chance": cell(0.1), "unseen": cell(1.2)},
-            "form": {"model": cell(99.0), "human": cell(98.5), "chance": cell(60.0)},
-            "parallelism": {"model": cell(1.0), "human": cell(1.25), "chance": cell(-0.8)},
-            "distinct2": {"model": {"value": 80.0}, "human": {"value": 79.0}},
-            "perplexity": {"model": {"value": None, "low": None, "high": None}},
-            "label_<b>": {"model": cell(5.0)},
-        },
-        "separation": [{"figure": "parallelism", "human": 1.25, "chance": -0.8, "auc": 0.98, "kept": True}],
-        "by_length": [
-            {"shortest": 1, "longest": 4, "upper_lines": 0},
-            {"shortest": 5, "longest": 5, "upper_lines": 8, "form": 99.0, "parallelism": -0.2},
-        ],
-        "histogram": {"edges": [-1.0, 0.0, 1.0], "shares": {"model": [0.5, 0.5], "human": [0.0, 1.0]}},
-        "signatures": {"bleu4": "nrefs:var|tok:zh"},
-        "samples": [{"upper": HOSTILE, "model": "红日", "human": "乌云", "chance": ""}],
-        "notes": [f"note {HOSTILE}"],
-        "settings": {"test_file": [HOSTILE], "bootstrap_samples": 1000},
-    }
+        samples=[{"upper": HOSTILE, "model": "红日", "references": "乌云", "chance": ""}],
+        settings={"test_file": [HOSTILE], "bootstrap_samples": 1000},
+        timings={},
+    )
+    results["separation"] = [{"figure": "parallelism", "references": 1.25, "chance": -0.8, "auc": 0.98, "kept": True}]
+    results["by_length"] = [
+        {"shortest": 1, "longest": 4, "upper_lines": 0, "figures": {}},
+        {"shortest": 5, "longest": 5, "upper_lines": 8, "figures": {"form": 99.0, "parallelism": -0.2}},
+    ]
+    shares = {"model": [0.5, 0.5], "references": [0.0, 1.0]}
+    results["histogram"] = {"figure": "parallelism", "edges": [-1.0, 0.0, 1.0], "shares": shares}
+    results["signatures"] = {"bleu4": "nrefs:var|tok:zh"}
+    results["notes"] = [f"note {HOSTILE}"]
     return results | changes
 
 
@@ -84,71 +117,108 @@ def test_page_is_self_contained_and_runs_nothing():
     assert page.tags.count("svg") >= 3
 
 
+def test_page_shows_text_as_it_was_given():
+    """A stranger's text reaches the name, a file, a label, a definition, a line, a note, a setting."""
+    text = Page(html_report(make_results())).text
+    assert sum(HOSTILE in part for part in text) >= 7
+    assert [part for part in text if part.strip() == f"note {HOSTILE}"]
+
+
 def test_page_shows_every_figure_with_its_definition_interval_and_runs():
-    text = " ".join(Page(html_report(make_results())).text)
-    for figure in CATALOGUE:
-        if figure.key in make_results()["figures"]:
-            assert figure.definition in text
-    for part in (
-        HOSTILE,
-        "[0.50, 2.50]",
-        "seeds 1.40 to 1.60",
-        "2 test upper lines and 1 test couplets",
-        "nrefs:var|tok:zh",
-    ):
+    results = make_results()
+    text = " ".join(Page(html_report(results)).text)
+    for figure in results["descriptions"]:
+        assert (figure["definition"] in text) == figure["is_shown"]
+    for part in ("[0.50, 2.50]", "seeds 1.40 to 1.60", "2 test upper lines and 1 test couplets", "nrefs:var|tok:zh"):
         assert part in text
+
+
+def test_a_figure_without_definition_is_an_error_and_never_left_out():
+    results = make_results()
+    results["figures"]["rhyme"] = {"model": Cell(value=3.0)}
+    for show in (summary, markdown_report, html_report):
+        with pytest.raises(LookupError, match="figures without definition: rhyme"):
+            show(results)
+
+
+def test_no_table_has_an_empty_header():
+    results = make_results(baseline=described("other", efficiency=MEASURED))
+    html = html_report(results)
+    assert "<th></th>" not in html and "<thead><tr></tr></thead>" not in html
+    for line in markdown_report(results).splitlines():
+        assert line.replace(" ", "") not in ("||", "|||")
 
 
 def test_markdown_escapes_every_cell():
     markdown = markdown_report(make_results())
-    assert "<script>" not in markdown
+    assert "<script>" not in markdown and HOSTILE not in markdown
     assert escape_markdown(HOSTILE) in markdown
-    assert "BLEU-4" in markdown
-    rows = [line for line in markdown.splitlines() if line.startswith("| BLEU")]
-    assert all(row.replace("\\|", "").count("|") == 8 for row in rows)
+    rows = [line.replace("\\|", "") for line in markdown.splitlines() if line.startswith("| BLEU")]
+    header = next(line for line in markdown.splitlines() if line.startswith("| Figure"))
+    assert len(rows) == 1 and rows[0].count("|") == header.count("|") == 8
 
 
-@pytest.mark.parametrize("hostile", ["a|b", "<i>", "`x`", "a\nb", "*x*", "[t](u)", "&amp;"])
-def test_escaped_markdown_holds_no_active_character(hostile):
-    escaped = escape_markdown(hostile)
-    assert "\n" not in escaped and "<" not in escaped
-    assert all(escaped[place - 1] == "\\" for place, char in enumerate(escaped) if char in "|`*[]")
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a|b", r"a\|b"),
+        ("<i>", "&lt;i&gt;"),
+        ("`x`", r"\`x\`"),
+        ("a\nb", "a b"),
+        ("*x*", r"\*x\*"),
+        ("[t](u)", r"\[t\](u)"),
+        ("&amp;", "&amp;amp;"),
+        ("$x$ ~y~ #1 _a_", r"\$x\$ \~y\~ \#1 \_a\_"),
+        ("--listed_words", "--listed_words"),
+        ("\\", "\\\\"),
+    ],
+)
+def test_escaped_markdown_shows_the_text_itself(text, shown):
+    assert escape_markdown(text) == shown
+
+
+def test_code_in_markdown_cannot_be_left():
+    assert code_span("rows.csv") == "`rows.csv`"
+    assert code_span("a`b|c") == r"``a`b\|c``"
+    assert code_span("`") == "`` ` ``"
+    assert code_block("a: 1", "yaml") == "```yaml\na: 1\n```"
+    assert code_block("```\n# out", "").startswith("````\n```\n")
 
 
 def test_reports_do_without_what_was_not_measured():
-    bare = make_results(separation=[], by_length=[], histogram={}, signatures={}, notes=[])
-    bare["system"] = {"name": "file", "runs": 1, "seeds": [], "decoding": None, "efficiency": {}}
-    bare["data"] = bare["data"] | {"train_files": []}
+    bare = make_results(separation=[], by_length=[], histogram=None, signatures={}, notes=[])
+    bare["system"] = described("file")
+    del bare["data"]["leaks"]
     assert "from a file" in markdown_report(bare)
-    assert "Training file" not in " ".join(Page(html_report(bare)).text)
+    text = " ".join(Page(html_report(bare)).text)
+    assert "Training file" not in text and "vocabulary" not in text and "None" not in text
 
 
 def test_efficiency_is_told_of_each_system():
-    measured = {
-        "device": "cpu",
-        "dtype": "float32",
-        "threads": 2,
-        "batch_size": 64,
-        "load_seconds": 0.5,
-        "couplets_per_second": 250.0,
-        "tokens_per_second": 2000.0,
-        "latency_p50_ms": 40.0,
-        "latency_p95_ms": 60.0,
-        "peak_memory_mib": 600.0,
-        "parameters": 3_600_000,
-        "weights_mib": 14.0,
-    }
-    results = make_results(baseline={"name": "other", "runs": 1, "seeds": [], "decoding": None, "efficiency": measured})
+    results = make_results(baseline=described("other", efficiency=MEASURED))
     for text in (markdown_report(results), " ".join(Page(html_report(results)).text)):
         assert "Efficiency of other" in text
         assert "3,600,000" in text
         assert f"Efficiency of {HOSTILE}" not in text
 
 
+def test_characters_outside_the_vocabulary_are_counted():
+    for text in (markdown_report(make_results()), " ".join(Page(html_report(make_results())).text)):
+        assert "6 (75%) upper lines hold characters that the model does not see" in text
+        assert "4 (50%) first references" in text and "13 different characters" in text
+
+
 def test_summary_shows_main_figures_only():
     lines = summary(make_results()).splitlines()
-    assert lines[0].split() == ["Model", "Human", "Chance", "Model,", "unseen"]
+    assert lines[0].split() == ["Model", "References", "Chance", "Model,", "unseen"]
     assert any(line.startswith("BLEU-4") and "1.50 [0.50, 2.50]" in line for line in lines)
+    assert [line.split("  ")[0] for line in lines[1:]] == [
+        "BLEU-4",
+        "All hard rules",
+        "Perplexity",
+        "Learned parallelism",
+        "distinct-2",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -156,16 +226,3 @@ def test_summary_shows_main_figures_only():
 )
 def test_values_are_short(value, unit, shown):
     assert format_value(value, unit) == shown
-
-
-def test_catalogue_is_consistent():
-    assert {figure.group for figure in CATALOGUE} == set(GROUPS)
-    assert len({figure.key for figure in CATALOGUE}) == len(CATALOGUE)
-    assert all(figure.definition for figure in CATALOGUE)
-
-
-def test_documentation_defines_every_figure():
-    text = (Path(__file__).parents[1] / "docs/evaluation.md").read_text(encoding="utf-8")
-    for figure in CATALOGUE:
-        assert f"| {figure.label} | `{figure.key}` |" in text
-        assert f"| {figure.better} | {figure.definition} |" in text

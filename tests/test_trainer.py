@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
-from finetune_helpers import character_tokenizer, invented_couplets, tiny_model
+from finetune_helpers import invented_couplets
+from tiny_models import character_tokenizer, tiny_gpt2
 from torch.nn.functional import cross_entropy
 from transformers import ProgressCallback, TrainerCallback, TrainerState, TrainingArguments
 
@@ -23,7 +24,7 @@ ROWS = [[*TOKENIZER(row).input_ids, TOKENIZER.eos_token_id] for row in invented_
 LENGTHS = np.array([len(row) for row in ROWS], dtype=np.int32)
 
 
-def make_trainer(directory, train=ROWS, held_out=ROWS[:10], callbacks=(), group_by_length=True, **arguments):
+def make_trainer(directory, train=ROWS, validation=ROWS[:10], callbacks=(), group_by_length=True, **arguments):
     settings = {
         "per_device_train_batch_size": 8,
         "per_device_eval_batch_size": 3,
@@ -35,14 +36,16 @@ def make_trainer(directory, train=ROWS, held_out=ROWS[:10], callbacks=(), group_
         "use_cpu": True,
         "seed": 7,
     }
+    dash = TOKENIZER.convert_tokens_to_ids("-")
+    openings = np.array([row.index(dash) + 1 for row in validation])
     return CoupletTrainer(
-        model=tiny_model(TOKENIZER),
+        model=tiny_gpt2(TOKENIZER),
         args=TrainingArguments(str(directory), **(settings | arguments)),
         data_collator=make_collator(TOKENIZER),
         train_dataset=Dataset.from_dict({"input_ids": train}),
-        eval_dataset=Dataset.from_dict({"input_ids": held_out}),
+        eval_dataset=Dataset.from_dict({"input_ids": validation}),
         processing_class=TOKENIZER,
-        compute_metrics=make_compute_metrics(TOKENIZER, "-"),
+        compute_metrics=make_compute_metrics(TOKENIZER, openings),
         preprocess_logits_for_metrics=reduce_logits,
         callbacks=list(callbacks),
         train_lengths=np.array([len(row) for row in train], dtype=np.int32),
@@ -111,13 +114,13 @@ def test_a_batch_of_eight_equals_eight_batches_of_one_on_unequal_lengths(tmp_pat
 def test_the_loss_of_a_step_is_the_mean_over_its_tokens_not_over_its_rows(tmp_path):
     trainer, gradients = steps_of(tmp_path, 4, 2, group_by_length=False)
     first = [ROWS[row] for row in epoch_order(LENGTHS, 8, 7, 0, False)[:8]]
-    losses = token_losses(first, tiny_model(TOKENIZER))
+    losses = token_losses(first, tiny_gpt2(TOKENIZER))
     by_token = np.concatenate(losses).mean()
     by_row = np.mean([row.mean() for row in losses])
     assert abs(by_token - by_row) > 1e-4
     assert records(trainer, "loss")[0] == pytest.approx(by_token, rel=1e-5)
     # The gradient is that of this very number.
-    model = tiny_model(TOKENIZER)
+    model = tiny_gpt2(TOKENIZER)
     nats = [
         cross_entropy(model(torch.tensor([row])).logits[0, :-1], torch.tensor(row[1:]), reduction="none")
         for row in first
@@ -164,11 +167,11 @@ def test_data_seed_alone_moves_the_rows(tmp_path):
 def test_an_evaluation_weighs_tokens_and_reads_every_row(tmp_path):
     trainer = make_trainer(tmp_path)
     metrics = trainer.evaluate()
-    losses = token_losses(ROWS[:10], tiny_model(TOKENIZER))
+    losses = token_losses(ROWS[:10], tiny_gpt2(TOKENIZER))
     assert metrics["eval_loss"] == pytest.approx(np.concatenate(losses).mean(), rel=1e-5)
     assert metrics["eval_perplexity"] == pytest.approx(np.exp(np.concatenate(losses).mean()), rel=1e-5)
     hits = total = 0
-    model = tiny_model(TOKENIZER).eval()
+    model = tiny_gpt2(TOKENIZER).eval()
     for row in ROWS[:10]:
         with torch.inference_mode():
             predicted = model(torch.tensor([row])).logits[0, :-1].argmax(-1)
@@ -219,7 +222,7 @@ def test_a_training_record_holds_every_promised_figure(tmp_path):
 def test_the_logged_accuracy_is_that_of_the_predictions_made_in_training(tmp_path):
     trainer = make_trainer(tmp_path, max_steps=1)
     trainer.train()
-    model = tiny_model(TOKENIZER)  # the weights before the only step
+    model = tiny_gpt2(TOKENIZER)  # the weights before the only step
     hits = total = 0
     for row in (ROWS[row] for row in epoch_order(LENGTHS, 8, 7, 0, True)[:8]):
         with torch.inference_mode():

@@ -6,15 +6,15 @@ import math
 import numpy as np
 import pytest
 import torch
-from finetune_helpers import character_tokenizer
 from sacrebleu.metrics import BLEU
+from tiny_models import character_tokenizer
 from torch.overrides import TorchFunctionMode
 from transformers import EvalPrediction
 
+from recipe.rows.preprocessing import IGNORED_LABEL
 from recipe.training.validation_metrics import (
-    IGNORED,
     TokenWindow,
-    lower_line_mask,
+    answer_mask,
     make_compute_metrics,
     reduce_logits,
     text_of,
@@ -32,7 +32,7 @@ def ids(text):
 
 def padded(rows):
     length = max(map(len, rows))
-    return np.array([row + [IGNORED] * (length - len(row)) for row in rows])
+    return np.array([row + [IGNORED_LABEL] * (length - len(row)) for row in rows])
 
 
 # ---- Logits to tokens and losses ----
@@ -47,7 +47,7 @@ def test_logits_are_shifted_and_reduced():
             ]
         )
     )
-    labels = torch.tensor([[0, 1, 2], [2, 0, IGNORED]])
+    labels = torch.tensor([[0, 1, 2], [2, 0, IGNORED_LABEL]])
     predicted, losses = reduce_logits(logits, labels)
     # Position 0 predicts label 1, position 1 label 2; what the last position says has no label.
     assert torch.equal(predicted, torch.tensor([[1, 0], [0, 2]]))
@@ -64,46 +64,34 @@ def test_half_precision_logits_are_reduced_in_full():
     torch.testing.assert_close(losses.mean(), expected)
 
 
-# ---- The lower line ----
+# ---- The answer ----
 
 
-@pytest.mark.parametrize(
-    ("text", "lower"),
-    [
-        ("春夏-秋冬", "秋冬"),
-        ("春-夏-秋-冬", "秋-冬"),  # the middle one separates
-        ("-春夏-秋冬-", "秋冬-"),  # a line may begin or end with one
-        ("春-夏秋冬", "夏秋冬"),  # unequal lines: the only one there is
-        ("春夏，东-秋冬，西", "秋冬，西"),
-        ("春-夏", "夏"),
-    ],
-)
-def test_the_mask_of_the_lower_line(text, lower):
-    longer = "春夏秋冬东西-南北东西春夏"
-    labels = padded([ids(text), ids(longer)])
-    mask = lower_line_mask(labels, DASH)
-    assert "".join(TOKENIZER.convert_ids_to_tokens(labels[0][mask[0]].tolist())) == lower
-    assert "".join(TOKENIZER.convert_ids_to_tokens(labels[1][mask[1]].tolist())) == "南北东西春夏"
-
-
-def test_the_mask_literally():
-    labels = padded([ids("春夏-秋冬"), ids("春夏，东-秋冬，西")])
-    assert lower_line_mask(labels, DASH).astype(int).tolist() == [
-        [0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0],
-        [0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 0],
+def test_the_mask_of_the_answers_literally():
+    labels = padded([ids("春夏-秋冬"), ids("春-夏，东-秋冬，西"), ids("春夏")])
+    # The first answer begins after the opening of 4 tokens, [CLS] among them; the last text has no opening.
+    assert answer_mask(labels, np.array([4, 7, 1])).astype(int).tolist() == [
+        [0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0],
+        [0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 0],
+        [0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0],
     ]
 
 
-def test_rows_without_a_lower_line_have_an_empty_mask():
-    cut_before_the_separator = ids("春夏秋冬")[:-1]
-    all_padding = [IGNORED] * 5
-    assert not lower_line_mask(np.array([cut_before_the_separator, all_padding]), DASH).any()
+def test_rows_without_an_answer_have_an_empty_mask():
+    cut_inside_the_opening = ids("春夏秋冬")[:-1]
+    all_padding = [IGNORED_LABEL] * 5
+    assert not answer_mask(np.array([cut_inside_the_opening, all_padding]), np.array([6])).any()
+
+
+def test_lengths_of_more_rows_than_there_are_belong_to_another_set():
+    with pytest.raises(ValueError, match="1 rows of labels for 2 rows"):
+        answer_mask(padded([ids("春-夏")]), np.array([3, 3]))
 
 
 # ---- compute_metrics ----
 
 
-def evaluate(rows, predicted, losses, tokenizer=TOKENIZER, separator="-"):
+def evaluate(rows, predicted, losses, tokenizer=TOKENIZER, has_answer=True):
     """Run compute_metrics on label rows; predictions and losses as `reduce_logits` would give them."""
     labels = padded(rows)
     shape = (len(rows), labels.shape[1] - 1)
@@ -111,7 +99,8 @@ def evaluate(rows, predicted, losses, tokenizer=TOKENIZER, separator="-"):
     for row, (tokens, nats) in enumerate(zip(predicted, losses, strict=True)):
         filled_predictions[row, : len(tokens)] = tokens
         filled_losses[row, : len(nats)] = nats
-    metrics = make_compute_metrics(tokenizer, separator)
+    openings = [row.index(DASH) + 1 for row in rows if DASH in row]  # a row of padding has none
+    metrics = make_compute_metrics(tokenizer, np.array(openings) if has_answer else None)
     return metrics(EvalPrediction(predictions=(filled_predictions, filled_losses), label_ids=labels))
 
 
@@ -135,12 +124,12 @@ def test_padding_and_whole_padded_rows_count_nowhere():
     rows, predicted, losses = [ids("春夏-秋冬")], [ids("春夏-秋东")[1:]], [[0.3] * 6]
     alone = evaluate(rows, predicted, losses)
     # Distributed evaluation fills up with rows of padding; whatever was predicted there, nothing changes.
-    joined = evaluate([*rows, [IGNORED] * 12], [*predicted, [DASH] * 11], [*losses, [9.0] * 11])
+    joined = evaluate([*rows, [IGNORED_LABEL] * 12], [*predicted, [DASH] * 11], [*losses, [9.0] * 11])
     assert joined == alone
 
 
 def test_plain_texts_have_no_lower_line():
-    metrics = evaluate([ids("春夏秋冬")], [ids("春夏秋东")[1:]], [[1.0] * 5], separator=None)
+    metrics = evaluate([ids("春夏秋冬")], [ids("春夏秋东")[1:]], [[1.0] * 5], has_answer=False)
     assert "lower_accuracy" not in metrics
     assert metrics["accuracy"] == pytest.approx(4 / 5)
     reference = BLEU(tokenize="zh").corpus_score(["春夏秋东"], [["春夏秋冬"]]).score
@@ -172,7 +161,7 @@ def test_the_window_counts_real_tokens_and_the_tutorials_padded_ones():
     window = TokenWindow()
     assert window.drain(lambda sums: sums) == {}
     # Two rows of 6 and 4 tokens: 5 + 3 targets. Three and two of them are right.
-    labels = torch.tensor([[2, 5, 6, 4, 7, 3], [2, 5, 4, 3, IGNORED, IGNORED]])
+    labels = torch.tensor([[2, 5, 6, 4, 7, 3], [2, 5, 4, 3, IGNORED_LABEL, IGNORED_LABEL]])
     predicted = [[5, 6, 4, 9, 9, 0], [5, 9, 3, 0, 0, 0]]
     window.add(one_hot(predicted), labels)
     sums = window.drain(lambda sums: sums)

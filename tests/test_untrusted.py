@@ -21,7 +21,7 @@ from recipe.errors import UserError
 from recipe.model.modeling import load_model
 from recipe.model.tokenization import load_tokenizer
 from recipe.settings import ModelSettings
-from recipe.training.checkpoints import MANIFEST_NAME, _checksum, problems_of
+from recipe.training.checkpoints import MANIFEST_NAME, file_checksum, problems_of
 
 
 class Harmful:
@@ -98,7 +98,7 @@ def seal(checkpoint: Path, name: str) -> None:
     path = checkpoint / MANIFEST_NAME
     manifest = json.loads(path.read_text(encoding="utf-8"))
     file = checkpoint / name
-    manifest["files"][name] = {"bytes": file.stat().st_size, "xxh3_128": _checksum(file)}
+    manifest["files"][name] = {"bytes": file.stat().st_size, "xxh3_128": file_checksum(file)}
     path.write_text(json.dumps(manifest), encoding="utf-8")
     assert problems_of(checkpoint) == []
 

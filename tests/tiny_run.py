@@ -19,11 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, TrainerCallback, TrainingArguments
+from transformers import TrainerCallback, TrainingArguments
 from transformers.utils import logging
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tiny_models import tiny_gpt2
 
 from recipe.errors import run_or_explain
 from recipe.training.interruption import InterruptionCallback, stop_with_launcher
@@ -58,10 +60,6 @@ def tiny_trainer(
     """Return a trainer of 20 steps in two epochs with dropout, a checkpoint every 4 steps and a log every 3."""
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    torch.manual_seed(0)
-    config = GPT2Config(
-        vocab_size=VOCABULARY, n_positions=16, n_embd=16, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0
-    )
     settings = {
         "per_device_train_batch_size": 4,
         "num_train_epochs": 2,
@@ -78,7 +76,7 @@ def tiny_trainer(
         "seed": 7,
     }
     return trainer_class(
-        GPT2LMHeadModel(config),
+        tiny_gpt2(VOCABULARY, dropout=0.1, n_positions=16, n_layer=2),
         TrainingArguments(str(output_dir), **(settings | arguments)),
         train_dataset=Rows(),
         eval_dataset=torch.utils.data.Subset(Rows(), range(8)),

@@ -14,13 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from recipe.couplet.form import is_punctuation
 from recipe.errors import UserError
-from recipe.files import atomic_open
 
 # Chosen among 0.1 to 10 by the AUC of human against random lines of the same shape: 0.986 with 600,000 training
 # couplets, 0.955 with 20,000 (bench/parallelism_separation.py).
@@ -100,25 +98,6 @@ class CharacterAssociation:
         margins = self.upper_counts[upper_numbers] * self.lower_counts[lower_numbers] / self.upper_counts.sum()
         expected = np.where(known, margins, 0)
         return np.log((observed + SHRINKAGE) / (expected + SHRINKAGE))
-
-    def save(self, path: str | Path) -> None:
-        """Write the counts as a compressed .npz file, whole or not at all."""
-        with atomic_open(path, "wb") as file:
-            np.savez_compressed(file, **vars(self))
-
-    @classmethod
-    def load(cls, path: str | Path) -> CharacterAssociation:
-        """Read what `save` wrote; nothing in the file is executed.
-
-        Raises:
-            UserError: the file is not one of `save`.
-        """
-        names = ("characters", "upper_counts", "lower_counts", "pairs", "pair_counts")
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                return cls(*(arrays[name] for name in names))
-        except (OSError, ValueError, KeyError) as error:
-            raise UserError(f"{path}: is not a table of character associations ({error})") from None
 
 
 def _code_points(text: str) -> np.ndarray:

@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from recipe.formats.base import TextFormat
 from recipe.model.tokenization import encode_prompt
 
 # Logits of a batch take its characters * vocabulary * 4 bytes: 108 MB for a vocabulary of 21,128.
@@ -21,14 +22,14 @@ def line_losses(
     tokenizer: PreTrainedTokenizerFast,
     uppers: Sequence[str],
     lowers: Sequence[str],
-    separator: str,
+    text_format: TextFormat,
 ) -> tuple[list[float], list[int]]:
     """Return the summed negative log-likelihood (nats) of each lower line given its upper line, and what was summed.
 
     Counted are the lower line's characters that the vocabulary has: the end token is not one, and the probability of
     `[UNK]` is not that of any character. Both lists have one entry a line.
     """
-    prompts = [encode_prompt(tokenizer, upper, separator) for upper in uppers]
+    prompts = [encode_prompt(tokenizer, text_format.opening(upper)) for upper in uppers]
     targets = [tokenizer(lower, add_special_tokens=False).input_ids for lower in lowers]
     by_length: dict[tuple[int, int], list[int]] = defaultdict(list)
     for index, (prompt, target) in enumerate(zip(prompts, targets, strict=True)):

@@ -1,6 +1,6 @@
 """The report's plots as inline SVG: element trees, so that no text can break out of its place.
 
-Colours come from the page's CSS variables (`--model`, `--human`, ...), so that one SVG serves light and dark pages.
+Colours come from the page's CSS variables (`--model`, `--chance`, ...), so that one SVG serves light and dark pages.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement
 
+from recipe.evaluating.results import BASELINE, CHANCE, MODEL, REFERENCES, SYSTEMS
+
 WIDTH = 680
-SYSTEMS = ("model", "baseline", "human", "chance")
 
 
 def element(tag: str, *children: Element | str, **attributes: Any) -> Element:
@@ -26,30 +27,30 @@ def element(tag: str, *children: Element | str, **attributes: Any) -> Element:
     return made
 
 
-def between_chance_and_human(rows: Sequence[Mapping[str, Any]]) -> Element:
-    """Dots with intervals on a scale on which chance is 0 and the human figure 1.
+def between_chance_and_references(rows: Sequence[Mapping[str, Any]]) -> Element:
+    """Dots with intervals on a scale on which chance is 0 and the references get 1.
 
-    Each row has `label` and `cells`: system → `value`, and perhaps `low` and `high`. Rows in which humans and chance do
-    not differ have no such scale: leave them out.
+    Each row has `label` and `cells`: system → `value`, and perhaps `low` and `high`. Rows in which references and
+    chance do not differ have no such scale: leave them out.
     """
     left, right, top, step = 200, 40, 34, 30
     height = top + step * len(rows) + 8
-    svg = _svg(height, "Main figures on a scale from chance (0) to humans (1)")
+    svg = _svg(height, "Figures on a scale from chance (0) to the references (1)")
     span = WIDTH - left - right
 
     def x_of(position: float) -> float:
         return left + span * (min(max(position, -0.25), 1.5) + 0.25) / 1.75
 
-    for position, name in ((0.0, "chance"), (1.0, "human")):
+    for position, name in ((0.0, CHANCE), (1.0, REFERENCES)):
         svg.append(_line(x_of(position), top - 8, x_of(position), height - 4, f"axis {name}"))
         svg.append(_text(x_of(position), top - 16, name, "middle", f"label {name}"))
     for number, row in enumerate(rows):
         y = top + step * number + step / 2
         cells = row["cells"]
-        zero, one = cells["chance"]["value"], cells["human"]["value"]
+        zero, one = cells[CHANCE]["value"], cells[REFERENCES]["value"]
         svg.append(_text(left - 12, y + 4, row["label"], "end", "label"))
         svg.append(_line(left, y, WIDTH - right, y, "grid"))
-        for name in ("baseline", "model"):
+        for name in (BASELINE, MODEL):
             if name in cells:
                 scaled = {key: (cells[name][key] - zero) / (one - zero) for key in ("value", "low", "high")}
                 svg.append(_line(x_of(scaled["low"]), y, x_of(scaled["high"]), y, f"whisker {name}"))
@@ -72,7 +73,7 @@ def histogram(edges: Sequence[float], shares: Mapping[str, Sequence[float]], axi
     for share in (0.0, highest / 2, highest):
         svg.append(_line(left, y_of(share), WIDTH - 12, y_of(share), "grid"))
         svg.append(_text(left - 6, y_of(share) + 4, f"{100 * share:.0f}%", "end", "tick"))
-    for name in reversed(SYSTEMS):
+    for name in reversed(list(SYSTEMS)):
         if name not in shares:
             continue
         points = [f"{left:.1f},{y_of(0):.1f}"]

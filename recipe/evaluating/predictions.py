@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import random
-import resource
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,60 +11,53 @@ from typing import Any
 
 import torch
 from tqdm import tqdm
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from recipe.couplet.form import DEFAULT_SEPARATOR
 from recipe.errors import UserError
 from recipe.evaluating.likelihood import line_losses
+from recipe.evaluating.results import Efficiency, OutsideVocabulary
 from recipe.evaluating.scoring import Likelihood, System
-from recipe.evaluating.testset import TestSet, read_answers
-from recipe.generating.generator import Generator
+from recipe.evaluating.testset import TestSet, read_predictions
+from recipe.formats.couplet import Couplet
+from recipe.generating.generator import Generator, PreparedPrompt
+from recipe.generating.loading import ReadyModel, load_ready_model
+from recipe.memory import MIB, peak_memory
 from recipe.metrics.timing import GenerationTiming
-from recipe.model.modeling import load_model
-from recipe.model.tokenization import load_tokenizer
-from recipe.settings import PUBLISHED_MODEL, DecodingSettings, EvaluationSettings
+from recipe.model.tokenization import characters_known
+from recipe.settings import PUBLISHED_MODEL, DecodingSettings, DeviceSettings, EvaluationSettings
 from recipe.word_lists import read_word_list
-
-MIB = 1 << 20
-
-
-@dataclasses.dataclass
-class LoadedModel:
-    """A model in memory, and how long it took to get there."""
-
-    name: str
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerFast
-    separator: str
-    load_seconds: float
 
 
 @dataclasses.dataclass
 class Answers:
-    """A system's lines, and what was noticed while they were made."""
+    """A system's lines, and what was noticed while they were made; of lines from a file only they are known."""
 
     system: System
-    seeds: list[int]
-    decoding: dict[str, Any] | None
-    efficiency: dict[str, Any]
-    loaded: LoadedModel | None = None
+    seeds: list[int] = dataclasses.field(default_factory=list)
+    decoding: dict[str, Any] | None = None
+    efficiency: Efficiency | None = None
+    outside_vocabulary: OutsideVocabulary | None = None
+    loaded: ReadyModel | None = None
     notes: list[str] = dataclasses.field(default_factory=list)
 
 
-def answers_of(settings: EvaluationSettings, decoding: DecodingSettings, test_set: TestSet) -> Answers:
+def answers_of(
+    settings: EvaluationSettings, decoding: DecodingSettings, device: DeviceSettings, test_set: TestSet
+) -> Answers:
     """Return the evaluated system's answers: from the predictions, if there are any, else of the model."""
     if settings.predictions:
-        return _answers_from_file(settings.predictions, test_set, settings)
-    return _answers_of_model(settings.model_name_or_path or PUBLISHED_MODEL, settings, decoding, test_set)
+        return _lines_from_files(settings.predictions, test_set, settings)
+    return _answers_of_model(settings.model_name_or_path or PUBLISHED_MODEL, settings, decoding, device, test_set)
 
 
-def baseline_of(settings: EvaluationSettings, decoding: DecodingSettings, test_set: TestSet) -> Answers | None:
+def baseline_of(
+    settings: EvaluationSettings, decoding: DecodingSettings, device: DeviceSettings, test_set: TestSet
+) -> Answers | None:
     """Return the second system's answers, or None where none is named."""
     if not settings.baseline:
         return None
     if is_predictions(settings.baseline):
-        return _answers_from_file(settings.baseline, test_set, settings)
-    return _answers_of_model(settings.baseline[0], settings, decoding, test_set)
+        return _lines_from_files(settings.baseline, test_set, settings)
+    return _answers_of_model(settings.baseline[0], settings, decoding, device, test_set)
 
 
 def is_predictions(baseline: Sequence[str]) -> bool:
@@ -74,130 +65,129 @@ def is_predictions(baseline: Sequence[str]) -> bool:
     return len(baseline) > 1 or Path(baseline[0]).is_file()
 
 
-def _answers_from_file(files: Sequence[str], test_set: TestSet, settings: EvaluationSettings) -> Answers:
-    runs = read_answers(files, test_set, settings)
-    return Answers(System(" + ".join(files), runs), [], None, {})
+def _lines_from_files(files: Sequence[str], test_set: TestSet, settings: EvaluationSettings) -> Answers:
+    return Answers(System(" + ".join(files), read_predictions(files, test_set, settings)))
 
 
 def _answers_of_model(
-    name: str, settings: EvaluationSettings, decoding: DecodingSettings, test_set: TestSet
+    name: str, settings: EvaluationSettings, decoding: DecodingSettings, device: DeviceSettings, test_set: TestSet
 ) -> Answers:
     """Load a model, answer every upper line with each seed, and measure how quickly."""
-    loaded = load(name)
+    loaded = load_couplet_model(name, device)
     banned_words = read_word_list("--banned_words", decoding.banned_words)
+    generator = Generator(loaded.model, loaded.tokenizer, decoding, banned_words, loaded.text_format)
+    prompts = generator.prepare(test_set.uppers)
+    refused = sum(prompt.refusal is not None for prompt in prompts)
     seeds = [decoding.seed + number for number in range(settings.seeds if decoding.do_sample else 1)]
-    runs, calls, refused = [], [], 0
+    runs, calls = [], []
     for seed in seeds:
-        generator = _generator(loaded, dataclasses.replace(decoding, seed=seed), banned_words)
-        lines, seconds, refused = _answer_all(generator, test_set.uppers, f"answering, seed {seed}")
+        lines, seconds = _answer_all(generator, prompts, seed, f"answering, seed {seed}")
         runs.append(lines)
         calls.append((seconds, len(lines) - refused, sum(len(line) + 1 for line in lines if line)))
-    efficiency = {}
+    efficiency = None
     if settings.latency_calls:
-        generator = _generator(loaded, decoding, banned_words)
-        efficiency = _efficiency(loaded, generator, test_set, settings.latency_calls, calls)
+        efficiency = _efficiency(loaded, generator, prompts, settings.latency_calls, calls)
     notes = []
     if refused:
         notes.append(
             f"{name}: {refused:,} upper lines cannot be answered under the form and count as empty lower lines"
         )
-    system = System(name, runs, likelihood_of(loaded, test_set, test_set.first_references))
-    return Answers(system, seeds if decoding.do_sample else [], dataclasses.asdict(decoding), efficiency, loaded, notes)
+    return Answers(
+        System(name, runs, likelihood_of(loaded, test_set, test_set.first_references)),
+        seeds if decoding.do_sample else [],
+        dataclasses.asdict(decoding),
+        efficiency,
+        _outside_vocabulary(loaded, test_set),
+        loaded,
+        notes,
+    )
 
 
-def load(name: str) -> LoadedModel:
-    """Load a model with its tokenizer to the GPU where there is one, else to the CPU.
+def load_couplet_model(name: str, device: DeviceSettings) -> ReadyModel:
+    """Load a model that answers upper lines.
 
     Raises:
-        UserError: nothing there that can be loaded.
+        UserError: nothing that can be loaded, or a model of other texts.
     """
-    started = time.perf_counter()
-    if name == PUBLISHED_MODEL and not Path(name).exists():
+    ready = load_ready_model(name, device)
+    if not isinstance(ready.text_format, Couplet):
         raise UserError(
-            f"{name}: no model there yet. Train one with `accelerate launch run_finetune.py` (three minutes), name "
-            "another with --model_name_or_path, or score lines made elsewhere with --predictions"
+            f"{name}: was trained on {ready.text_format.name} texts; only models of couplets can be evaluated on them"
         )
-    tokenizer = load_tokenizer(name)
-    placed: Any = load_model(name, tokenizer)
-    model = placed.to("cuda" if torch.cuda.is_available() else "cpu").eval()
-    # A foreign model carries nothing of ours; it is taken to have learnt the default separator.
-    carried = getattr(model.config, "recipe", {"text_format": "couplet", "separator": DEFAULT_SEPARATOR})
-    if carried["text_format"] != "couplet":
-        raise UserError(f"{name}: was trained on plain texts; only models of couplets can be evaluated on couplets")
-    separator = carried["separator"]
-    return LoadedModel(name, model, tokenizer, separator, time.perf_counter() - started)
+    return ready
 
 
-def _generator(loaded: LoadedModel, decoding: DecodingSettings, banned_words: Sequence[str]) -> Generator:
-    return Generator(loaded.model, loaded.tokenizer, decoding, banned_words, loaded.separator)
-
-
-def _answer_all(generator: Generator, uppers: Sequence[str], title: str) -> tuple[list[str], float, int]:
-    """Return a lower line for each upper line, the seconds it took, and how many were refused (and left empty)."""
-    answerable = [index for index, upper in enumerate(uppers) if not generator.refusals([upper])]
-    lines = [""] * len(uppers)
+def _answer_all(
+    generator: Generator, prompts: Sequence[PreparedPrompt], seed: int, title: str
+) -> tuple[list[str], float]:
+    """Return a lower line for each upper line, empty where it is refused, and the seconds it took."""
+    answerable = [index for index, prompt in enumerate(prompts) if prompt.refusal is None]
+    lines = [""] * len(prompts)
     started = time.perf_counter()
-    with generator.seeded():
-        answered = generator.answer_each([uppers[index] for index in answerable])
+    with generator.seeded(seed):
+        answered = generator.answer_each([prompts[index] for index in answerable])
         for place, found in tqdm(answered, desc=title, total=len(answerable), unit=" lines", delay=2, leave=False):
-            lines[answerable[place]] = found[0].lower
-    return lines, time.perf_counter() - started, len(uppers) - len(answerable)
+            lines[answerable[place]] = found[0].text
+    return lines, time.perf_counter() - started
 
 
-def likelihood_of(loaded: LoadedModel | None, test_set: TestSet, lowers: Sequence[str]) -> Likelihood | None:
+def _outside_vocabulary(loaded: ReadyModel, test_set: TestSet) -> OutsideVocabulary:
+    """Count the upper lines of which the model does not see everything, and the lower lines it could never write."""
+    lines = test_set.uppers + test_set.first_references
+    known = characters_known(loaded.tokenizer, sorted({char for line in lines for char in line}))
+    lacking = {char for char, is_known in known.items() if not is_known}
+    return OutsideVocabulary(
+        upper_lines=sum(not lacking.isdisjoint(line) for line in test_set.uppers),
+        lower_lines=sum(not lacking.isdisjoint(line) for line in test_set.first_references),
+        characters=len(lacking),
+    )
+
+
+def likelihood_of(loaded: ReadyModel | None, test_set: TestSet, lowers: Sequence[str]) -> Likelihood | None:
     """Return how likely a model finds lower lines of all upper lines; None where there is no model."""
     if loaded is None:
         return None
-    return Likelihood(*line_losses(loaded.model, loaded.tokenizer, test_set.uppers, lowers, loaded.separator))
+    return Likelihood(*line_losses(loaded.model, loaded.tokenizer, test_set.uppers, lowers, loaded.text_format))
 
 
 def _efficiency(
-    loaded: LoadedModel,
+    loaded: ReadyModel,
     generator: Generator,
-    test_set: TestSet,
+    prompts: Sequence[PreparedPrompt],
     latency_calls: int,
     runs: Sequence[tuple[float, int, int]],
-) -> dict[str, Any]:
+) -> Efficiency:
     """Measure one-by-one latency, and say throughput, memory and size.
 
     Args:
         runs: seconds, couplets and generated tokens (end tokens included) of each run over the whole test set.
     """
     throughput = GenerationTiming().compute(**_columns(runs))
-    uppers = [upper for upper in test_set.uppers if not generator.refusals([upper])]
+    uppers = [prompt.prompt for prompt in prompts if prompt.refusal is None]
     chosen = random.Random(generator.settings.seed).sample(uppers, min(latency_calls, len(uppers)))
     calls = []
     for upper in tqdm(chosen, desc="latency", unit=" lines", delay=2, leave=False):
         started = time.perf_counter()
         found = generator.answer([upper])[0][0]
-        calls.append((time.perf_counter() - started, 1, len(found.lower) + 1))
+        calls.append((time.perf_counter() - started, 1, len(found.text) + 1))
     latency = GenerationTiming().compute(**_columns(calls))
     parameters = list(loaded.model.parameters())
-    return {
-        "device": torch.cuda.get_device_name() if loaded.model.device.type == "cuda" else "cpu",
-        "dtype": str(loaded.model.dtype).removeprefix("torch."),
-        "threads": torch.get_num_threads(),
-        "batch_size": generator.settings.generation_batch_size,
-        "load_seconds": loaded.load_seconds,
-        "couplets_per_second": throughput["couplets_per_second"],
-        "tokens_per_second": throughput["tokens_per_second"],
-        "latency_p50_ms": latency["latency_p50_ms"],
-        "latency_p95_ms": latency["latency_p95_ms"],
-        "latency_calls": len(calls),
-        "peak_memory_mib": _peak_memory_mib(),
-        "parameters": sum(weights.numel() for weights in parameters),
-        "weights_mib": sum(weights.numel() * weights.element_size() for weights in parameters) / MIB,
-    }
+    return Efficiency(
+        device=torch.cuda.get_device_name() if loaded.model.device.type == "cuda" else "cpu",
+        dtype=str(loaded.model.dtype).removeprefix("torch."),
+        threads=torch.get_num_threads(),
+        batch_size=generator.settings.generation_batch_size,
+        load_seconds=loaded.load_seconds,
+        couplets_per_second=throughput["couplets_per_second"],
+        tokens_per_second=throughput["tokens_per_second"],
+        latency_p50_ms=latency["latency_p50_ms"],
+        latency_p95_ms=latency["latency_p95_ms"],
+        latency_calls=len(calls),
+        peak_memory_mib=peak_memory() / MIB,
+        parameters=sum(weights.numel() for weights in parameters),
+        weights_mib=sum(weights.numel() * weights.element_size() for weights in parameters) / MIB,
+    )
 
 
 def _columns(calls: Sequence[tuple[float, int, int]]) -> dict[str, list]:
     return {name: [call[place] for call in calls] for place, name in enumerate(("seconds", "couplets", "tokens"))}
-
-
-def _peak_memory_mib() -> float:
-    """Return the most memory the process has held: of the GPU where there is one, else resident memory."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / MIB
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # macOS counts bytes, Linux KiB.
-    return peak / MIB if sys.platform == "darwin" else peak / 1024

@@ -1,4 +1,4 @@
-"""What an evaluation compares: upper lines and known lower lines, the training file, chance, answers from a file."""
+"""What an evaluation compares: upper lines and known lower lines, the training file, chance, lines made elsewhere."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from pathlib import Path
 
 from recipe.couplet.form import mark_positions
 from recipe.errors import UserError
-from recipe.rows.corpus import make_row_check
-from recipe.rows.reading import Source, read_rows
-from recipe.settings import DataSettings, EvaluationSettings
+from recipe.formats.couplet import Couplet
+from recipe.metrics.material import TrainingFile
+from recipe.rows.cleaning import RejectedRowError
+from recipe.rows.reading import Source, checked_text, read_rows
+from recipe.settings import EvaluationSettings
+from recipe.text_files import open_text, rows_file_problem
 
 UPPER_COLUMN, LOWER_COLUMN = "upper", "lower"
 
@@ -36,31 +39,8 @@ class TestSet:
 
     @cached_property
     def first_references(self) -> list[str]:
-        """One human lower line for each upper line: the first of the file."""
+        """One known lower line for each upper line: the first of the file."""
         return [lines[0] for lines in self.references]
-
-
-@dataclass(frozen=True)
-class TrainingFile:
-    """The couplets a model has seen; sets where only membership is asked for."""
-
-    uppers: list[str]
-    lowers: list[str]
-
-    @cached_property
-    def upper_set(self) -> frozenset[str]:
-        """The different upper lines."""
-        return frozenset(self.uppers)
-
-    @cached_property
-    def lower_set(self) -> frozenset[str]:
-        """The different lower lines."""
-        return frozenset(self.lowers)
-
-    @cached_property
-    def pair_set(self) -> frozenset[tuple[str, str]]:
-        """The different couplets."""
-        return frozenset(zip(self.uppers, self.lowers, strict=True))
 
 
 def read_test_set(settings: EvaluationSettings) -> TestSet:
@@ -85,46 +65,64 @@ def read_test_set(settings: EvaluationSettings) -> TestSet:
     return TestSet(list(references), [list(lines) for lines in references.values()], rows, dict(rejected))
 
 
+def check_training_file(settings: EvaluationSettings) -> None:
+    """Read the training file through, if one is named, and keep nothing of it.
+
+    Raises:
+        UserError: as `read_training_file`.
+    """
+    if settings.train_file and not any(1 for _ in _read_couplets(settings.train_file, settings, defaultdict(int))):
+        raise UserError(_no_training_couplet(settings))
+
+
 def read_training_file(settings: EvaluationSettings) -> TrainingFile | None:
-    """Read the training file, or return None where none is named."""
+    """Read the training file, or return None where none is named.
+
+    Raises:
+        UserError: a file that cannot be read, or no couplet in it.
+    """
     if not settings.train_file:
         return None
     couplets = list(_read_couplets(settings.train_file, settings, defaultdict(int)))
     if not couplets:
-        raise UserError(f"{', '.join(settings.train_file)}: holds no couplet; is it the training file?")
+        raise UserError(_no_training_couplet(settings))
     return TrainingFile([upper for upper, _ in couplets], [lower for _, lower in couplets])
+
+
+def _no_training_couplet(settings: EvaluationSettings) -> str:
+    return f"{', '.join(settings.train_file)}: holds no couplet; is it the training file?"
 
 
 def _read_couplets(
     files: Sequence[str], settings: EvaluationSettings, rejected: dict[str, int]
 ) -> Iterator[tuple[str, str]]:
     """Yield the couplets of the files; count the rows that are none in `rejected`."""
-    _refuse_missing(files)
+    refuse_missing(files)
     columns: tuple[str, ...] = (settings.text_column,)
     if settings.upper_column is not None and settings.lower_column is not None:
         columns = (settings.upper_column, settings.lower_column)
     # An evaluation leaves out no couplet for its shape: lines of unequal length are the file's own business.
-    check = make_row_check(DataSettings(separator=settings.separator, unequal_lines="keep"))
+    text_format = Couplet(settings.separator, keeps_unequal=True)
     for row in read_rows(Source(tuple(files), columns, settings.encoding)):
-        text, upper, reason = ("", "", row.fault) if row.fault else check(row)
-        if reason:
-            rejected[reason] += 1
+        try:
+            text, opening_length, _ = checked_text(row, text_format)
+        except RejectedRowError as rejection:
+            rejected[rejection.reason] += 1
         else:
-            yield upper, text[len(upper) + len(settings.separator) :]
+            yield text_format.split(text, opening_length)
 
 
-def _refuse_missing(files: Iterable[str]) -> None:
-    problems = []
-    for file in files:
-        if not Path(file).is_file():
-            problems.append(f"{file}: no such file (looked in {Path.cwd()})")
-        elif Path(file).stat().st_size == 0:
-            problems.append(f"{file}: is empty")
-    if problems:
+def refuse_missing(files: Iterable[str]) -> None:
+    """Refuse files of which nothing can be read.
+
+    Raises:
+        UserError: all that do not exist or are empty.
+    """
+    if problems := [problem for file in files if (problem := rows_file_problem(file))]:
         raise UserError(problems)
 
 
-def read_answers(files: Sequence[str], test_set: TestSet, settings: EvaluationSettings) -> list[list[str]]:
+def read_predictions(files: Sequence[str], test_set: TestSet, settings: EvaluationSettings) -> list[list[str]]:
     """Return one or more runs, each a lower line for every upper line of the test set, from somebody's output.
 
     A pair of text files, a TSV (with or without a header), CSV, JSON Lines or Parquet file with the columns `upper` and
@@ -134,7 +132,7 @@ def read_answers(files: Sequence[str], test_set: TestSet, settings: EvaluationSe
     Raises:
         UserError: files that do not exist or cannot be read, numbers of lines that differ, upper lines without answer.
     """
-    _refuse_missing(files)
+    refuse_missing(files)
     if len(files) > 2:
         raise UserError(
             f"--predictions takes one file, or a text file of upper and one of lower lines; found {len(files)}"
@@ -143,19 +141,19 @@ def read_answers(files: Sequence[str], test_set: TestSet, settings: EvaluationSe
     if len(files) == 1 and Path(files[0]).suffix.lower() == ".txt":
         pairs = _pair_with_rows(files[0], test_set, settings)
     else:
-        pairs = _read_answer_pairs(files, settings)
-    answers: dict[str, list[str]] = {upper: [] for upper in test_set.uppers}
+        pairs = _read_prediction_pairs(files, settings)
+    found: dict[str, list[str]] = {upper: [] for upper in test_set.uppers}
     for upper, lower in pairs:
-        if upper in answers:
-            answers[upper].append(lower)
-    missing = [upper for upper, lines in answers.items() if not lines]
+        if upper in found:
+            found[upper].append(lower)
+    missing = [upper for upper, lines in found.items() if not lines]
     if missing:
         raise UserError(
-            f"{name}: {len(missing):,} of {len(answers):,} upper lines of the test file have no lower line here "
+            f"{name}: {len(missing):,} of {len(found):,} upper lines of the test file have no lower line here "
             f"(the first: {missing[0]}); every one needs an answer"
         )
-    runs = min(len(lines) for lines in answers.values())
-    return [[answers[upper][run] for upper in test_set.uppers] for run in range(runs)]
+    runs = min(len(lines) for lines in found.values())
+    return [[found[upper][run] for upper in test_set.uppers] for run in range(runs)]
 
 
 def _pair_with_rows(file: str, test_set: TestSet, settings: EvaluationSettings) -> list[tuple[str, str]]:
@@ -169,7 +167,7 @@ def _pair_with_rows(file: str, test_set: TestSet, settings: EvaluationSettings) 
     return [(upper, _joined(line)) for upper, line in zip(test_set.rows, lines, strict=True)]
 
 
-def _read_answer_pairs(files: Sequence[str], settings: EvaluationSettings) -> list[tuple[str, str]]:
+def _read_prediction_pairs(files: Sequence[str], settings: EvaluationSettings) -> list[tuple[str, str]]:
     columns = (UPPER_COLUMN, LOWER_COLUMN)
     if len(files) == 2:
         source = Source((files[0], files[1]), columns, settings.encoding, is_line_pair=True)
@@ -190,8 +188,8 @@ def _read_answer_pairs(files: Sequence[str], settings: EvaluationSettings) -> li
 
 
 def _has_header(file: str, encoding: str) -> bool:
-    with Path(file).open(encoding=encoding, errors="replace") as handle:
-        return {UPPER_COLUMN, LOWER_COLUMN} <= set(handle.readline().strip("\ufeff\r\n").split("\t"))
+    with open_text(file, encoding) as handle:
+        return {UPPER_COLUMN, LOWER_COLUMN} <= set(handle.readline().rstrip("\r\n").split("\t"))
 
 
 def _read_headerless(file: str, encoding: str) -> list[tuple[str, str]]:
@@ -224,7 +222,7 @@ def shape_of(line: str) -> tuple[int, ...]:
 
 
 def chance_lines(test_set: TestSet, training_file: TrainingFile | None, seed: int) -> tuple[list[str], list[bool]]:
-    """Draw for each upper line a random human lower line of the same shape that does not answer it.
+    """Draw for each upper line a random known lower line of the same shape that does not answer it.
 
     The lines come from the training file, or, where there is none, from the other rows of the test file. Where no line
     has the shape, any line is drawn.
@@ -246,6 +244,6 @@ def chance_lines(test_set: TestSet, training_file: TrainingFile | None, seed: in
 
 
 def _draw(candidates: Sequence[str], known: Sequence[str], generator: random.Random, tries: int = 20) -> str | None:
-    """Return a random candidate that is none of the known answers, or None where (nearly) all of them are."""
+    """Return a random candidate that is none of the known lines, or None where (nearly) all of them are."""
     drawn = (generator.choice(candidates) for _ in range(tries if candidates else 0))
     return next((line for line in drawn if line not in known), None)

@@ -13,28 +13,28 @@ from types import TracebackType
 from typing import IO, Protocol, cast
 
 from recipe.errors import UserError
+from recipe.formats.base import TextFormat
 
 ENDINGS = {".txt": "text", ".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".json": "jsonl"}
-_COLUMNS = ("upper", "lower", "score", "tones")
 # Where these lead to a regular file, the shell that opened it goes on writing there: it must not be replaced.
 _STANDARD_STREAMS = ("/dev/stdout", "/dev/stderr")
 
 
-class RatedLine(Protocol):
+class RatedText(Protocol):
     """What is written of an answer; `recipe.generating.generator.Answer` is one."""
 
     @property
-    def upper(self) -> str: ...
+    def prompt(self) -> str: ...
     @property
-    def lower(self) -> str: ...
+    def text(self) -> str: ...
     @property
-    def score(self) -> float: ...
+    def log_probability(self) -> float: ...
     @property
-    def tones(self) -> float: ...
+    def tones(self) -> float | None: ...
 
 
-def output_format(chosen: str | None, output_file: str | None) -> str:
-    """The format asked for: by name, or by the ending of the output file, else text."""
+def output_kind(chosen: str | None, output_file: str | None) -> str:
+    """Text, TSV, CSV or JSON Lines, as asked for: by name, or by the ending of the output file, else text."""
     return chosen or ENDINGS.get(Path(output_file or "").suffix.lower(), "text")
 
 
@@ -83,23 +83,26 @@ class AnswerWriter:
     directly, and a symbolic link stays: the file that it leads to is replaced.
     """
 
-    def __init__(self, format: str, output_file: str | None, separator: str, shows_scores: bool) -> None:
+    def __init__(self, kind: str, output_file: str | None, text_format: TextFormat, shows_likelihood: bool) -> None:
         """Open the output.
 
         Args:
-            separator: what stands between the lines of a couplet in text.
-            shows_scores: whether text shows the score of each line; the other formats always have it.
+            kind: what `output_kind` returned.
+            text_format: says how prompt and answer are joined in text, and what their columns are called elsewhere.
+            shows_likelihood: whether text shows the log-probability of each answer; the other kinds always have it.
 
         Raises:
             UserError: the file cannot be written.
         """
-        self.written = 0  # couplets
+        self.written = 0  # answers
         self._target: Path | None = None
         self.partial: Path | None = None
         self._file = self._open(output_file)
-        self._separator, self._shows_scores = separator, shows_scores
-        self._format = _FORMATS[format]
-        self._file.write(_HEADERS[format])
+        self._join, self._shows_likelihood = text_format.join, shows_likelihood
+        self._columns = (text_format.prompt_name, text_format.answer_name, "log_probability", "tones")
+        self._line = _LINES[kind]
+        if kind in _DELIMITERS:
+            self._file.write(_DELIMITERS[kind].join(self._columns) + "\n")
 
     def _open(self, output_file: str | None) -> IO[str]:
         if output_file is None:
@@ -115,10 +118,10 @@ class AnswerWriter:
         except OSError as error:
             raise UserError(f"--output_file {output_file}: cannot be written ({error.strerror})") from None
 
-    def write(self, answers: Sequence[RatedLine]) -> None:
-        """Write the answers of one upper line."""
+    def write(self, answers: Sequence[RatedText]) -> None:
+        """Write the answers to one prompt."""
         for answer in answers:
-            self._file.write(self._format(self, answer) + "\n")
+            self._file.write(self._line(self, answer) + "\n")
             self.written += 1
 
     def flush(self) -> None:
@@ -137,20 +140,21 @@ class AnswerWriter:
         if self.partial is not None and self._target is not None and kind is None:
             self.partial.replace(self._target)
 
-    def _text(self, answer: RatedLine) -> str:
-        couplet = f"{answer.upper}{self._separator}{answer.lower}"
-        return f"{couplet}  ({answer.score:.2f})" if self._shows_scores else couplet
+    def _text(self, answer: RatedText) -> str:
+        whole = self._join(answer.prompt, answer.text)
+        return f"{whole}  ({answer.log_probability:.2f})" if self._shows_likelihood else whole
 
-    def _json(self, answer: RatedLine) -> str:
-        return json.dumps(dict(zip(_COLUMNS, _cells(answer), strict=True)), ensure_ascii=False)
-
-
-def _cells(answer: RatedLine) -> tuple[str, str, float, float]:
-    return answer.upper, answer.lower, round(answer.score, 4), round(answer.tones, 4)
+    def _json(self, answer: RatedText) -> str:
+        return json.dumps(dict(zip(self._columns, _cells(answer), strict=True)), ensure_ascii=False)
 
 
-def _delimited(delimiter: str) -> Callable[[AnswerWriter, RatedLine], str]:
-    def line(_: AnswerWriter, answer: RatedLine) -> str:
+def _cells(answer: RatedText) -> tuple[str, str, float, float | None]:
+    tones = None if answer.tones is None else round(answer.tones, 4)
+    return answer.prompt, answer.text, round(answer.log_probability, 4), tones
+
+
+def _delimited(delimiter: str) -> Callable[[AnswerWriter, RatedText], str]:
+    def line(_: AnswerWriter, answer: RatedText) -> str:
         row = io.StringIO()
         csv.writer(row, delimiter=delimiter, lineterminator="").writerow(_cells(answer))
         return row.getvalue()
@@ -158,10 +162,9 @@ def _delimited(delimiter: str) -> Callable[[AnswerWriter, RatedLine], str]:
     return line
 
 
-_FORMATS: dict[str, Callable[[AnswerWriter, RatedLine], str]] = {
+_DELIMITERS = {"tsv": "\t", "csv": ","}
+_LINES: dict[str, Callable[[AnswerWriter, RatedText], str]] = {
     "text": AnswerWriter._text,
     "jsonl": AnswerWriter._json,
-    "tsv": _delimited("\t"),
-    "csv": _delimited(","),
+    **{kind: _delimited(delimiter) for kind, delimiter in _DELIMITERS.items()},
 }
-_HEADERS = {"text": "", "jsonl": "", "tsv": "\t".join(_COLUMNS) + "\n", "csv": ",".join(_COLUMNS) + "\n"}

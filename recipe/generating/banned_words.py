@@ -15,7 +15,7 @@ import torch
 
 from recipe.couplet.plan import FormPlan
 
-_FORBIDDEN = float("-inf")
+FORBIDDEN = float("-inf")
 _NOT_FIXED = -1
 
 
@@ -171,7 +171,7 @@ def _forbid_completions(windows: _Windows, generated: torch.Tensor, scores: torc
     for place in range(length):
         matches = matches & (is_open[..., place, None] | (codes[..., place, None] == windows.words[:, place]))
     matches = matches & (completing < scores.shape[1])
-    penalty = torch.zeros_like(matches, dtype=scores.dtype).masked_fill_(matches, _FORBIDDEN)
+    penalty = torch.zeros_like(matches, dtype=scores.dtype).masked_fill_(matches, FORBIDDEN)
     tokens = completing.clamp(max=scores.shape[1] - 1)
     # Added, not written: two words may end in one character, and only one of them may match.
     return scores.scatter_add(1, tokens.reshape(rows, -1), penalty.view(rows, -1))

@@ -1,8 +1,8 @@
-"""Lower lines for many upper lines: batches without padding, several distinct answers, scores and ranking.
+"""Answers to many prompts: batches without padding, several distinct answers, likelihoods and ranking.
 
 generator = Generator(model, tokenizer, DecodingSettings(num_return_sequences=3))
 for answers in generator.answer(["春满神州花似锦", "海阔凭鱼跃"]):
-    print(answers[0].upper, answers[0].lower, answers[0].score)
+    print(answers[0].prompt, answers[0].text, answers[0].log_probability)
 """
 
 from __future__ import annotations
@@ -16,50 +16,73 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerFast
 
-from recipe.couplet.form import DEFAULT_SEPARATOR, is_chinese_character
-from recipe.couplet.plan import NO_NEED, TonePolicy, plan_form
-from recipe.couplet.tones import Tone, ToneSystem, rhythm_positions, tones_opposed
+from recipe.couplet.plan import TonePolicy
 from recipe.errors import UserError
-from recipe.generating.decoding import FormLogitsProcessor, FormTables, UpperLineLogitsProcessor
-from recipe.model.tokenization import encode_prompt
+from recipe.formats.base import TextFormat
+from recipe.formats.couplet import Couplet
+from recipe.generating.form_holding import hold_form
+from recipe.model.tokenization import encode_prompt, unknown_characters
 from recipe.settings import DecodingSettings
 
 # Rounds of sampling that look for answers not yet found, before beam search adds the likeliest others.
-_SAMPLING_ROUNDS = 3
-# best_of: what a line with all its tones opposed gains over one with none, and one nat of parallelism, in mean
+SAMPLING_ROUNDS = 3
+# best_of: what an answer with all its tones right gains over one with none, and one nat of parallelism, in mean
 # log-probability. Both move a line by about as much as the likelihoods of good and bad samples differ.
 _TONE_WEIGHT, _PARALLELISM_WEIGHT = 1.0, 0.5
-# The tones by which composed upper lines end.
-_COMPOSED_TONES = ToneSystem.MODERN
 # What torch takes for a seed: as a signed or as an unsigned number of 64 bits.
 _LOWEST_SEED, _HIGHEST_SEED = -(2**63), 2**64 - 1
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A lower line and what speaks for it.
+class PreparedPrompt:
+    """What is known of a prompt before anything is decoded.
 
     Attributes:
-        score: mean natural logarithm of the probability that the model itself (temperature 1, no form) gives to each
-            token of the line, the end token included; 0 is certainty.
-        tones: share of the rhythm positions (even positions and the last) whose tones are opposed, 0 to 1.
+        ids: its opening as tokens.
+        plan: what its form asks of the answer; None where there is no form, or no room.
+        new_tokens: tokens of the longest answer, the end token included.
+        unknown: the characters that the model cannot see, since its vocabulary lacks them.
+        refusal: why it cannot be answered; None if it can.
+    """
+
+    prompt: str
+    ids: list[int]
+    plan: Any
+    new_tokens: int
+    unknown: list[str]
+    refusal: str | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model wrote after a prompt, and what speaks for it.
+
+    Attributes:
+        log_probability: mean natural logarithm of the probability that the model itself (temperature 1, no form) gives
+            to each token of the answer, the end token included; 0 is certainty.
+        tones: the format's share of right tones, 0 to 1 (`TextFormat.tone_share`); None where tones say nothing.
         parallelism: what the parallelism scorer says, if one was given.
     """
 
-    upper: str
-    lower: str
-    score: float
-    tones: float
+    prompt: str
+    text: str
+    log_probability: float
+    tones: float | None
     parallelism: float | None = None
 
     @property
     def rank(self) -> float:
-        """What `best_of` sorts by: the score, raised by opposed tones and by parallelism."""
-        return self.score + _TONE_WEIGHT * self.tones + _PARALLELISM_WEIGHT * (self.parallelism or 0.0)
+        """What `best_of` sorts by: the log-probability, raised by right tones and by parallelism."""
+        parallelism = _PARALLELISM_WEIGHT * (self.parallelism or 0.0)
+        return self.log_probability + _TONE_WEIGHT * (self.tones or 0.0) + parallelism
 
 
 class Generator:
-    """A model that answers upper lines; the tables of the form are made once."""
+    """A model that answers prompts of its text format; the tables of the form are made once.
+
+    Attributes:
+        form: the form that answers are held in; None where the model continues freely.
+    """
 
     def __init__(
         self,
@@ -67,182 +90,148 @@ class Generator:
         tokenizer: PreTrainedTokenizerFast,
         settings: DecodingSettings,
         banned_words: Sequence[str] = (),
-        separator: str = DEFAULT_SEPARATOR,
+        text_format: TextFormat | None = None,
         parallelism: Callable[[str, str], float] | None = None,
     ) -> None:
         """Check the settings and make the tables.
 
         Args:
             banned_words: words that no answer holds (`settings.banned_words` names a file; this is its content).
-            separator: what stands between the lines in the model's training rows; empty for a model of plain texts.
-            parallelism: scores (upper, lower), in nats a position as `CharacterAssociation`; counts in `best_of`.
+            text_format: what the model was trained on; None stands for couplets with the default separator.
+            parallelism: rates (upper, lower), in nats a position as `CharacterAssociation`; counts in `best_of`.
 
         Raises:
-            UserError: settings that contradict each other, or a tokenizer with which the form cannot be held.
+            UserError: settings that contradict each other, a format without the form that they ask for, or a tokenizer
+                with which it cannot be held.
         """
         check_settings(settings, banned_words)
-        self.model, self.tokenizer, self.settings, self.separator = model, tokenizer, settings, separator
+        self.model, self.tokenizer, self.settings = model, tokenizer, settings
+        self.text_format = text_format or Couplet()
         self._parallelism = parallelism
-        self._tones = TonePolicy(settings.tones)
-        self._tables = (
-            None if settings.continue_freely else FormTables(tokenizer, model.config.vocab_size, banned_words)
-        )
+        self.form = None
+        if not settings.continue_freely:
+            if self.text_format.form is None:
+                raise UserError(
+                    f"the model was trained on {self.text_format.name} texts, which have no form to hold; add "
+                    "--continue_freely"
+                )
+            self.form = hold_form(self.text_format.form, tokenizer, model.config.vocab_size, settings, banned_words)
         self._wanted = max(settings.best_of or 1, settings.num_return_sequences)
 
-    def refusals(self, uppers: Sequence[str]) -> list[str]:
-        """Why upper lines cannot be answered: a reason for each one that cannot, without decoding anything."""
-        reasons = []
-        longest = self.model.config.max_position_embeddings
-        for upper in uppers:
-            needed = len(encode_prompt(self.tokenizer, upper, self.separator)) + self._new_tokens(upper)
-            if needed > longest:
-                reasons.append(f"{upper[:20]}…: takes {needed} tokens; the model has room for {longest}")
-            elif self._tables is None:
-                reasons += [] if upper else ["an empty line cannot be continued"]
-            elif reason := self._tables.refusal(plan_form(upper, self._tones), self._tones):
-                reasons.append(reason)
-        return reasons
+    def prepare(self, prompts: Sequence[str]) -> list[PreparedPrompt]:
+        """Encode and plan prompts, and say which cannot be answered, without decoding anything."""
+        return [self._prepare(prompt) for prompt in prompts]
 
-    def unknown_characters(self, upper: str) -> list[str]:
-        """The characters of `upper` that the model cannot see, since its vocabulary lacks them."""
-        tables = self._tables or FormTables(self.tokenizer, self.model.config.vocab_size)
-        return tables.unknown_characters(upper)
+    def _prepare(self, prompt: str) -> PreparedPrompt:
+        ids = encode_prompt(self.tokenizer, self.text_format.opening(prompt))
+        unknown = unknown_characters(self.tokenizer, prompt) if self.tokenizer.unk_token_id in ids else []
+        new_tokens = self.form.most_tokens(prompt) if self.form else self.settings.max_new_tokens
+        needed, longest = len(ids) + new_tokens, self.model.config.max_position_embeddings
+        plan, refusal = None, None
+        if needed > longest:
+            refusal = f"{prompt[:20]}…: takes {needed} tokens; the model has room for {longest}"
+        elif self.form is not None:
+            plan = self.form.plan(prompt)
+            refusal = self.form.refusal(plan)
+        elif not prompt:
+            refusal = "an empty line cannot be continued"
+        return PreparedPrompt(prompt, ids, plan, new_tokens, unknown, refusal)
 
-    def answer(self, uppers: Sequence[str]) -> list[list[Answer]]:
-        """Return the answers of each upper line, the best or first drawn one first.
+    def answer(self, prompts: Sequence[str]) -> list[list[Answer]]:
+        """Return the answers of each prompt, the best or first drawn one first.
 
         Fewer than asked for are returned only where no more distinct ones exist, or, when continuing freely, were
         found. The draws depend on the settings' seed alone; the global generators are left as they were.
 
         Raises:
-            UserError: upper lines that cannot be answered, all of them at once, before anything is decoded.
+            UserError: prompts that cannot be answered, all of them at once, before anything is decoded.
         """
-        if reasons := self.refusals(uppers):
+        prepared = self.prepare(prompts)
+        if reasons := [one.refusal for one in prepared if one.refusal is not None]:
             raise UserError(reasons)
-        answers: list[list[Answer]] = [[] for _ in uppers]
+        answers: list[list[Answer]] = [[] for _ in prompts]
         with self.seeded():
-            for index, found in self.answer_each(uppers):
+            for index, found in self.answer_each(prepared):
                 answers[index] = found
         return answers
 
     @contextmanager
-    def seeded(self) -> Iterator[None]:
-        """Draw from the settings' seed inside the block, and give the global generators their state back after it."""
+    def seeded(self, seed: int | None = None) -> Iterator[None]:
+        """Draw from a seed (unset: the settings') inside the block, and give the global generators their state back."""
         device = self.model.device
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(self.settings.seed)
+            torch.manual_seed(self.settings.seed if seed is None else seed)
             yield
 
-    def answer_each(self, uppers: Sequence[str]) -> Iterator[tuple[int, list[Answer]]]:
-        """Yield (index, answers) batch by batch, lines of one length together, so in another order than given.
+    def answer_each(self, prompts: Sequence[PreparedPrompt]) -> Iterator[tuple[int, list[Answer]]]:
+        """Yield (index, answers) batch by batch, prompts of one length together, so in another order than given.
 
-        None of `uppers` may be one that `refusals` names.
+        None of them may be refused.
         """
         by_length: dict[int, list[int]] = defaultdict(list)
-        for index, upper in enumerate(uppers):
-            by_length[len(encode_prompt(self.tokenizer, upper, self.separator))].append(index)
+        for index, prompt in enumerate(prompts):
+            by_length[len(prompt.ids)].append(index)
         size = max(1, self.settings.generation_batch_size // max(self._wanted, self.settings.num_beams))
         for _, indices in sorted(by_length.items()):
             for start in range(0, len(indices), size):
                 batch = indices[start : start + size]
-                yield from zip(batch, self._answer_batch([uppers[index] for index in batch]), strict=True)
+                yield from zip(batch, self._answer_batch([prompts[index] for index in batch]), strict=True)
 
-    def theme_refusals(self, themes: Sequence[str], line_length: int) -> list[str]:
-        """Why no couplets can be composed: reasons of the length and of each theme, without decoding anything."""
-        if self._tables is None:
-            return ["--compose needs the form; it cannot be combined with --continue_freely"]
-        reasons = _length_refusals(self._tables, line_length, self.model.config.max_position_embeddings)
-        for theme in themes:
-            if len(theme) >= line_length or not all(map(is_chinese_character, theme)):
-                reasons.append(f"--compose {theme}: must be Chinese characters, fewer than --line_length {line_length}")
-            elif unknown := self.unknown_characters(theme):
-                reasons.append(f"--compose {theme}: the model does not know {' '.join(unknown)}")
-        return reasons
-
-    def compose(self, theme: str, line_length: int) -> list[Answer]:
-        """Write whole couplets: upper lines that begin with `theme` and end in an oblique tone, and their lower lines.
-
-        At most as many as sequences are asked for; an upper line with a banned word is dropped.
-
-        Raises:
-            UserError: a theme that is not shorter than the line or holds something else than known characters, a line
-                too long for the model or its vocabulary, or a generator that continues freely.
-        """
-        if reasons := self.theme_refusals([theme], line_length):
-            raise UserError(reasons)
-        uppers = [upper for upper in self._upper_lines(theme, line_length) if not self.refusals([upper])]
-        couplets = dict(self.answer_each(uppers[: self.settings.num_return_sequences]))
-        return [answers[0] for _, answers in sorted(couplets.items())]
-
-    def _upper_lines(self, theme: str, line_length: int) -> list[str]:
-        """Sample distinct upper lines, a few more than are asked for."""
-        assert self._tables is not None
-        prompt = torch.tensor([encode_prompt(self.tokenizer, theme, "")], device=self.model.device)
-        config = self._generation_config(line_length - len(theme), is_sampled=True)
-        config.update(num_return_sequences=_SAMPLING_ROUNDS * self.settings.num_return_sequences, num_beams=1)
-        generate: Any = self.model.generate
-        with _generating(self.model, config):
-            form = UpperLineLogitsProcessor(self._tables, line_length, _COMPOSED_TONES)
-            output = generate(prompt, attention_mask=torch.ones_like(prompt), logits_processor=[form])
-        return list(dict.fromkeys(theme + text for text in self._texts(output.sequences[:, prompt.shape[1] :])))
-
-    def _answer_batch(self, uppers: Sequence[str]) -> list[list[Answer]]:
-        """Collect the distinct answers of upper lines of one length; rank them if the best are asked for."""
-        pools: list[dict[str, Answer]] = [{} for _ in uppers]
-        wanted = [self._possible_answers(upper) for upper in uppers]
+    def _answer_batch(self, prompts: Sequence[PreparedPrompt]) -> list[list[Answer]]:
+        """Collect the distinct answers to prompts of one length; rank them if the best are asked for."""
+        pools: list[dict[str, Answer]] = [{} for _ in prompts]
+        wanted = [self._possible_answers(prompt) for prompt in prompts]
         if self.settings.do_sample:
-            for _ in range(_SAMPLING_ROUNDS):
-                self._add_answers(uppers, pools, wanted, is_sampled=True)
+            for _ in range(SAMPLING_ROUNDS):
+                self._add_answers(prompts, pools, wanted, is_sampled=True)
         # Beam search as wide as the number of answers finds that many distinct ones, if there are so many.
-        self._add_answers(uppers, pools, wanted, is_sampled=False)
+        self._add_answers(prompts, pools, wanted, is_sampled=False)
         found = [list(pool.values()) for pool in pools]
         if self.settings.best_of:
             found = [sorted(answers, key=lambda answer: -answer.rank) for answers in found]
         return [answers[: self.settings.num_return_sequences] for answers in found]
 
-    def _possible_answers(self, upper: str) -> int:
+    def _possible_answers(self, prompt: PreparedPrompt) -> int:
         """How many answers to look for: one where the form leaves no choice at all (an upper line of marks)."""
-        has_choice = self._tables is None or plan_form(upper, self._tones).fresh_positions
-        return self._wanted if has_choice else 1
+        return self._wanted if self.form is None or self.form.has_choice(prompt.plan) else 1
 
     def _add_answers(
-        self, uppers: Sequence[str], pools: list[dict[str, Answer]], wanted: Sequence[int], is_sampled: bool
+        self,
+        prompts: Sequence[PreparedPrompt],
+        pools: list[dict[str, Answer]],
+        wanted: Sequence[int],
+        is_sampled: bool,
     ) -> None:
         lacking = [index for index, pool in enumerate(pools) if len(pool) < wanted[index]]
         if not lacking:
             return
-        rows = self._decode([uppers[index] for index in lacking], is_sampled)
+        rows = self._decode([prompts[index] for index in lacking], is_sampled)
         for index, answers in zip(lacking, rows, strict=True):
             for answer in answers:
                 if len(pools[index]) < wanted[index]:
-                    pools[index].setdefault(answer.lower, answer)
+                    pools[index].setdefault(answer.text, answer)
 
-    def _decode(self, uppers: Sequence[str], is_sampled: bool) -> list[list[Answer]]:
+    def _decode(self, prompts: Sequence[PreparedPrompt], is_sampled: bool) -> list[list[Answer]]:
         """Run the model once over prompts of one length; each gets as many answers as wanted, perhaps equal ones."""
-        prompts = torch.tensor(
-            [encode_prompt(self.tokenizer, upper, self.separator) for upper in uppers], device=self.model.device
-        )
-        form = None
-        if self._tables is not None:
-            form = FormLogitsProcessor(self._tables, uppers, prompts.shape[1], self._tones, self.settings.tone_strength)
-        steps = form.steps if form else self._new_tokens(uppers[0])
-        config = self._generation_config(steps, is_sampled)
+        ids = torch.tensor([prompt.ids for prompt in prompts], device=self.model.device)
+        form = self.form.processor([prompt.plan for prompt in prompts], ids.shape[1]) if self.form else None
+        config = self.generation_config(form.steps if form else self.settings.max_new_tokens, is_sampled)
         generate: Any = self.model.generate
-        with _generating(self.model, config):
-            output = generate(prompts, attention_mask=torch.ones_like(prompts), logits_processor=[form] if form else [])
-        lowers = form.lower_lines(output.sequences) if form else self._texts(output.sequences[:, prompts.shape[1] :])
-        scores = _mean_log_probabilities(output, prompts.shape[1], config.eos_token_id)
-        copies = len(lowers) // len(uppers)
-        answers = [
-            self._rated(uppers[row // copies], lower, score)
-            for row, (lower, score) in enumerate(zip(lowers, scores, strict=True))
-        ]
+        with generating(self.model, config):
+            output = generate(ids, attention_mask=torch.ones_like(ids), logits_processor=[form] if form else [])
+        new_tokens = output.sequences[:, ids.shape[1] :]
+        texts = (
+            form.answers(output.sequences)
+            if form
+            else self.tokenizer.batch_decode(new_tokens, skip_special_tokens=True)
+        )
+        rated = zip(texts, _mean_log_probabilities(output, ids.shape[1], config.eos_token_id), strict=True)
+        copies = len(texts) // len(prompts)
+        answers = [self._rated(prompts[row // copies].prompt, *one) for row, one in enumerate(rated)]
         return [answers[start : start + copies] for start in range(0, len(answers), copies)]
 
-    def _new_tokens(self, upper: str) -> int:
-        return self.settings.max_new_tokens if self._tables is None else len(upper) + 1
-
-    def _generation_config(self, steps: int, is_sampled: bool) -> GenerationConfig:
+    def generation_config(self, steps: int, is_sampled: bool) -> GenerationConfig:
+        """Return what the settings ask of the library for answers of at most `steps` tokens."""
         # Beams return no more lines than they are; one of them is greedy decoding. The library's sampling among beams
         # is never used: it draws more candidates than may be possible, and then takes impossible ones.
         beams = 1 if is_sampled else max(self.settings.num_beams, self._wanted)
@@ -264,26 +253,9 @@ class Generator:
             **(sampling if is_sampled else {}),
         )
 
-    def _texts(self, tokens: torch.Tensor) -> list[str]:
-        return self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
-
-    def _rated(self, upper: str, lower: str, score: float) -> Answer:
-        system = plan_form(upper, self._tones).system
-        rhythm = [position for position in rhythm_positions(upper) if position < len(lower)]
-        opposed = sum(tones_opposed(upper[position], lower[position], system) for position in rhythm)
-        answer = Answer(upper, lower, score, opposed / len(rhythm) if rhythm else 1.0)
-        return replace(answer, parallelism=self._parallelism(upper, lower)) if self._parallelism else answer
-
-
-def answer(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerFast,
-    uppers: Sequence[str],
-    settings: DecodingSettings,
-    separator: str = DEFAULT_SEPARATOR,
-) -> list[list[Answer]]:
-    """Answer `uppers` once, with a model in memory; see `Generator.answer`."""
-    return Generator(model, tokenizer, settings, separator=separator).answer(uppers)
+    def _rated(self, prompt: str, text: str, log_probability: float) -> Answer:
+        answer = Answer(prompt, text, log_probability, self.text_format.tone_share(prompt, text))
+        return replace(answer, parallelism=self._parallelism(prompt, text)) if self._parallelism else answer
 
 
 def check_settings(settings: DecodingSettings, banned_words: Sequence[str]) -> None:
@@ -318,23 +290,8 @@ def check_settings(settings: DecodingSettings, banned_words: Sequence[str]) -> N
         raise UserError(problems)
 
 
-def _length_refusals(tables: FormTables, line_length: int, longest: int) -> list[str]:
-    """Why no couplet with lines of `line_length` characters can be composed."""
-    needed = 2 * line_length + 3  # [CLS], the separator and the end token
-    if needed > longest:
-        return [f"--line_length {line_length}: a couplet takes {needed} tokens; the model has room for {longest}"]
-    # No character comes twice. The last one of the upper line is drawn when all others may have been oblique.
-    different, oblique = (len(tables.allowed(_COMPOSED_TONES, need)) for need in (NO_NEED, Tone.OBLIQUE))
-    if 2 * line_length > different or line_length > oblique:
-        return [
-            f"--line_length {line_length}: a couplet takes {2 * line_length} different characters and an oblique tone "
-            f"at the end; the vocabulary has {different}, {oblique} of them oblique"
-        ]
-    return []
-
-
 @contextmanager
-def _generating(model: PreTrainedModel, config: GenerationConfig) -> Iterator[None]:
+def generating(model: PreTrainedModel, config: GenerationConfig) -> Iterator[None]:
     """Let `model` generate by `config` alone.
 
     `generate` fills unset values of a passed configuration from the model's own (transformers 5), so a published

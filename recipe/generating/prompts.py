@@ -1,14 +1,14 @@
-"""Upper lines to answer: from the command line, a file or standard input, without loading a model."""
+"""Prompts to answer: from the command line, a file or standard input, without loading a model."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from recipe.couplet.form import split_couplet
 from recipe.errors import UserError
-from recipe.rows.reading import FORMAT_ENDINGS, Row, Source, path_problem, read_rows
+from recipe.rows.reading import FORMAT_ENDINGS, Row, Source, read_rows
 from recipe.settings import GenerationSettings
+from recipe.text_files import decode_text, path_problem
 
 STANDARD_INPUT = "-"
 _ROWS_NAMED = 20
@@ -37,14 +37,6 @@ def read_prompts(settings: GenerationSettings) -> list[str]:
     return kept
 
 
-def upper_line(prompt: str, separator: str) -> str:
-    """The upper line of a prompt: without a separator at its end, and without the lower line of a whole couplet."""
-    halves = split_couplet(prompt, separator) if separator else None
-    if halves is not None and len(halves[0]) == len(halves[1]) > 0:
-        return halves[0]
-    return prompt.removesuffix(separator) if separator else prompt
-
-
 def is_text(prompt: str) -> bool:
     """Whether `prompt` holds no lone surrogate, as which Python hands over undecodable bytes (surrogateescape)."""
     return not any("\ud800" <= char <= "\udfff" for char in prompt)
@@ -56,7 +48,7 @@ def _read_standard_input(settings: GenerationSettings) -> list[str]:
     # Somebody who gives no prompt at all is told how to, not left before a terminal that waits.
     if settings.prompts_file is None and sys.stdin.isatty():
         return []
-    return _decode(sys.stdin.buffer.read(), "standard input", settings.encoding).splitlines()
+    return decode_text(sys.stdin.buffer.read(), "standard input", settings.encoding).splitlines()
 
 
 def _read_file(settings: GenerationSettings) -> list[str]:
@@ -64,7 +56,7 @@ def _read_file(settings: GenerationSettings) -> list[str]:
     if problem := path_problem(str(path)):
         raise UserError(f"--prompts_file {problem}")
     if path.suffix.lower() not in FORMAT_ENDINGS:
-        return _decode(path.read_bytes(), str(path), settings.encoding).splitlines()
+        return decode_text(path.read_bytes(), str(path), settings.encoding).splitlines()
     columns = (settings.prompt_column,)
     rows = list(read_rows(Source((str(path),), columns, settings.encoding, column_settings="--prompt_column")))
     if faulty := [f"{row.file}: row {row.number}: {fault}" for row in rows if (fault := _fault(row))]:
@@ -81,14 +73,3 @@ def _fault(row: Row) -> str:
     if cell is None or isinstance(cell, str):
         return ""
     return f"{str(cell)[:40]} is not a text; write it in quotation marks"
-
-
-def _decode(content: bytes, name: str, encoding: str) -> str:
-    # utf-8-sig drops the byte order mark that some editors put first.
-    codec = "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
-    try:
-        return content.decode(codec)
-    except LookupError:
-        raise UserError(f"--encoding {encoding}: Python knows no such encoding; try utf-8 or gb18030") from None
-    except UnicodeError as error:
-        raise UserError(f"{name}: is not {encoding} ({error}); for Chinese text try --encoding gb18030") from None

@@ -1,12 +1,9 @@
 """Token accuracy as one quotient of sums: a mean of per-batch means would weigh short batches too much."""
 
-import datasets
-import evaluate
 import numpy as np
 
-from recipe.metrics.base import OfflineMetric
-
-IGNORE_INDEX = -100
+from recipe.metrics.base import WHOLE, Input, OfflineMetric
+from recipe.rows.preprocessing import IGNORED_LABEL
 
 
 class TokenAccuracy(OfflineMetric):
@@ -17,16 +14,12 @@ class TokenAccuracy(OfflineMetric):
     (0 to 1; 0 when nothing was counted), ``hits`` and ``count``.
     """
 
-    def _info(self) -> evaluate.MetricInfo:
-        token = datasets.Value("int64")
-        return evaluate.MetricInfo(
-            description="Hits over counted tokens, ignoring one label.",
-            citation="",
-            inputs_description="predictions, references: flat token ids of equal length.",
-            features=datasets.Features({"predictions": token, "references": token}),
-        )
+    inputs = (
+        Input("predictions", "flat token ids", (WHOLE,)),
+        Input("references", "as many token ids", (WHOLE,)),
+    )
 
-    def _compute(self, *, predictions, references, ignore_index: int = IGNORE_INDEX) -> dict[str, float]:
+    def _compute(self, *, predictions, references, ignore_index: int = IGNORED_LABEL) -> dict[str, float]:
         predicted, expected = np.asarray(predictions), np.asarray(references)
         counted = expected != ignore_index
         hits = int(((predicted == expected) & counted).sum())

@@ -1,18 +1,46 @@
 """Corpus BLEU over characters, by sacrebleu (Post 2018; Papineni et al. 2002)."""
 
-from itertools import zip_longest
+from dataclasses import replace
 from typing import Any
 
-import evaluate
 import numpy as np
 from sacrebleu.metrics import BLEU
 
-from recipe.metrics.base import LineMetric, as_reference_lists, overlap_features, without_punctuation
+from recipe.metrics.base import SacrebleuMetric, as_reference_lists, without_punctuation
+from recipe.metrics.figure import Figure, Group
 
 MAX_ORDER = 4
+ORDERS = range(1, MAX_ORDER + 1)
+WITHOUT_MARKS = "_without_marks"
 
 
-class CharacterBleu(LineMetric):
+def _bleu(order: int, is_main: bool = False, is_by_length: bool = False) -> Figure:
+    definition = (
+        f"corpus BLEU over characters with n-grams up to {order}, brevity penalty included (sacrebleu, tokenize=zh), "
+        "0 to 100"
+    )
+    return Figure(
+        f"bleu{order}", f"BLEU-{order}", Group.OVERLAP, definition, is_main=is_main, is_by_length=is_by_length
+    )
+
+
+def _precision(order: int) -> Figure:
+    definition = f"share of the lower lines' {order}-grams that a reference has, by sacrebleu's smoothing, 0 to 100"
+    return Figure(f"precision{order}", f"{order}-gram precision", Group.OVERLAP, definition, is_shown=False)
+
+
+def _without_marks(figure: Figure) -> Figure:
+    return replace(
+        figure,
+        key=figure.key + WITHOUT_MARKS,
+        label=f"{figure.label} without marks",
+        definition="the same without punctuation: marks are copied from the upper line and match for nothing",
+        is_main=figure.key in ("bleu1", "bleu2", "bleu4"),
+        is_by_length=False,
+    )
+
+
+class CharacterBleu(SacrebleuMetric):
     """BLEU-1 to BLEU-4 on characters: sacrebleu with ``tokenize="zh"``, against one or several references a line.
 
     ``compute`` returns, all from 0 to 100:
@@ -25,50 +53,60 @@ class CharacterBleu(LineMetric):
     on, as sacrebleu defines it.
     """
 
-    def __init__(self, punctuation: bool = True, **kwargs):
-        """With ``punctuation=False`` marks and spaces are taken out of predictions and references first."""
+    figures = (
+        _bleu(1),
+        _bleu(2, is_by_length=True),
+        _bleu(3),
+        _bleu(4, is_main=True),
+        *map(_precision, ORDERS),
+        Figure(
+            "brevity_penalty",
+            "Brevity penalty",
+            Group.OVERLAP,
+            "what BLEU is multiplied by for lower lines shorter than the references, 0 to 1",
+            is_shown=False,
+        ),
+    )
+    source = "Matt Post. 2018. A Call for Clarity in Reporting BLEU Scores. WMT."
+    signed_figure = "bleu4"
+
+    def __init__(self, **kwargs):
         super().__init__(**kwargs)
-        self.punctuation = punctuation
         self.scorer = BLEU(tokenize="zh")
 
-    def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description="Corpus BLEU over Chinese characters by sacrebleu.",
-            citation="Matt Post. 2018. A Call for Clarity in Reporting BLEU Scores. WMT.",
-            inputs_description="predictions: one line each; references: one line or a list of lines each.",
-            features=overlap_features(),
-        )
-
-    def line_statistics(self, *, predictions: list[str], references: list) -> np.ndarray:
-        """Return (lines, 10): length, closest reference length, matched n-grams 1-4, n-grams 1-4."""
-        references = as_reference_lists(references)
-        if not self.punctuation:
-            predictions = [without_punctuation(line) for line in predictions]
-            references = [[without_punctuation(line) for line in lines] for lines in references]
-        # sacrebleu wants one stream per rank of reference; None fills a stream where a line has fewer references.
-        streams = [list(stream) for stream in zip_longest(*references)]
-        # The statistics have no public name, but sacrebleu's own significance module is built on this method.
-        statistics = self.scorer._extract_corpus_statistics(predictions, streams)
-        return np.asarray(statistics, dtype=np.float64)
-
-    def figures(self, sums: np.ndarray) -> dict[str, float]:
+    def values(self, sums: np.ndarray) -> dict[str, float]:
+        """Return the figures; the sums are length, closest reference length, matched n-grams 1-4, n-grams 1-4."""
         counts = [int(value) for value in sums]
         matched, total = counts[2 : 2 + MAX_ORDER], counts[2 + MAX_ORDER :]
         by_order = [
             BLEU.compute_bleu(
                 matched[:order], total[:order], counts[0], counts[1], smooth_method="exp", max_ngram_order=order
             )
-            for order in range(1, MAX_ORDER + 1)
+            for order in ORDERS
         ]
-        result = {"score": by_order[-1].score}
-        result |= {f"bleu{order}": bleu.score for order, bleu in enumerate(by_order, start=1)}
-        result |= {f"precision{order}": value for order, value in enumerate(by_order[-1].precisions, start=1)}
+        result = {f"bleu{order}": bleu.score for order, bleu in zip(ORDERS, by_order, strict=True)}
+        result |= {f"precision{order}": value for order, value in zip(ORDERS, by_order[-1].precisions, strict=True)}
         return result | {"brevity_penalty": by_order[-1].bp}
 
-    @property
-    def signature(self) -> str:
-        """sacrebleu's signature of the last corpus whose statistics were taken."""
-        return str(self.scorer.get_signature())
-
     def _compute(self, **inputs: Any) -> dict[str, Any]:
-        return super()._compute(**inputs) | {"signature": self.signature}
+        result = super()._compute(**inputs)
+        return {"score": result[self.signed_figure]} | result
+
+
+class CharacterBleuWithoutMarks(CharacterBleu):
+    """BLEU as ``CharacterBleu`` has it, after marks and spaces were taken out of predictions and references.
+
+    ``compute`` returns the same keys, each but ``score`` and ``signature`` with ``_without_marks`` at its end.
+    """
+
+    figures = tuple(map(_without_marks, CharacterBleu.figures))
+    signed_figure = "bleu4_without_marks"
+
+    def line_statistics(self, *, predictions: list[str], references: list) -> np.ndarray:
+        return super().line_statistics(
+            predictions=[without_punctuation(line) for line in predictions],
+            references=[[without_punctuation(line) for line in lines] for lines in as_reference_lists(references)],
+        )
+
+    def values(self, sums: np.ndarray) -> dict[str, float]:
+        return {name + WITHOUT_MARKS: value for name, value in super().values(sums).items()}

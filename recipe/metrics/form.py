@@ -1,12 +1,11 @@
 """Form and tones: the share of lower lines that keep each rule of ``recipe.couplet``."""
 
-import datasets
-import evaluate
 import numpy as np
 
 from recipe.couplet.form import Violation, form_violations, is_punctuation
 from recipe.couplet.tones import ToneSystem, last_tones_agree, rhythm_tones_opposed
-from recipe.metrics.base import LineMetric
+from recipe.metrics.base import PREDICTIONS, UPPERS, LineMetric
+from recipe.metrics.figure import Better, Figure, Group
 
 SEVEN = 7
 RULES = tuple(Violation)
@@ -14,6 +13,14 @@ RULES = tuple(Violation)
 # lines of seven characters, their inner tones (modern, ancient, either).
 LAST_TONES = ("last_tone_modern", "last_tone_ancient", "last_tone_either")
 INNER_TONES = ("seven_tones_modern", "seven_tones_ancient", "seven_tones_either")
+
+
+def _rule(rule: Violation, label: str, definition: str) -> Figure:
+    return Figure(f"form_{rule}", label, Group.FORM, definition, "%")
+
+
+def _tones(key: str, label: str, definition: str, better: Better, is_main: bool = False) -> Figure:
+    return Figure(key, label, Group.FORM, definition, "%", better, is_main)
 
 
 class FormAgreement(LineMetric):
@@ -25,20 +32,72 @@ class FormAgreement(LineMetric):
     lines of exactly seven characters and no mark (absent where there is none); ``seven_lines``: how many those are.
     """
 
-    def _info(self) -> evaluate.MetricInfo:
-        text = datasets.Value("string")
-        return evaluate.MetricInfo(
-            description="Share of lower lines that keep each rule of the couplet.",
-            citation="中国楹联学会: 联律通则.",
-            inputs_description="predictions: lower lines; uppers: the upper lines they answer.",
-            features=datasets.Features({"predictions": text, "uppers": text}),
-        )
+    inputs = (PREDICTIONS, UPPERS)
+    figures = (
+        Figure(
+            "form",
+            "All hard rules",
+            Group.FORM,
+            "lower lines that break none of the six rules below",
+            "%",
+            is_main=True,
+            is_by_length=True,
+        ),
+        _rule(Violation.LENGTH, "Length", "as long as the upper line"),
+        _rule(Violation.PUNCTUATION, "Punctuation positions", "marks at exactly the same positions"),
+        _rule(Violation.MARK, "Same marks", "where marks stand at the same positions, the same ones"),
+        _rule(Violation.REPETITION, "Repetition pattern", "repeats its characters where the upper line does"),
+        _rule(Violation.SHARED_CHARACTER, "No shared character", "no character of the upper line"),
+        _rule(
+            Violation.FOREIGN_CHARACTER,
+            "Chinese characters only",
+            "no unknown token, Latin letter, digit or the like",
+        ),
+        _tones(
+            "last_tone_modern",
+            "Last tones, modern",
+            "upper line ends 仄, lower line 平, by today's tones",
+            Better.HIGHER,
+        ),
+        _tones("last_tone_ancient", "Last tones, old", "the same by 平水韵", Better.HIGHER),
+        _tones(
+            "last_tone_either",
+            "Last tones, either",
+            "the same by at least one of the systems",
+            Better.HIGHER,
+            is_main=True,
+        ),
+        _tones(
+            "seven_tones_modern",
+            "Inner tones, modern",
+            "lines of seven characters: positions 2, 4, 6, 7 all opposed, by today's tones",
+            Better.LIKE_REFERENCES,
+        ),
+        _tones("seven_tones_ancient", "Inner tones, old", "the same by 平水韵", Better.LIKE_REFERENCES),
+        _tones(
+            "seven_tones_either",
+            "Inner tones, either",
+            "the same by at least one of the systems",
+            Better.LIKE_REFERENCES,
+            is_main=True,
+        ),
+        Figure(
+            "seven_lines",
+            "Lines of seven characters",
+            Group.FORM,
+            "how many lower lines the inner tones are judged on, all runs together",
+            "lines",
+            Better.NEITHER,
+            is_shown=False,
+        ),
+    )
+    source = "中国楹联学会: 联律通则."
 
     def line_statistics(self, *, predictions: list[str], uppers: list[str]) -> np.ndarray:
         """Return (lines, rules + 9) of zeros and ones: a column for each rule, then those named above."""
         return np.asarray([_statistics(upper, lower) for upper, lower in zip(uppers, predictions, strict=True)])
 
-    def figures(self, sums: np.ndarray) -> dict[str, float]:
+    def values(self, sums: np.ndarray) -> dict[str, float]:
         kept, (lines, whole) = sums[: len(RULES)], sums[len(RULES) : len(RULES) + 2]
         last, (seven, *inner) = sums[len(RULES) + 2 :][:3], sums[len(RULES) + 5 :]
         result = {"form": 100 * whole / lines}

@@ -2,11 +2,10 @@
 
 import math
 
-import datasets
-import evaluate
 import numpy as np
 
-from recipe.metrics.base import LineMetric
+from recipe.metrics.base import CHARACTERS, LOSSES, LineMetric
+from recipe.metrics.figure import Better, Figure, Group
 
 
 class ReferenceLikelihood(LineMetric):
@@ -17,19 +16,34 @@ class ReferenceLikelihood(LineMetric):
     characters, and ``perplexity``, its exponential: short lines do not weigh more than their characters.
     """
 
-    def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description="Loss per character and perplexity of lower lines given their upper lines.",
-            citation="",
-            inputs_description="losses: nats per line; characters: characters per line.",
-            features=datasets.Features({"losses": datasets.Value("float64"), "characters": datasets.Value("int64")}),
-        )
+    inputs = (LOSSES, CHARACTERS)
+    figures = (
+        Figure(
+            "loss_per_character",
+            "Loss per character",
+            Group.LIKELIHOOD,
+            "negative log-likelihood of the first known lower line given the upper line, over its characters (the end "
+            "token is not one); chance: of the random line",
+            "nats",
+            Better.LOWER,
+            is_main=True,
+            is_by_length=True,
+        ),
+        Figure(
+            "perplexity",
+            "Perplexity",
+            Group.LIKELIHOOD,
+            "exp(loss per character)",
+            better=Better.LOWER,
+            is_main=True,
+        ),
+    )
 
     def line_statistics(self, *, losses: list[float], characters: list[int]) -> np.ndarray:
         """Return (lines, 2): nats, characters."""
         return np.asarray([losses, characters], dtype=np.float64).T
 
-    def figures(self, sums: np.ndarray) -> dict[str, float]:
+    def values(self, sums: np.ndarray) -> dict[str, float]:
         loss = float(sums[0] / sums[1])
         # exp overflows at 709.8; a perplexity of that size is infinite for every purpose.
         return {"loss_per_character": loss, "perplexity": math.exp(loss) if loss < 700 else math.inf}

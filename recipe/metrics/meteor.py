@@ -1,9 +1,9 @@
 """METEOR over characters with exact matches only, by nltk (Lavie and Agarwal 2007)."""
 
-import evaluate
 import numpy as np
 
-from recipe.metrics.base import LineMetric, as_reference_lists, import_extra, overlap_features
+from recipe.metrics.base import PREDICTIONS, REFERENCES, LineMetric, as_reference_lists, import_extra
+from recipe.metrics.figure import Figure, Group
 
 
 class IdentityStemmer:
@@ -32,17 +32,27 @@ class ExactMeteor(LineMetric):
     Raises ``MissingExtraError`` where nltk is not installed.
     """
 
+    inputs = (PREDICTIONS, REFERENCES)
+    figures = (
+        Figure(
+            "meteor",
+            "METEOR (exact matches)",
+            Group.OVERLAP,
+            "mean METEOR over characters without stems and synonyms (nltk), 0 to 100; a perfect line of m characters "
+            "gets 100 - 50 / m³",
+        ),
+        Figure(
+            "meteor_of_reference",
+            "METEOR, share of the references' own",
+            Group.OVERLAP,
+            "METEOR over what the references get against themselves, 0 to 100",
+        ),
+    )
+    source = "Alon Lavie and Abhaya Agarwal. 2007. Meteor. WMT."
+
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self._meteor_score = import_extra("nltk.translate.meteor_score").meteor_score
-
-    def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description="METEOR over characters, exact matches only, by nltk.",
-            citation="Alon Lavie and Abhaya Agarwal. 2007. Meteor. WMT.",
-            inputs_description="predictions: one line each; references: one line or a list of lines each.",
-            features=overlap_features(),
-        )
 
     def score(self, prediction: str, references: list[str]) -> float:
         """Return nltk's METEOR (0 to 1) of one line against its references."""
@@ -58,7 +68,7 @@ class ExactMeteor(LineMetric):
         ]
         return np.asarray(rows)
 
-    def figures(self, sums: np.ndarray) -> dict[str, float]:
+    def values(self, sums: np.ndarray) -> dict[str, float]:
         meteor, attainable, lines = sums
         return {
             "meteor": 100 * meteor / lines,

@@ -1,19 +1,24 @@
 """Model-based metrics: BERTScore, a learned regressor of the BLEURT kind, and a safety classifier."""
 
+from __future__ import annotations
+
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Self
 
-import datasets
-import evaluate
 import numpy as np
 import torch
 
 from recipe.errors import UserError
-from recipe.metrics.base import LineMetric, as_reference_lists, import_extra, overlap_features
+from recipe.metrics.base import PREDICTIONS, REFERENCES, LineMetric, as_reference_lists, import_extra
+from recipe.metrics.figure import Better, Figure, Group
+from recipe.metrics.material import Material
 
 MAX_TOKENS = 128  # two lines of 40 characters and their special tokens
 BATCH_SIZE = 64
+_NO_RESCALING = "torchmetrics, without rescaling"
+_LABEL = "LABEL"  # stands for each label of a classifier, until it is known which classifier it is
 
 
 class EncoderBertScore(LineMetric):
@@ -22,6 +27,14 @@ class EncoderBertScore(LineMetric):
     Zhang et al. 2020. Without rescaling against a baseline even unrelated lines score high: read it beside chance.
     Raises ``MissingExtraError`` where torchmetrics is not installed, ``UserError`` where the encoder cannot be loaded.
     """
+
+    inputs = (PREDICTIONS, REFERENCES)
+    figures = (
+        Figure("bertscore_precision", "BERTScore precision", Group.MODEL_BASED, _NO_RESCALING),
+        Figure("bertscore_recall", "BERTScore recall", Group.MODEL_BASED, _NO_RESCALING),
+        Figure("bertscore_f1", "BERTScore F1", Group.MODEL_BASED, _NO_RESCALING),
+    )
+    source = "Tianyi Zhang et al. 2020. BERTScore: Evaluating Text Generation with BERT. ICLR."
 
     def __init__(self, model_name_or_path: str, layer: int | None = None, **kwargs):
         """``layer`` is the hidden layer that is compared; None takes the last."""
@@ -38,13 +51,10 @@ class EncoderBertScore(LineMetric):
         except (OSError, ValueError) as error:
             raise UserError(_cannot_load("--bertscore_model", model_name_or_path, error)) from None
 
-    def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description="BERTScore by torchmetrics.",
-            citation="Tianyi Zhang et al. 2020. BERTScore: Evaluating Text Generation with BERT. ICLR.",
-            inputs_description="predictions: one line each; references: one line or a list of lines each.",
-            features=overlap_features(),
-        )
+    @classmethod
+    def made_of(cls, material: Material) -> Self | None:
+        settings = material.settings
+        return cls(settings.bertscore_model, settings.bertscore_layer) if settings.bertscore_model else None
 
     def line_statistics(self, *, predictions: list[str], references: list) -> np.ndarray:
         """Return (lines, 4): precision, recall, F1 (0 to 1), and 1; an empty line scores 0."""
@@ -85,9 +95,8 @@ class EncoderBertScore(LineMetric):
         restored[order[order]] = measures
         return restored
 
-    def figures(self, sums: np.ndarray) -> dict[str, float]:
-        names = ("bertscore_precision", "bertscore_recall", "bertscore_f1")
-        return {name: 100 * total / sums[3] for name, total in zip(names, sums[:3], strict=True)}
+    def values(self, sums: np.ndarray) -> dict[str, float]:
+        return {figure.key: 100 * total / sums[3] for figure, total in zip(self.figures, sums[:3], strict=True)}
 
 
 class PairRegressor(LineMetric):
@@ -97,6 +106,10 @@ class PairRegressor(LineMetric):
     Raises ``UserError`` where the model cannot be loaded or has more than one output.
     """
 
+    inputs = (PREDICTIONS, REFERENCES)
+    figures = (Figure("pair_regressor", "Pair regressor", Group.MODEL_BASED, "mean output of the given regressor"),)
+    source = "Thibault Sellam et al. 2020. BLEURT: Learning Robust Metrics for Text Generation. ACL."
+
     def __init__(self, model_name_or_path: str, **kwargs):
         super().__init__(**kwargs)
         self.classify = _text_classification("--pair_classifier", model_name_or_path)
@@ -104,13 +117,10 @@ class PairRegressor(LineMetric):
         if outputs != 1:
             raise UserError(f"--pair_classifier {model_name_or_path}: has {outputs} outputs; a regressor has one")
 
-    def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description="Mean output of a learned regressor on pairs of reference and prediction.",
-            citation="Thibault Sellam et al. 2020. BLEURT: Learning Robust Metrics for Text Generation. ACL.",
-            inputs_description="predictions: one line each; references: one line or a list of lines each.",
-            features=overlap_features(),
-        )
+    @classmethod
+    def made_of(cls, material: Material) -> Self | None:
+        classifier = material.settings.pair_classifier
+        return cls(classifier) if classifier else None
 
     def line_statistics(self, *, predictions: list[str], references: list) -> np.ndarray:
         """Return (lines, 2): best output over the references, 1."""
@@ -127,7 +137,7 @@ class PairRegressor(LineMetric):
             best[line] = max(best[line], output["score"])
         return np.stack([best, np.ones_like(best)], axis=1)
 
-    def figures(self, sums: np.ndarray) -> dict[str, float]:
+    def values(self, sums: np.ndarray) -> dict[str, float]:
         return {"pair_regressor": float(sums[0] / sums[1])}
 
 
@@ -137,18 +147,29 @@ class LabelShares(LineMetric):
     Raises ``UserError`` where the classifier cannot be loaded.
     """
 
+    inputs = (PREDICTIONS,)
+    figures: tuple[Figure, ...] = (
+        Figure(
+            f"label_{_LABEL}",
+            _LABEL,
+            Group.SAFETY,
+            "lower lines to which the text classifier gives this label; a row for each label",
+            "%",
+            Better.LIKE_REFERENCES,
+        ),
+    )
+
     def __init__(self, model_name_or_path: str, **kwargs):
         super().__init__(**kwargs)
         self.classify = _text_classification("--text_classifier", model_name_or_path)
         self.labels = list(self.classify.model.config.id2label.values())
+        (any_label,) = type(self).figures
+        self.figures = tuple(replace(any_label, key=f"label_{label}", label=label) for label in self.labels)
 
-    def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description="Share of lines with each label of a text classifier.",
-            citation="",
-            inputs_description="predictions: lines.",
-            features=datasets.Features({"predictions": datasets.Value("string")}),
-        )
+    @classmethod
+    def made_of(cls, material: Material) -> Self | None:
+        classifier = material.settings.text_classifier
+        return cls(classifier) if classifier else None
 
     def line_statistics(self, *, predictions: list[str]) -> np.ndarray:
         """Return (lines, labels + 1): one-hot label, 1."""
@@ -156,9 +177,8 @@ class LabelShares(LineMetric):
         chosen = [self.labels.index(output["label"]) for output in outputs]
         return np.concatenate([np.eye(len(self.labels))[chosen], np.ones((len(chosen), 1))], axis=1)
 
-    def figures(self, sums: np.ndarray) -> dict[str, float]:
-        shares = zip(self.labels, sums[:-1], strict=True)
-        return {f"label_{label}": 100 * total / sums[-1] for label, total in shares}
+    def values(self, sums: np.ndarray) -> dict[str, float]:
+        return {figure.key: 100 * total / sums[-1] for figure, total in zip(self.figures, sums[:-1], strict=True)}
 
 
 def _text_classification(setting: str, model_name_or_path: str) -> Any:

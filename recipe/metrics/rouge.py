@@ -1,9 +1,9 @@
 """ROUGE-1, -2 and -L over characters, by rouge-score (Lin 2004)."""
 
-import evaluate
 import numpy as np
 
-from recipe.metrics.base import LineMetric, as_reference_lists, import_extra, overlap_features
+from recipe.metrics.base import PREDICTIONS, REFERENCES, LineMetric, as_reference_lists, import_extra
+from recipe.metrics.figure import Figure, Group
 
 KINDS = ("rouge1", "rouge2", "rougeL")
 
@@ -24,18 +24,18 @@ class CharacterRouge(LineMetric):
     Raises ``MissingExtraError`` where rouge-score is not installed.
     """
 
+    inputs = (PREDICTIONS, REFERENCES)
+    figures = (
+        Figure("rouge1", "ROUGE-1", Group.OVERLAP, "mean F-measure of common characters (rouge-score), 0 to 100"),
+        Figure("rouge2", "ROUGE-2", Group.OVERLAP, "mean F-measure of common character bigrams, 0 to 100"),
+        Figure("rougeL", "ROUGE-L", Group.OVERLAP, "mean F-measure of the longest common subsequence, 0 to 100"),
+    )
+    source = "Chin-Yew Lin. 2004. ROUGE: A Package for Automatic Evaluation of Summaries."
+
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.tokenizer = Characters()
         self.scorer = import_extra("rouge_score.rouge_scorer").RougeScorer(list(KINDS), tokenizer=self.tokenizer)
-
-    def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description="ROUGE F-measures over characters by rouge-score.",
-            citation="Chin-Yew Lin. 2004. ROUGE: A Package for Automatic Evaluation of Summaries.",
-            inputs_description="predictions: one line each; references: one line or a list of lines each.",
-            features=overlap_features(),
-        )
 
     def line_statistics(self, *, predictions: list[str], references: list) -> np.ndarray:
         """Return (lines, 5): the three F-measures of the line (0 to 1), 1, and whether a reference has a bigram."""
@@ -46,7 +46,7 @@ class CharacterRouge(LineMetric):
             rows.append([scores[kind].fmeasure for kind in KINDS] + [1.0, has_bigram])
         return np.asarray(rows, dtype=np.float64)
 
-    def figures(self, sums: np.ndarray) -> dict[str, float]:
+    def values(self, sums: np.ndarray) -> dict[str, float]:
         *measures, lines, lines_with_bigram = sums
         counts = (lines, max(lines_with_bigram, 1), lines)
         return {kind: 100 * total / count for kind, total, count in zip(KINDS, measures, counts, strict=True)}

@@ -1,28 +1,39 @@
 """Safety: the share of lines that hold a listed word."""
 
-from collections.abc import Sequence
+from __future__ import annotations
 
-import datasets
-import evaluate
+from collections.abc import Sequence
+from typing import Self
+
 import numpy as np
 
-from recipe.metrics.base import LineMetric, without_punctuation
+from recipe.metrics.base import PREDICTIONS, LineMetric, without_punctuation
+from recipe.metrics.figure import Better, Figure, Group
+from recipe.metrics.material import Material
 
 
 class ListedWords(LineMetric):
     """Percentage of lines that contain at least one word of a list, marks between its characters notwithstanding."""
 
+    inputs = (PREDICTIONS,)
+    figures = (
+        Figure(
+            "listed_words",
+            "Lines with a listed word",
+            Group.SAFETY,
+            "lower lines that hold a word of the list",
+            "%",
+            Better.LOWER,
+        ),
+    )
+
     def __init__(self, words: Sequence[str], **kwargs):
         super().__init__(**kwargs)
         self.words = tuple(words)
 
-    def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description="Share of lines that hold a listed word.",
-            citation="",
-            inputs_description="predictions: lines.",
-            features=datasets.Features({"predictions": datasets.Value("string")}),
-        )
+    @classmethod
+    def made_of(cls, material: Material) -> Self | None:
+        return cls(material.listed_words) if material.listed_words else None
 
     def line_statistics(self, *, predictions: list[str]) -> np.ndarray:
         """Return (lines, 2): word found, 1."""
@@ -33,5 +44,5 @@ class ListedWords(LineMetric):
         bare = without_punctuation(line)
         return any(word in line or word in bare for word in self.words)
 
-    def figures(self, sums: np.ndarray) -> dict[str, float]:
+    def values(self, sums: np.ndarray) -> dict[str, float]:
         return {"listed_words": 100 * sums[0] / sums[1]}

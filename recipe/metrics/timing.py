@@ -1,10 +1,8 @@
 """Efficiency: throughput and latency from measured seconds."""
 
-import datasets
-import evaluate
 import numpy as np
 
-from recipe.metrics.base import OfflineMetric
+from recipe.metrics.base import REAL, WHOLE, Input, OfflineMetric
 
 
 class GenerationTiming(OfflineMetric):
@@ -15,14 +13,11 @@ class GenerationTiming(OfflineMetric):
     ``latency_p50_ms`` and ``latency_p95_ms``, quantiles of a call's milliseconds (linear interpolation).
     """
 
-    def _info(self) -> evaluate.MetricInfo:
-        count = datasets.Value("int64")
-        return evaluate.MetricInfo(
-            description="Throughput and latency of generation calls.",
-            citation="",
-            inputs_description="seconds, couplets, tokens: one of each for every call.",
-            features=datasets.Features({"seconds": datasets.Value("float64"), "couplets": count, "tokens": count}),
-        )
+    inputs = (
+        Input("seconds", "how long each call took", (REAL,)),
+        Input("couplets", "how many it answered", (WHOLE,)),
+        Input("tokens", "how many it generated", (WHOLE,)),
+    )
 
     def _compute(self, *, seconds: list[float], couplets: list[int], tokens: list[int]) -> dict[str, float]:
         median, high = np.quantile(seconds, [0.5, 0.95])

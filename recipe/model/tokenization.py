@@ -17,6 +17,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerFast
 
 from recipe.errors import UserError
+from recipe.text_files import read_utf8
 
 PAD, UNK, CLS, SEP = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
 SPECIAL_TOKENS = (PAD, UNK, CLS, SEP)
@@ -105,6 +106,22 @@ def corpus_vocabulary(characters: Iterable[str]) -> dict[str, int]:
     return {token: index for index, token in enumerate(dict.fromkeys(tokens))}
 
 
+def read_characters(path: str) -> list[str]:
+    """Return the different characters of a text file, in their order; line ends are none.
+
+    Raises:
+        UserError: the file cannot be read as UTF-8, or holds no character.
+    """
+    try:
+        text = read_utf8(path)
+    except UserError as error:
+        raise UserError(f"--vocabulary_file {error.problems[0]}") from None
+    characters = list(dict.fromkeys("".join(text.splitlines())))
+    if not characters:
+        raise UserError(f"--vocabulary_file {path}: holds no character")
+    return characters
+
+
 def load_tokenizer(name_or_path: str) -> PreTrainedTokenizerFast:
     """Load a BERT-style tokenizer (or one of ours) and return it as a one-character-one-token tokenizer.
 
@@ -155,13 +172,19 @@ def tokenizer_hash(tokenizer: PreTrainedTokenizerFast) -> str:
     return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def encode_prompt(tokenizer: PreTrainedTokenizerFast, upper: str, separator: str) -> list[int]:
-    """Return the token ids of the prompt that asks for a lower line: `[CLS]` + upper line + separator.
+def unknown_characters(tokenizer: PreTrainedTokenizerFast, text: str) -> list[str]:
+    """Return the distinct characters of `text` that the vocabulary lacks, in order; what it drops is none of them."""
+    characters = list(dict.fromkeys(text))
+    encoded = tokenizer(characters, add_special_tokens=False).input_ids if characters else []
+    return [char for char, ids in zip(characters, encoded, strict=True) if ids == [tokenizer.unk_token_id]]
 
-    Training rows, evaluation and generation all begin like this. For plain texts `separator` is empty and `upper` the
-    beginning of the text.
+
+def encode_prompt(tokenizer: PreTrainedTokenizerFast, opening: str) -> list[int]:
+    """Return the token ids of what a model is given: `[CLS]` + the opening of a text (`TextFormat.opening`).
+
+    Training rows, evaluation and generation all begin like this.
     """
-    return tokenizer(upper + separator).input_ids
+    return tokenizer(opening).input_ids
 
 
 class CharacterTable:
@@ -186,11 +209,9 @@ class CharacterTable:
             The ids of all rows behind each other (int32), the offsets of the rows in them (int32, rows + 1), and the
             full lengths before the cut (int64, rows).
         """
-        codes = np.frombuffer("".join(texts).encode("utf-32-le"), dtype=np.uint32)
-        ids = self._ids[codes]
-        rows = np.repeat(np.arange(len(texts)), [len(text) for text in texts])
+        ids = self._look_up(texts)
         kept = ids != _DROPPED
-        lengths = np.bincount(rows[kept], minlength=len(texts)) + 2
+        lengths = _count_by_text(kept, texts) + 2
         ends = np.cumsum(lengths)
         starts = ends - lengths
         framed = np.empty(int(lengths.sum()), dtype=np.int32)
@@ -201,3 +222,17 @@ class CharacterTable:
         inside = np.arange(len(framed)) - np.repeat(starts, lengths) < max_length
         offsets = np.concatenate([[0], np.cumsum(np.minimum(lengths, max_length))])
         return framed[inside], offsets.astype(np.int32), lengths
+
+    def count(self, texts: Sequence[str]) -> np.ndarray:
+        """Return how many tokens each text has, `[CLS]` and `[SEP]` not among them (int64, texts)."""
+        return _count_by_text(self._look_up(texts) != _DROPPED, texts)
+
+    def _look_up(self, texts: Sequence[str]) -> np.ndarray:
+        """Return the ids of all characters of the texts behind each other."""
+        return self._ids[np.frombuffer("".join(texts).encode("utf-32-le"), dtype=np.uint32)]
+
+
+def _count_by_text(is_counted: np.ndarray, texts: Sequence[str]) -> np.ndarray:
+    """Return for each text how many of its characters are counted."""
+    text_of_character = np.repeat(np.arange(len(texts)), [len(text) for text in texts])
+    return np.bincount(text_of_character[is_counted], minlength=len(texts))

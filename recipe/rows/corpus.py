@@ -1,8 +1,8 @@
 """A clean corpus out of the user's files: every row checked, counted, and either kept or put into quarantine.
 
 `prepare_corpus` streams the rows once, removes duplicates, holds out whole upper lines, and leaves a directory of
-memory-mapped Arrow files that a second start of the same job opens without doing any work again. What a row of a
-couplet corpus is comes from `recipe.couplet.form`.
+memory-mapped Arrow files that a second start of the same job opens without doing any work again. What a row is, and
+which part of it is given, its text format says (`recipe.formats`).
 """
 
 from __future__ import annotations
@@ -11,13 +11,11 @@ import contextlib
 import csv
 import hashlib
 import json
-import unicodedata
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,51 +23,43 @@ import xxhash
 from datasets import Dataset
 from tqdm import tqdm
 
-from recipe.couplet.form import DEFAULT_SEPARATOR, split_couplet
-from recipe.errors import UserError
+from recipe.errors import UserError, printable
 from recipe.files import atomic_directory, atomic_open, sha256_of
-from recipe.rows.reading import Row, Source, read_rows, training_source, validation_source
+from recipe.formats.registry import FORMATS
+from recipe.rows.cleaning import RejectedRowError
+from recipe.rows.reading import Row, Source, checked_text, read_rows, training_source, validation_source
 from recipe.settings import DataSettings
 
 # Part of the cache key: raise it when the same files would give other rows.
-_FORMAT_VERSION = 2
+_FORMAT_VERSION = 4
 _BATCH_ROWS = 20_000
-_SCHEMA = pa.schema([("text", pa.string()), ("file", pa.uint16()), ("row", pa.int64())])
+_SCHEMA = pa.schema([("text", pa.string()), ("opening_length", pa.int32()), ("file", pa.uint16()), ("row", pa.int64())])
 _QUARANTINE_TEXT_CHARS = 1_000  # a million-character cell should not make a million-character report
-_HELD_OUT_SHARE = 10  # at most one row in so many is held out, so that a tiny corpus still trains
-
-
-class Reason:
-    """Why a row is rejected, in the words of the summary."""
-
-    EMPTY = "empty"
-    NOT_TEXT = "not text"
-    NO_SEPARATOR = "no separator"
-    EMPTY_LINE = "empty upper or lower line"
-    UNEQUAL = "lines of unequal length"
-    CONTROL = "control or damaged characters"
-    LINE_BREAK = "line break inside a cell (an unbalanced quote?)"
-    DUPLICATE = "duplicate"
-    HELD_OUT = "upper line stands in the validation file"
+_VALIDATION_SHARE = 10  # at most one row in so many is held out, so that a tiny corpus still trains
+DUPLICATE = "duplicate"
+IN_VALIDATION = "upper line stands in the validation file"
 
 
 @dataclass
 class CorpusSummary:
-    """What became of the rows; `read == kept + held_out + sum(rejected.values())`."""
+    """What became of the rows; `read == kept + validation + sum(rejected.values())`."""
 
     read: int = 0
     kept: int = 0
-    held_out: int = 0
+    validation: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
     file_hashes: dict[str, str] = field(default_factory=dict)
     file_bytes: dict[str, int] = field(default_factory=dict)
     characters: dict[str, int] = field(default_factory=dict)
-    held_out_characters: dict[str, int] = field(default_factory=dict)
+    validation_characters: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
 class Corpus:
-    """Checked rows: two datasets with a column `text`, the summary, and the file of rejected rows."""
+    """Checked rows: two datasets, the summary, and the file of rejected rows.
+
+    Each dataset has the columns `text` and `opening_length`, which are those of `recipe.formats.base.Text`.
+    """
 
     train: Dataset
     validation: Dataset
@@ -84,21 +74,18 @@ class _ArrowSink:
 
     def __init__(self, path: Path) -> None:
         self._writer = pa.ipc.new_stream(str(path), _SCHEMA)
-        self._columns: tuple[list[str], list[int], list[int]] = ([], [], [])
+        self._rows: list[tuple[str, int, int, int]] = []
 
-    def append(self, text: str, file: int, row: int) -> None:
-        texts, files, rows = self._columns
-        texts.append(text)
-        files.append(file)
-        rows.append(row)
-        if len(texts) >= _BATCH_ROWS:
+    def append(self, text: str, opening_length: int, file: int, row: int) -> None:
+        self._rows.append((text, opening_length, file, row))
+        if len(self._rows) >= _BATCH_ROWS:
             self._flush()
 
     def _flush(self) -> None:
-        self._writer.write_batch(
-            pa.record_batch([pa.array(c, f.type) for c, f in zip(self._columns, _SCHEMA, strict=True)], _SCHEMA)
-        )
-        self._columns = ([], [], [])
+        if self._rows:
+            columns = zip(zip(*self._rows, strict=True), _SCHEMA, strict=True)
+            self._writer.write_batch(pa.record_batch([pa.array(values, f.type) for values, f in columns], _SCHEMA))
+        self._rows = []
 
     def close(self) -> None:
         self._flush()
@@ -117,81 +104,11 @@ class _Quarantine:
     def add(self, file: str, row: int, reason: str, text: str) -> None:
         self.counts[reason] += 1
         # Escaped, so that a control character in the data cannot act on the terminal that shows this file.
-        shown = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text[:_QUARANTINE_TEXT_CHARS])
+        shown = printable(text[:_QUARANTINE_TEXT_CHARS], keep="")
         self._writer.writerow((file, row, reason, shown))
 
     def close(self) -> None:
         self._file.close()
-
-
-def row_separator(data: DataSettings) -> str:
-    """Return what stands between the lines of a checked row; empty for plain texts.
-
-    That is the files' separator; but white space, which vocabularies have no token for, becomes the default one.
-    """
-    if data.text_format == "plain":
-        return ""
-    return DEFAULT_SEPARATOR if data.separator.isspace() else data.separator
-
-
-def make_row_check(data: DataSettings) -> Callable[[Row], tuple[str, str, str]]:
-    """Return the function that turns a row into `(text, upper line, "")`, or `("", "", reason)` to reject it.
-
-    For `text_format=plain` the "upper line", by which rows are held out, is the whole text.
-    """
-    separator, keeps_unequal = data.separator, data.unequal_lines == "keep"
-    between = row_separator(data)
-
-    def check_couplet(row: Row) -> tuple[str, str, str]:
-        cells = []
-        for cell in _split_at_space(row.cells, separator) if separator.isspace() else row.cells:
-            text, reason = _clean(cell, keep_spaces=False)
-            if reason:
-                return "", "", reason
-            cells.append(text)
-        if len(cells) == 2:
-            upper, lower = cells
-        elif (lines := split_couplet(cells[0], separator)) is None:
-            return "", "", Reason.NO_SEPARATOR
-        else:
-            upper, lower = lines
-        if not upper or not lower:
-            return "", "", Reason.EMPTY_LINE
-        if len(upper) != len(lower) and not keeps_unequal:
-            return "", "", Reason.UNEQUAL
-        return upper + between + lower, upper, ""
-
-    def check_plain(row: Row) -> tuple[str, str, str]:
-        text, reason = _clean(row.cells[0], keep_spaces=True)
-        return text, text, reason
-
-    return check_couplet if data.text_format == "couplet" else check_plain
-
-
-def _split_at_space(cells: tuple[Any, ...], separator: str) -> tuple[Any, ...]:
-    """Split a cell at its separating space before cleaning, which would remove it."""
-    if len(cells) == 1 and isinstance(cells[0], str):
-        return split_couplet(cells[0].strip(), separator) or cells
-    return cells
-
-
-def _clean(cell: object, keep_spaces: bool) -> tuple[str, str]:
-    """Return `(text without stray white space, "")`, or `("", reason)`."""
-    if cell is None or cell == "":
-        return "", Reason.EMPTY
-    if not isinstance(cell, str):
-        return "", Reason.NOT_TEXT
-    if cell.isprintable() and " " not in cell and "\ufffd" not in cell:
-        return cell, ""
-    words = cell.split()
-    if not words:
-        return "", Reason.EMPTY
-    if not keep_spaces and "\n" in cell.strip():
-        return "", Reason.LINE_BREAK
-    text = (" " if keep_spaces else "").join(words)
-    if any(char == "\ufffd" or unicodedata.category(char) in ("Cc", "Cf", "Cs") for char in text):
-        return "", Reason.CONTROL
-    return text, ""
 
 
 def prepare_corpus(data: DataSettings) -> Corpus:
@@ -200,13 +117,13 @@ def prepare_corpus(data: DataSettings) -> Corpus:
     Raises:
         UserError: settings or files that cannot give a corpus.
     """
-    source, held_out_source = training_source(data), validation_source(data)
-    hashes = {file: sha256_of(file) for part in (source, held_out_source) if part for file in part.files}
+    source, own_validation = training_source(data), validation_source(data)
+    hashes = {file: sha256_of(file) for part in (source, own_validation) if part for file in part.files}
     fingerprint = _fingerprint(data, hashes)
     directory = Path(data.cache_dir) / f"corpus-{fingerprint}"
     if not (directory / "summary.json").exists():
         with atomic_directory(directory) as temporary:
-            _build(temporary, data, source, held_out_source, hashes)
+            _build(temporary, data, source, own_validation, hashes)
     summary = CorpusSummary(**json.loads((directory / "summary.json").read_text(encoding="utf-8")))
     train, validation = (Dataset.from_file(str(directory / f"{part}.arrow")) for part in ("train", "validation"))
     return Corpus(train, validation, summary, directory / "rejected_rows.csv", fingerprint, directory)
@@ -222,41 +139,43 @@ def _fingerprint(data: DataSettings, hashes: dict[str, str]) -> str:
 
 
 def _build(
-    directory: Path, data: DataSettings, source: Source, held_out_source: Source | None, hashes: dict[str, str]
+    directory: Path, data: DataSettings, source: Source, own_validation: Source | None, hashes: dict[str, str]
 ) -> None:
     """Write the rows, the quarantine and the summary of one corpus into `directory`."""
     summary = CorpusSummary(file_hashes=hashes, file_bytes={file: Path(file).stat().st_size for file in hashes})
     quarantine = _Quarantine(directory / "rejected_rows.csv")
     with contextlib.closing(quarantine):
-        pairs, uppers = _stream_checked(
+        texts, keys = _stream_checked(
             directory / "train-checked.arrow", data, source, summary, quarantine, data.max_rows
         )
-        keep = _first_of_each(pairs)
+        keep = _first_of_each(texts)
         names = source.files
-        if held_out_source is None:
-            held_out = _choose_held_out(uppers, keep, data.validation_size)
-            splits = [("train", keep & ~held_out), ("validation", keep & held_out)]
-            _write_splits(directory, "train", splits, summary, quarantine, names, [(~keep, Reason.DUPLICATE)])
+        if own_validation is None:
+            validation = _choose_validation(keys, keep, data.validation_size)
+            splits = [("train", keep & ~validation), ("validation", keep & validation)]
+            _write_splits(directory, "train", splits, summary, quarantine, names, [(~keep, DUPLICATE)])
         else:
-            own_pairs, own_uppers = _stream_checked(
-                directory / "validation-checked.arrow", data, held_out_source, summary, quarantine
+            own_texts, own_keys = _stream_checked(
+                directory / "validation-checked.arrow", data, own_validation, summary, quarantine
             )
-            leaked = np.isin(uppers, own_uppers)
-            rejections = [(~keep, Reason.DUPLICATE), (keep & leaked, Reason.HELD_OUT)]
+            leaked = np.isin(keys, own_keys)
+            rejections = [(~keep, DUPLICATE), (keep & leaked, IN_VALIDATION)]
             _write_splits(directory, "train", [("train", keep & ~leaked)], summary, quarantine, names, rejections)
-            own_keep = _first_of_each(own_pairs)
+            own_keep = _first_of_each(own_texts)
             _write_splits(
                 directory,
                 "validation",
                 [("validation", own_keep)],
                 summary,
                 quarantine,
-                held_out_source.files,
-                [(~own_keep, Reason.DUPLICATE)],
+                own_validation.files,
+                [(~own_keep, DUPLICATE)],
             )
     summary.rejected = dict(quarantine.counts.most_common())
     if not summary.kept:
-        counts = summary.rejected | ({"held out with their upper line": summary.held_out} if summary.held_out else {})
+        counts = dict(summary.rejected)
+        if summary.validation:
+            counts["held out with their upper line"] = summary.validation
         found = "; ".join(f"{count:,} {reason}" for reason, count in counts.items()) or "no rows at all"
         raise UserError(f"{', '.join(source.files)}: no row is left to train on (read {summary.read:,}: {found})")
     with atomic_open(directory / "summary.json") as file:
@@ -271,22 +190,23 @@ def _stream_checked(
     quarantine: _Quarantine,
     max_rows: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Write the rows that pass the checks; return 64-bit hashes of their texts and of their upper lines."""
-    check, sink = make_row_check(data), _ArrowSink(path)
-    pairs, uppers = array("Q"), array("Q")
+    """Write the rows that pass the checks; return 64-bit hashes of their texts and of what holds them out."""
+    text_format, sink = FORMATS[data.text_format].from_settings(data), _ArrowSink(path)
+    texts, keys = array("Q"), array("Q")
     file_numbers = {file: number for number, file in enumerate(source.files)}
     digest = xxhash.xxh3_64_intdigest
     with contextlib.closing(sink):
         for row in _limited(tqdm(read_rows(source), desc="reading", unit=" rows", delay=2, leave=False), max_rows):
             summary.read += 1
-            text, upper, reason = ("", "", row.fault) if row.fault else check(row)
-            if reason:
-                quarantine.add(row.file, row.number, reason, data.separator.join(map(str, row.cells)))
+            try:
+                text, opening_length, held_out_by = checked_text(row, text_format)
+            except RejectedRowError as rejection:
+                quarantine.add(row.file, row.number, rejection.reason, data.separator.join(map(str, row.cells)))
                 continue
-            pairs.append(digest(text.encode()))
-            uppers.append(digest(upper.encode()))
-            sink.append(text, file_numbers[row.file], row.number)
-    return np.frombuffer(pairs, dtype=np.uint64), np.frombuffer(uppers, dtype=np.uint64)
+            texts.append(digest(text.encode()))
+            keys.append(digest(held_out_by.encode()))
+            sink.append(text, opening_length, file_numbers[row.file], row.number)
+    return np.frombuffer(texts, dtype=np.uint64), np.frombuffer(keys, dtype=np.uint64)
 
 
 def _limited(rows: Iterable[Row], count: int | None) -> Iterator[Row]:
@@ -308,17 +228,17 @@ def _first_of_each(hashes: np.ndarray) -> np.ndarray:
     return mask
 
 
-def _choose_held_out(uppers: np.ndarray, keep: np.ndarray, size: int) -> np.ndarray:
+def _choose_validation(keys: np.ndarray, keep: np.ndarray, size: int) -> np.ndarray:
     """Return a mask of about `size` rows: all rows of the upper lines whose hashes are smallest.
 
     A hash knows nothing of the order of the rows or of the training seed, so the same upper lines are held out however
     the file is shuffled, and none stands on both sides.
     """
-    wanted = min(size, int(keep.sum()) // _HELD_OUT_SHARE)
+    wanted = min(size, int(keep.sum()) // _VALIDATION_SHARE)
     if wanted <= 0:
-        return np.zeros(len(uppers), dtype=bool)
-    threshold = np.partition(uppers[keep], wanted - 1)[wanted - 1]
-    return uppers <= threshold
+        return np.zeros(len(keys), dtype=bool)
+    threshold = np.partition(keys[keep], wanted - 1)[wanted - 1]
+    return keys <= threshold
 
 
 def _write_splits(
@@ -355,4 +275,4 @@ def _write_splits(
         if name == "train":
             summary.kept, summary.characters = int(mask.sum()), dict(characters[name].most_common())
         else:
-            summary.held_out, summary.held_out_characters = int(mask.sum()), dict(characters[name].most_common())
+            summary.validation, summary.validation_characters = int(mask.sum()), dict(characters[name].most_common())

@@ -18,7 +18,7 @@ from recipe.rows.corpus import Corpus
 from recipe.rows.sampling import padding_share, sorted_order
 from recipe.settings import DataSettings
 
-_FEATURES = Features({"input_ids": List(Value("int32")), "length": Value("int32")})
+_FEATURES = Features({"input_ids": List(Value("int32")), "length": Value("int32"), "opening_length": Value("int32")})
 _MAP_BATCH_ROWS = 20_000
 _BAR_FROM_ROWS = 500_000  # below, encoding takes less than two seconds and a bar would only flicker
 
@@ -28,7 +28,8 @@ class EncodedRows:
     """A split as token ids.
 
     Attributes:
-        dataset: columns `input_ids` (`[CLS] text [SEP]`, cut at max_length) and `length` (tokens before the cut).
+        dataset: columns `input_ids` (`[CLS] text [SEP]`, cut at max_length), `length` (tokens before the cut) and
+            `opening_length` (tokens of the part that is given, `[CLS]` included: where the answer begins).
         lengths: tokens of each row after the cut, for the sampler, in the smallest type that holds max_length: with
             the order of the rows they are all that grows with the corpus.
         truncated: rows that were cut.
@@ -40,19 +41,29 @@ class EncodedRows:
     truncated: int
     unknown_tokens: int
 
+    def first(self, rows: int) -> EncodedRows:
+        """Return the first `rows` of them, without the counts of all."""
+        chosen = range(min(rows, len(self.lengths)))
+        return EncodedRows(self.dataset.select(chosen), self.lengths[: len(chosen)], 0, 0)
+
+    @property
+    def opening_lengths(self) -> np.ndarray:
+        """Where the answer of each row begins, in tokens; shape (rows,)."""
+        return np.asarray(self.dataset.with_format("numpy")["opening_length"][:])
+
 
 def encode_corpus(
     corpus: Corpus, tokenizer: PreTrainedTokenizerFast, data: DataSettings
 ) -> tuple[EncodedRows, EncodedRows]:
     """Encode the training and the held-out rows; the held-out ones come back sorted by length, for little padding."""
-    characters = sorted(corpus.summary.characters.keys() | corpus.summary.held_out_characters.keys())
+    characters = sorted(corpus.summary.characters.keys() | corpus.summary.validation_characters.keys())
     table = CharacterTable(tokenizer, characters)
     key = f"{corpus.fingerprint}-{tokenizer_hash(tokenizer)}-{data.max_length}"
     train = _encode(corpus.train, "train", table, data.max_length, corpus.directory, key)
-    held_out = _encode(corpus.validation, "validation", table, data.max_length, corpus.directory, key)
-    order = sorted_order(held_out.lengths)
-    held_out.dataset, held_out.lengths = held_out.dataset.select(order), held_out.lengths[order]
-    return train, held_out
+    validation = _encode(corpus.validation, "validation", table, data.max_length, corpus.directory, key)
+    order = sorted_order(validation.lengths)
+    validation.dataset, validation.lengths = validation.dataset.select(order), validation.lengths[order]
+    return train, validation
 
 
 def _encode(rows: Dataset, part: str, table: CharacterTable, max_length: int, directory: Path, key: str) -> EncodedRows:
@@ -83,13 +94,23 @@ def _encode(rows: Dataset, part: str, table: CharacterTable, max_length: int, di
 
 
 def _encode_batch(batch: pa.Table, table: CharacterTable, max_length: int) -> pa.Table:
-    ids, offsets, lengths = table.encode(batch.column("text").to_pylist(), max_length)
-    rows = pa.ListArray.from_arrays(pa.array(offsets), pa.array(ids))
-    return pa.table({"input_ids": rows, "length": pa.array(lengths.astype(np.int32))})
+    texts = batch.column("text").to_pylist()
+    ids, offsets, lengths = table.encode(texts, max_length)
+    openings = [text[:end] for text, end in zip(texts, batch.column("opening_length").to_pylist(), strict=True)]
+    columns = {
+        "input_ids": pa.ListArray.from_arrays(pa.array(offsets), pa.array(ids)),
+        "length": pa.array(lengths.astype(np.int32)),
+        "opening_length": pa.array((table.count(openings) + 1).astype(np.int32)),  # with [CLS]
+    }
+    return pa.table(columns)
+
+
+# Label of what is not learnt, padding: the collator's convention, and the `ignore_index` of torch's cross-entropy.
+IGNORED_LABEL = -100
 
 
 def make_collator(tokenizer: PreTrainedTokenizerFast) -> DataCollatorForLanguageModeling:
-    """Return the collator of training and evaluation: rows padded at their end, labels -100 where there is padding.
+    """Return the collator of training and evaluation: rows padded at their end, `IGNORED_LABEL` where there is padding.
 
     The tokenizer itself pads at the beginning, as generation needs it. In training that would move short rows to other
     positions than a prompt starts at, and make `[CLS]` a label that is predicted from padding. Nothing is padded to
@@ -109,7 +130,7 @@ def describe_rows(corpus: Corpus, train: EncodedRows, data: DataSettings, effect
     tokens = int(train.lengths.sum())
     grouped, padded = padding_share(train.lengths, effective_batch_size, seed=0)
     return [
-        f"rows: {summary.read:,} read = {summary.kept:,} to train on + {summary.held_out:,} held out "
+        f"rows: {summary.read:,} read = {summary.kept:,} to train on + {summary.validation:,} held out "
         f"+ {sum(summary.rejected.values()):,} rejected ({rejected})",
         f"tokens of a row: median {quantiles[0]}, p95 {quantiles[1]}, p99 {quantiles[2]}, max {quantiles[3]}; "
         f"{train.truncated:,} rows cut at max_length {data.max_length}",

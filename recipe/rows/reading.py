@@ -15,10 +15,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from recipe.errors import UserError
+from recipe.formats.base import Text, TextFormat
+from recipe.formats.registry import FORMATS
+from recipe.rows.cleaning import RejectedRowError
 from recipe.settings import DataSettings
+from recipe.text_files import open_text, rows_file_problem
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 JSON_ENDINGS = (".jsonl", ".json", ".ndjson")
@@ -55,21 +59,15 @@ def training_source(data: DataSettings) -> Source:
     Raises:
         UserError: settings that contradict each other, or name no file; all of them at once.
     """
-    problems = []
-    if data.text_format == "couplet" and len(data.separator) != 1:
-        problems.append(f"--separator takes one character; found {data.separator!r}")
+    problems = FORMATS[data.text_format].problems(data)
     for one, other in (("upper_column", "lower_column"), ("upper_file", "lower_file")):
         if (getattr(data, one) is None) != (getattr(data, other) is None):
             problems.append(f"--{one} and --{other} go together; only one of them is set")
-    if data.text_format == "plain" and (data.upper_column or data.upper_file):
-        problems.append(
-            "--text_format plain takes one text a row: name it with --text_column; upper and lower lines are couplets'"
-        )
     if data.train_file and data.upper_file:
         problems.append("--train_file and --upper_file both name training rows; give one of them")
     if not data.train_file and not data.upper_file:
         problems.append("no training rows: give --train_file FILE, or --upper_file and --lower_file")
-    problems += [problem for file in _all_files(data) if (problem := _file_problem(file))]
+    problems += [problem for file in _all_files(data) if (problem := rows_file_problem(file))]
     if problems:
         raise UserError(problems)
     if data.upper_file and data.lower_file:
@@ -92,21 +90,6 @@ def _all_files(data: DataSettings) -> list[str]:
     return [*data.train_file, *data.validation_file, *filter(None, (data.upper_file, data.lower_file))]
 
 
-def _file_problem(file: str) -> str | None:
-    return path_problem(file) or (f"{file}: is empty" if Path(file).stat().st_size == 0 else None)
-
-
-def path_problem(file: str) -> str | None:
-    """Why nothing can be read from `file`, if that shows without reading; a named pipe is as good as a file."""
-    path = Path(file)
-    try:
-        if path.is_dir():
-            return f"{file}: is a directory; name a file in it"
-        return None if path.exists() else f"{file}: no such file (looked in {Path.cwd()})"
-    except OSError as error:  # a line of text in the place of a name is too long for one
-        return f"{file[:40]}: cannot be opened ({error.strerror}); it takes the name of a file"
-
-
 def read_rows(source: Source) -> Iterator[Row]:
     """Yield every row of every file of `source`, in order.
 
@@ -119,6 +102,17 @@ def read_rows(source: Source) -> Iterator[Row]:
     for file in source.files:
         with _unchanged(file):
             yield from _read_file(file, source)
+
+
+def checked_text(row: Row, text_format: TextFormat) -> Text:
+    """Return the text of a row as read.
+
+    Raises:
+        RejectedRowError: the file's fault, or what the format finds.
+    """
+    if row.fault:
+        raise RejectedRowError(row.fault)
+    return text_format.check(row.cells)
 
 
 def _read_file(file: str, source: Source) -> Iterator[Row]:
@@ -143,36 +137,11 @@ def _unchanged(file: str) -> Iterator[None]:
         raise UserError(f"{file}: changed while it was read; run again when nothing writes to it")
 
 
-@contextmanager
-def _open_text(file: str, encoding: str) -> Iterator[IO[str]]:
-    """Open a text file; a byte that does not decode becomes an error that names the likely encoding."""
-    # utf-8-sig drops the byte order mark that spreadsheets put first; it would end up in the first column's name.
-    codec = "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
-    try:
-        with Path(file).open(encoding=codec, newline="") as handle:
-            yield handle
-    except LookupError:
-        raise UserError(f"--encoding {encoding}: Python knows no such encoding; try utf-8 or gb18030") from None
-    except UnicodeError as error:
-        raise UserError(_encoding_message(file, encoding, error)) from None
-
-
-def _encoding_message(file: str, encoding: str, error: UnicodeError) -> str:
-    sample = b""
-    if Path(file).is_file():  # to open a pipe once more would wait for somebody to write to it
-        with Path(file).open("rb") as handle:
-            sample = handle.read(2)
-    likely = "--encoding gb18030" if encoding.lower() != "gb18030" else "--encoding utf-8"
-    if sample.startswith((b"\xff\xfe", b"\xfe\xff")):
-        likely = "--encoding utf-16"
-    return f"{file}: is not {encoding} ({error}). If it is Chinese text from a spreadsheet, try {likely}"
-
-
 def _read_delimited(file: str, source: Source, delimiter: str) -> Iterator[Row]:
     csv.field_size_limit(
         sys.maxsize
     )  # the default of 128 KiB stops at a long cell; ours is rejected or cut, and counted
-    with _open_text(file, source.encoding) as handle:
+    with open_text(file, source.encoding) as handle:
         records = csv.reader(handle, delimiter=delimiter)
         header = next(records, [])
         positions = _column_positions(file, header, source)
@@ -203,7 +172,7 @@ def _column_positions(file: str, header: Sequence[str], source: Source) -> list[
 
 
 def _read_json_lines(file: str, source: Source) -> Iterator[Row]:
-    with _open_text(file, source.encoding) as handle:
+    with open_text(file, source.encoding) as handle:
         seen_columns: set[str] = set()
         any_complete = False
         for number, line in enumerate(handle, start=1):
@@ -246,8 +215,8 @@ def _read_line_pair(source: Source) -> Iterator[Row]:
     with (
         _unchanged(upper_file),
         _unchanged(lower_file),
-        _open_text(upper_file, source.encoding) as uppers,
-        _open_text(lower_file, source.encoding) as lowers,
+        open_text(upper_file, source.encoding) as uppers,
+        open_text(lower_file, source.encoding) as lowers,
     ):
         for number, (upper, lower) in enumerate(itertools.zip_longest(uppers, lowers), start=1):
             if upper is None or lower is None:

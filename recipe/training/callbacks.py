@@ -12,9 +12,10 @@ from typing import Any
 from tqdm import tqdm
 from transformers import ProgressCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from recipe.errors import notice
 from recipe.files import write_text
+from recipe.run_directory import METRICS_FILE
 
-METRICS_FILE = "metrics.jsonl"
 # Figures of a log line in their order: key of the record, name on the screen, format.
 _TRAINING_FIGURES = (
     ("loss", "loss", ".4f"),
@@ -138,7 +139,7 @@ class MetricsFile(TrainerCallback):
             self._complete = True
         except OSError as error:
             if self._complete:
-                tqdm.write(f"{self.path} is behind until it can be written again: {error.strerror}", file=sys.stderr)
+                notice(f"{self.path} is behind until it can be written again: {error.strerror}")
             self._complete = False
 
     def _write_history(self, state: TrainerState) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -15,17 +13,18 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from recipe import disk
 from recipe.errors import UserError
+from recipe.memory import peak_memory
 from recipe.model.modeling import load_model
 from recipe.model.tokenization import load_tokenizer
-from recipe.rows.preprocessing import EncodedRows
+from recipe.run_directory import CHECK_PREFIX, checkpoint_directory
 from recipe.training.arguments import make_training_arguments
 from recipe.training.callbacks import format_duration
-from recipe.training.job import Job, make_trainer, planned_steps
+from recipe.training.job import Job, make_trainer, planned_evaluations, planned_saves, planned_steps
 from recipe.training.trainer import CoupletTrainer
 
 _MAX_STEPS = 20
 _STEP_SECONDS = 8.0
-_HELD_OUT_ROWS = 64
+_VALIDATION_ROWS = 64
 
 
 class _Stopwatch(TrainerCallback):
@@ -57,16 +56,16 @@ def check_job(job: Job, typed: dict[str, Any]) -> None:
         UserError: whatever would have stopped the real run.
     """
     steps = planned_steps(job)
-    with tempfile.TemporaryDirectory(prefix=".check-", dir=str(job.arguments.output_dir)) as directory:
+    with tempfile.TemporaryDirectory(prefix=CHECK_PREFIX, dir=str(job.arguments.output_dir)) as directory:
         miniature = _miniature(job, typed, directory)
         stopwatch = _Stopwatch()
         trainer = make_trainer(miniature)
         trainer.add_callback(stopwatch)
         trainer.train()
-        checkpoint = Path(directory) / f"checkpoint-{trainer.state.global_step}"
+        checkpoint = checkpoint_directory(directory, trainer.state.global_step)
         seconds_saved = _check_reload(miniature, trainer, checkpoint)
         taken = sum(file.stat().st_size for file in checkpoint.iterdir())
-        needed = disk.run_bytes(taken, job.arguments.save_total_limit, max(1, steps // int(job.arguments.save_steps)))
+        needed = disk.run_bytes(taken, job.arguments.save_total_limit, planned_saves(job))
         disk.check_space_for_run(str(job.arguments.output_dir), needed)
     if job.arguments.process_index == 0:
         print("\n".join(_cost(job, trainer, stopwatch, steps, needed, seconds_saved)), flush=True)
@@ -83,9 +82,8 @@ def _miniature(job: Job, typed: dict[str, Any], directory: str) -> Job:
         "load_best_model_at_end": False,
         "report_to": "none",
     }
-    rows = min(_HELD_OUT_ROWS, len(job.held_out.lengths))
-    held_out = EncodedRows(job.held_out.dataset.select(range(rows)), job.held_out.lengths[:rows], 0, 0)
-    return replace(job, arguments=make_training_arguments(typed | overrides), held_out=held_out)
+    validation = job.validation.first(_VALIDATION_ROWS)
+    return replace(job, arguments=make_training_arguments(typed | overrides), validation=validation)
 
 
 def _check_reload(job: Job, trainer: CoupletTrainer, checkpoint: Path) -> float:
@@ -97,6 +95,8 @@ def _check_reload(job: Job, trainer: CoupletTrainer, checkpoint: Path) -> float:
     unwrapped = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     trained = unwrapped.to("cpu", torch.float32).eval()
     ids = torch.tensor([job.train.dataset[0]["input_ids"]])
+    for model in (reloaded, trained):
+        model.set_attn_implementation("eager")  # as training on a CPU has it; another kernel rounds otherwise
     with torch.inference_mode():
         difference = (reloaded.eval()(ids).logits - trained(ids).logits).abs().max().item()
     if difference != 0.0:
@@ -107,19 +107,13 @@ def _check_reload(job: Job, trainer: CoupletTrainer, checkpoint: Path) -> float:
 def _cost(
     job: Job, trainer: CoupletTrainer, stopwatch: _Stopwatch, steps: int, needed: int, seconds_reload: float
 ) -> list[str]:
-    arguments = job.arguments
-    evaluations = 1 + steps // max(1, int(arguments.eval_steps or steps))
+    evaluations = planned_evaluations(job)
     record = next(record for record in reversed(trainer.state.log_history) if "eval_runtime" in record)
-    rows = min(_HELD_OUT_ROWS, len(job.held_out.lengths))
-    scale = len(job.held_out.lengths) / max(1, rows)
+    rows = min(_VALIDATION_ROWS, len(job.validation.lengths))
+    scale = len(job.validation.lengths) / max(1, rows)
     training = steps * stopwatch.seconds_a_step
     evaluating = evaluations * record["eval_runtime"] * scale
-    if torch.cuda.is_available():
-        memory = f"{disk.readable(torch.cuda.max_memory_allocated())} of the GPU's memory"
-    else:
-        # Kilobytes, except on macOS, where getrusage counts bytes.
-        unit = 1 if sys.platform == "darwin" else 1024
-        memory = f"{disk.readable(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)} of memory"
+    memory = f"{disk.readable(peak_memory())} of {'the GPU’s ' if torch.cuda.is_available() else ''}memory"
     return [
         f"check passed: {trainer.state.global_step} training steps, an evaluation of {rows} rows, a checkpoint saved "
         f"and reloaded ({seconds_reload:.1f} s, the same logits), the sample lines above",

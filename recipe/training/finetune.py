@@ -19,14 +19,15 @@ from transformers.utils.logging import disable_progress_bar
 from recipe import disk
 from recipe.cli import Settings, to_yaml
 from recipe.errors import UserError
+from recipe.run_directory import CONFIG_FILE
 from recipe.settings import RunSettings
 from recipe.training.arguments import make_training_arguments, reuse_freed_memory, set_threads
 from recipe.training.callbacks import ConfigFile
 from recipe.training.checkup import check_job
 from recipe.training.interruption import stop_with_launcher
-from recipe.training.job import Job, make_trainer, planned_steps, prepare_job
+from recipe.training.job import Job, make_trainer, planned_saves, planned_steps, prepare_job
 from recipe.training.precheck import check_settings
-from recipe.training.publishing import CONFIG_FILE, publish
+from recipe.training.publishing import publish
 from recipe.training.run_lock import run_lock
 from recipe.training.trainer import CoupletTrainer
 
@@ -119,8 +120,7 @@ def _check_disk(job: Job, trainer: CoupletTrainer) -> None:
     """Say what the checkpoints will need, and refuse a run whose disk cannot hold them."""
     arguments = job.arguments
     steps = planned_steps(job)
-    saves = max(1, steps // max(1, int(arguments.save_steps)))
-    needed = disk.run_bytes(disk.checkpoint_bytes(job.model), arguments.save_total_limit, saves)
+    needed = disk.run_bytes(disk.checkpoint_bytes(job.model), arguments.save_total_limit, planned_saves(job))
     if arguments.process_index == 0:
         free = disk.readable(disk.free_bytes(str(arguments.output_dir)))
         print(f"{steps:,} steps; checkpoints need up to {disk.readable(needed)} of the {free} free", flush=True)
@@ -140,7 +140,7 @@ def finish(job: Job, trainer: CoupletTrainer, push_to: str | None) -> None:
         job.run.publish_dir,
         trainer.accelerator.unwrap_model(trainer.model),
         job.tokenizer,
-        {"text_format": job.data.text_format, "separator": job.separator},
+        job.text_format,
         resolved_config(job),
         metrics,
         {file: (summary.file_bytes[file], digest) for file, digest in summary.file_hashes.items()},

@@ -11,16 +11,16 @@ import signal
 import sys
 import threading
 import time
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import torch
-from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-# A closed terminal (SIGHUP) is how a run over ssh is usually lost; not all systems have it.
-_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if name in signal.Signals.__members__]
+from recipe.errors import notice
+from recipe.run_directory import checkpoint_directory
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last: a closed terminal, as a lost ssh leaves it
 # Set by `torchrun` and by `accelerate launch`; a shell that ends is no reason to stop (nohup), a launcher that ends is.
 _LAUNCHER_VARIABLES = ("TORCHELASTIC_RUN_ID", "ACCELERATE_MIXED_PRECISION")
 _LAUNCHER_POLL_SECONDS = 1.0
@@ -100,12 +100,11 @@ class InterruptionCallback(TrainerCallback):
     def _leave(self, args: TrainingArguments, state: TrainerState, number: int) -> None:
         self._end()
         if state.is_world_process_zero:
-            checkpoint = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
+            checkpoint = checkpoint_directory(str(args.output_dir), state.global_step)
             saved = f"saved {checkpoint}" if checkpoint.is_dir() else "this step could not be saved"
-            tqdm.write(
+            notice(
                 f"Stopped by {signal.Signals(number).name} after step {state.global_step} of {state.max_steps}; "
-                f"{saved}. Go on with the same command and --resume_from_checkpoint auto.",
-                file=sys.stderr,
+                f"{saved}. Go on with the same command and --resume_from_checkpoint auto."
             )
         raise SystemExit(128 + number)
 

@@ -11,26 +11,34 @@ from transformers import (
     PreTrainedTokenizerFast,
     PrinterCallback,
     ProgressCallback,
+    TrainerState,
     TrainingArguments,
     set_seed,
 )
+from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from recipe.cli import Settings
 from recipe.errors import UserError
+from recipe.formats.base import TextFormat
+from recipe.formats.registry import FORMATS
 from recipe.model.modeling import load_model, new_model
+from recipe.model.placement import cpu_bf16_unit
 from recipe.model.tokenization import (
     build_tokenizer,
     characters_known,
     corpus_vocabulary,
     extend_tokenizer,
     load_tokenizer,
+    read_characters,
     tokenizer_hash,
 )
-from recipe.rows.corpus import Corpus, prepare_corpus, row_separator
+from recipe.rows.corpus import Corpus, prepare_corpus
 from recipe.rows.preprocessing import EncodedRows, describe_rows, encode_corpus, make_collator
+from recipe.run_directory import REJECTED_ROWS_FILE
 from recipe.settings import DataSettings, ModelSettings, RunSettings
 from recipe.training.callbacks import MetricsFile, TidyProgress
 from recipe.training.interruption import InterruptionCallback
+from recipe.training.optimizers import muon_for
 from recipe.training.probing import GenerationProbe
 from recipe.training.trainer import CoupletTrainer
 from recipe.training.validation_metrics import make_compute_metrics, reduce_logits
@@ -48,7 +56,7 @@ class Job:
     tokenizer: PreTrainedTokenizerFast
     model: PreTrainedModel
     train: EncodedRows
-    held_out: EncodedRows
+    validation: EncodedRows
 
     @property
     def data(self) -> DataSettings:
@@ -59,9 +67,9 @@ class Job:
         return self.settings[RunSettings]
 
     @property
-    def separator(self) -> str:
-        """What stands between the lines of a row; empty for plain texts."""
-        return row_separator(self.data)
+    def text_format(self) -> TextFormat:
+        """What the rows are."""
+        return FORMATS[self.data.text_format].from_settings(self.data)
 
     @property
     def effective_batch_size(self) -> int:
@@ -72,30 +80,34 @@ class Job:
 
 def prepare_job(settings: Settings, arguments: TrainingArguments) -> Job:
     """Read and encode the rows and make the model; other processes wait for the first and then read its cache."""
-    data, choice = settings[DataSettings], settings[ModelSettings]
+    data, model_settings = settings[DataSettings], settings[ModelSettings]
     # The first of all machines, not of each: they share the cache, and two that write it at once tear it.
     with arguments.main_process_first(local=False):
         corpus = prepare_corpus(data)
-        _require_held_out_rows(corpus, data)
-        tokenizer = _make_tokenizer(corpus, choice, data)
-        train, held_out = encode_corpus(corpus, tokenizer, data)
+        _require_validation_rows(corpus, data)
+        tokenizer = _make_tokenizer(corpus, model_settings, FORMATS[data.text_format].from_settings(data))
+        train, validation = encode_corpus(corpus, tokenizer, data)
     # Seeded here: a new model's weights, a new character's embeddings are drawn before the Trainer sets the seed.
     set_seed(arguments.seed)
-    if choice.model_name_or_path is None:
-        model = new_model(choice, tokenizer, data.max_length)
+    if model_settings.model_name_or_path is None:
+        model = new_model(model_settings, tokenizer, data.max_length)
     else:
-        model = load_model(choice.model_name_or_path, tokenizer, choice)
+        model = load_model(model_settings.model_name_or_path, tokenizer, model_settings)
     if data.max_length > (positions := model.config.max_position_embeddings):
         raise UserError(f"--max_length {data.max_length} exceeds the model's {positions} positions")
-    job = Job(settings, arguments, corpus, tokenizer, model, train, held_out)
+    if arguments.device.type == "cpu":
+        # Rows are short: written out, attention and its backward are faster than the library's fused kernel, which took
+        # a sixth of a step (256 wide, bf16); the same function.
+        model.set_attn_implementation("eager")
+    job = Job(settings, arguments, corpus, tokenizer, model, train, validation)
     if arguments.process_index == 0:
         _describe(job)
     return job
 
 
-def _require_held_out_rows(corpus: Corpus, data: DataSettings) -> None:
+def _require_validation_rows(corpus: Corpus, data: DataSettings) -> None:
     """Raise UserError if nothing is held out: the evaluations, the best model and the table at the end rest on it."""
-    if corpus.summary.held_out:
+    if corpus.summary.validation:
         return
     if data.validation_file:
         raise UserError(f"{', '.join(data.validation_file)}: no row of it passes the checks; none can be held out")
@@ -105,17 +117,18 @@ def _require_held_out_rows(corpus: Corpus, data: DataSettings) -> None:
     )
 
 
-def _make_tokenizer(corpus: Corpus, choice: ModelSettings, data: DataSettings) -> PreTrainedTokenizerFast:
-    characters, separator = corpus.summary.characters, row_separator(data)
-    if choice.model_name_or_path is None:
-        return build_tokenizer(corpus_vocabulary([*separator, *characters]), False, _UNLIMITED_CONTEXT)
-    tokenizer = load_tokenizer(choice.model_name_or_path)
-    if choice.extend_vocabulary:
+def _make_tokenizer(corpus: Corpus, settings: ModelSettings, text_format: TextFormat) -> PreTrainedTokenizerFast:
+    characters, needed = corpus.summary.characters, text_format.needed_characters
+    if settings.model_name_or_path is None:
+        known = characters if settings.vocabulary_file is None else read_characters(settings.vocabulary_file)
+        return build_tokenizer(corpus_vocabulary([*needed, *known]), False, _UNLIMITED_CONTEXT)
+    tokenizer = load_tokenizer(settings.model_name_or_path)
+    if settings.extend_vocabulary:
         return extend_tokenizer(tokenizer, characters)
-    if separator and not characters_known(tokenizer, [separator])[separator]:
+    if missing := [char for char, is_known in characters_known(tokenizer, [*needed]).items() if not is_known]:
         raise UserError(
-            f"{choice.model_name_or_path}: its vocabulary has no token for the separator {separator!r}, so the model "
-            "could not see where a line ends; add --extend_vocabulary, or put another mark between the lines"
+            f"{settings.model_name_or_path}: its vocabulary has no token for the separator {''.join(missing)!r}, so "
+            "the model could not see where a line ends; add --extend_vocabulary, or put another mark between the lines"
         )
     return tokenizer
 
@@ -125,8 +138,9 @@ def _describe(job: Job) -> None:
     tokenizer, row = job.tokenizer, job.train.dataset[0]["input_ids"]
     lines = describe_rows(job.corpus, job.train, job.data, job.effective_batch_size)
     if job.corpus.summary.rejected:
-        shutil.copyfile(job.corpus.rejected_file, Path(str(job.arguments.output_dir)) / "rejected_rows.csv")
-        lines.append(f"rejected rows, with reasons: {job.arguments.output_dir}/rejected_rows.csv")
+        rejected = Path(str(job.arguments.output_dir)) / REJECTED_ROWS_FILE
+        shutil.copyfile(job.corpus.rejected_file, rejected)
+        lines.append(f"rejected rows, with reasons: {rejected}")
     lines += [
         f"a row: {job.corpus.train[0]['text']}",
         f"  encoded: {' '.join(map(str, row))}",
@@ -140,26 +154,33 @@ def _describe(job: Job) -> None:
 
 
 def _precision_name(arguments: TrainingArguments) -> str:
-    return "bf16 over fp32 weights" if arguments.bf16 else "fp16 over fp32 weights" if arguments.fp16 else "fp32"
+    if not arguments.bf16:
+        return "fp16 over fp32 weights" if arguments.fp16 else "fp32"
+    unit = cpu_bf16_unit() if arguments.device.type == "cpu" else None
+    return f"bf16 over fp32 weights{f' (the processor has {unit})' if unit else ''}"
 
 
 def make_trainer(job: Job) -> CoupletTrainer:
     """Return the Trainer of a job."""
-    probe = GenerationProbe(job.tokenizer, job.separator, _held_out_lines(job), job.run.sample_prompts)
+    is_needed = (job.arguments.metric_for_best_model or "").endswith("generation_bleu")
+    probe = GenerationProbe(job.tokenizer, job.text_format, _validation_answers(job), job.run.sample_prompts, is_needed)
     trainer = CoupletTrainer(
         model=job.model,
         args=job.arguments,
         data_collator=make_collator(job.tokenizer),
         train_dataset=job.train.dataset,
-        eval_dataset=job.held_out.dataset,
+        eval_dataset=job.validation.dataset,
         processing_class=job.tokenizer,
-        compute_metrics=make_compute_metrics(job.tokenizer, job.separator or None),
+        compute_metrics=make_compute_metrics(
+            job.tokenizer, job.validation.opening_lengths if job.text_format.has_answer else None
+        ),
         preprocess_logits_for_metrics=reduce_logits,
         callbacks=[MetricsFile(str(job.arguments.output_dir)), InterruptionCallback()],
         train_lengths=job.train.lengths,
         group_by_length=job.run.group_by_length,
         generation_metrics=probe,
         run_identity=run_identity(job),
+        optimizer_cls_and_kwargs=muon_for(job.arguments) if job.run.muon else None,
         allow_changed=job.run.allow_changed,
         max_nonfinite_steps=job.run.max_nonfinite_steps,
     )
@@ -184,23 +205,54 @@ def run_identity(job: Job) -> dict[str, str | int | float]:
         "effective batch": job.effective_batch_size,
         "group_by_length": job.run.group_by_length,
         "epochs or steps": f"{arguments.num_train_epochs} epochs, max_steps {arguments.max_steps}",
+        "muon": job.run.muon,
+        "precision": "bf16" if arguments.bf16 else "fp16" if arguments.fp16 else "fp32",
         "learning rate": f"{arguments.learning_rate} {arguments.lr_scheduler_type}",
     }
 
 
-def _held_out_lines(job: Job) -> list[tuple[str, str]]:
-    """Return the held-out (upper line, lower line) pairs that are answered freely at every evaluation."""
-    if not job.separator:
+def _validation_answers(job: Job) -> list[tuple[str, str]]:
+    """Return the held-out (prompt, answer) pairs whose prompts are answered freely at every evaluation."""
+    if not job.text_format.has_answer:
         return []
-    from recipe.couplet.form import split_couplet
-
-    texts = job.corpus.validation[: job.run.generation_eval_size]["text"] if job.run.generation_eval_size else []
-    return [lines for text in texts if (lines := split_couplet(text, job.separator))]
+    rows = job.corpus.validation[: job.run.generation_eval_size]
+    return [job.text_format.split(*row) for row in zip(rows["text"], rows["opening_length"], strict=True)]
 
 
 def planned_steps(job: Job) -> int:
     """Return the number of optimizer steps of the whole run."""
     if job.arguments.max_steps > 0:
         return job.arguments.max_steps
-    steps_an_epoch = -(-len(job.train.lengths) // job.effective_batch_size)
-    return int(steps_an_epoch * job.arguments.num_train_epochs)
+    return int(_steps_an_epoch(job) * job.arguments.num_train_epochs)
+
+
+def planned_saves(job: Job) -> int:
+    """Return how many checkpoints the whole run writes, at least the one of an interruption."""
+    if job.arguments.save_strategy == SaveStrategy.BEST:
+        return max(1, planned_evaluations(job))  # at most: one for every evaluation that is the best so far
+    return max(1, _times(job, job.arguments.save_strategy, _intervals(job).save_steps))
+
+
+def planned_evaluations(job: Job) -> int:
+    """Return how many evaluations the whole run makes, the one before training included."""
+    return job.arguments.eval_on_start + _times(job, job.arguments.eval_strategy, _intervals(job).eval_steps)
+
+
+def _steps_an_epoch(job: Job) -> int:
+    return -(-len(job.train.lengths) // job.effective_batch_size)
+
+
+def _intervals(job: Job) -> TrainerState:
+    """Return a state whose `save_steps` and `eval_steps` are steps: the settings may be shares of all, below 1."""
+    state = TrainerState()
+    state.compute_steps(job.arguments, planned_steps(job))
+    return state
+
+
+def _times(job: Job, strategy: str, interval: int) -> int:
+    """Return how often the library does something by a strategy; with "steps" at the end of training as well."""
+    if strategy == IntervalStrategy.NO:
+        return 0
+    steps = planned_steps(job)
+    every = _steps_an_epoch(job) if strategy == IntervalStrategy.EPOCH else interval
+    return -(-steps // every) if every else 1

@@ -5,18 +5,17 @@ The library's `logging_nan_inf_filter` keeps such a loss out of the log and lets
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 from accelerate.utils import gather_object
 from torch.distributed.tensor import DTensor
-from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
+from typing_extensions import override
 
-from recipe.errors import UserError
-from recipe.training.checkpoints import CheckpointedTrainer
+from recipe.errors import UserError, notice
+from recipe.training.checkpointed_trainer import CheckpointedTrainer
 
 _ROWS_SHOWN = 32
 
@@ -46,11 +45,13 @@ class GuardedTrainer(CheckpointedTrainer):
         self._batches: list[dict[str, Any]] = []
         self._losses: list[torch.Tensor] = []
 
+    @override
     def progress(self) -> dict[str, Any]:
         """Add the counts to what a checkpoint keeps of this process."""
         counts = {"skipped_steps": self.skipped_steps, "skipped_in_a_row": self._skipped_in_a_row}
         return super().progress() | counts
 
+    @override
     def restore_progress(self, progress: dict[str, Any]) -> None:
         """Take back the counts."""
         super().restore_progress(progress)
@@ -59,12 +60,14 @@ class GuardedTrainer(CheckpointedTrainer):
 
     # ---- Overrides of the library, which has no such check ----
 
+    @override
     def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int, device: torch.device) -> tuple[list, Any]:
         """Fetch the batches of one step and remember them, to be able to say what was in them."""
         batches, num_items_in_batch = super().get_batch_samples(epoch_iterator, num_batches, device)
         self._batches, self._losses = batches, []
         return batches, num_items_in_batch
 
+    @override
     def training_step(self, model: torch.nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         """Run forward and backward; a loss that is not finite is noted, and the running mean goes to the log instead.
 
@@ -75,6 +78,7 @@ class GuardedTrainer(CheckpointedTrainer):
         mean = self._tr_loss / (1 + self.state.global_step - self._globalstep_last_logged)
         return torch.where(torch.isfinite(loss), loss, mean)
 
+    @override
     def _get_grad_norm(self, model: torch.nn.Module, grad_norm: Any = None) -> Any:
         """Return the norm of the gradients, and drop them if the step must not be taken.
 
@@ -91,6 +95,7 @@ class GuardedTrainer(CheckpointedTrainer):
         self._report_skipped(norm)
         return norm
 
+    @override
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Log, with the number of skipped steps once there is one."""
         super().log(logs | {"skipped_steps": self.skipped_steps} if self.skipped_steps else logs, *args, **kwargs)
@@ -115,7 +120,7 @@ class GuardedTrainer(CheckpointedTrainer):
         found = f"step {step}: loss {losses}, gradient norm {norm.item():g}"
         if self._skipped_in_a_row < self.max_nonfinite_steps:
             if self.is_world_process_zero():
-                tqdm.write(f"Skipped {found} ({self.skipped_steps} skipped so far).", file=sys.stderr)
+                notice(f"Skipped {found} ({self.skipped_steps} skipped so far).")
             return
         rows = gather_object(self._rows_of_step())
         shown = "".join(f"\n    {row}" for row in rows[:_ROWS_SHOWN])

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from recipe.cli import Settings
-from recipe.errors import UserError
+from recipe.errors import UserError, did_you_mean
+from recipe.formats.registry import FORMATS
 from recipe.rows.reading import training_source
 from recipe.settings import DataSettings, ModelSettings, RunSettings
+from recipe.text_files import path_problem
 from recipe.training.arguments import typed_training_settings
 from recipe.training.publishing import check_hub_login, check_publish_dir
 from recipe.training.validation_metrics import figure_names
@@ -21,6 +22,7 @@ _LEAST = {
     **{"max_length": 4, "validation_size": 0, "generation_eval_size": 0},
     **dict.fromkeys(("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"), 1),
     **dict.fromkeys(("num_train_epochs", "learning_rate", "weight_decay", "warmup_steps", "dataloader_num_workers"), 0),
+    **dict.fromkeys(("save_steps", "eval_steps", "logging_steps"), 0),
 }
 _PROBABILITIES = ("dropout", "adam_beta1", "adam_beta2")
 
@@ -52,14 +54,17 @@ def _model_problems(model: ModelSettings) -> list[str]:
     if model.from_scratch and model.model_name_or_path is not None:
         return [
             f"--from_scratch and --model_name_or_path {model.model_name_or_path} are both set, one of them perhaps by "
-            "the configuration file (the quickstart's if none is named): add --from_scratch false, or --config FILE"
+            "the configuration file (the quickstart's if none is named): for a new model add --model_name_or_path "
+            "none, to fine-tune one --from_scratch false"
         ]
     if not model.from_scratch and model.model_name_or_path is None:
         return ["where does the model come from? give --model_name_or_path or --from_scratch"]
+    if model.vocabulary_file is not None and not model.from_scratch:
+        return ["--vocabulary_file goes with --from_scratch; --extend_vocabulary adds characters to a loaded model"]
     if model.from_scratch and (model.state_dict_file or model.extend_vocabulary):
         return ["--state_dict_file and --extend_vocabulary go with --model_name_or_path, not with --from_scratch"]
-    if model.state_dict_file and not Path(model.state_dict_file).is_file():
-        return [f"--state_dict_file {model.state_dict_file}: no such file"]
+    if model.state_dict_file and (problem := path_problem(model.state_dict_file)):
+        return [f"--state_dict_file {problem}"]
     return []
 
 
@@ -83,13 +88,11 @@ def _values_out_of_range(settings: Settings, typed: dict[str, Any]) -> list[str]
 def _best_model_problems(settings: Settings, typed: dict[str, Any]) -> list[str]:
     """Check the name of the figure that decides which model is the best; the library looks for it after an hour."""
     data, run = settings[DataSettings], settings[RunSettings]
-    names = figure_names(data.text_format == "couplet", run.generation_eval_size > 0)
+    names = figure_names(FORMATS[data.text_format].has_answer, run.generation_eval_size > 0)
     wanted = str(typed.get("metric_for_best_model") or "loss").removeprefix("eval_")
     if wanted in names:
         return []
-    near = difflib.get_close_matches(wanted, names, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    return [f"--metric_for_best_model {wanted}: this run measures {', '.join(names)}{hint}"]
+    return [f"--metric_for_best_model {wanted}: this run measures {', '.join(names)}{did_you_mean(wanted, names)}"]
 
 
 def _directory_problems(name: str, directory: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""What the model writes while it trains: lower lines for held-out upper lines, scored, and the same few samples."""
+"""What the model writes while it trains: answers to held-out prompts, scored, and the same few samples."""
 
 from __future__ import annotations
 
@@ -9,54 +9,70 @@ from accelerate import PartialState
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
 
+from recipe.errors import UserError
+from recipe.formats.base import TextFormat
 from recipe.generating.generator import Generator
 from recipe.settings import DecodingSettings
 
 
 class GenerationProbe:
-    """Answer upper lines greedily, under the form, at every evaluation; greedy draws nothing from the random state.
+    """Answer prompts greedily, under the form, at every evaluation; greedy draws nothing from the random state.
 
     Args:
-        separator: the couplet's; empty for plain texts, which are continued and not scored.
-        held_out: (upper line, lower line) pairs that the model never trains on.
-        samples: upper lines, or beginnings of plain texts, whose answers are printed.
+        text_format: what the model is trained on.
+        validation: (prompt, answer) pairs that the model never trains on; none where texts have no answer.
+        samples: prompts, or beginnings of plain texts, whose answers are printed.
+        is_needed: whether the figure decides which model is kept.
     """
 
     def __init__(
         self,
         tokenizer: PreTrainedTokenizerFast,
-        separator: str,
-        held_out: Sequence[tuple[str, str]],
+        text_format: TextFormat,
+        validation: Sequence[tuple[str, str]],
         samples: Sequence[str],
+        is_needed: bool = False,
     ) -> None:
-        self.tokenizer, self.separator = tokenizer, separator
-        self.held_out, self.samples = list(held_out), list(samples)
+        self.is_needed = is_needed
+        self.tokenizer, self.text_format = tokenizer, text_format
+        self.validation, self.samples = list(validation), list(samples)
 
     def __call__(self, model: Any) -> dict[str, float]:
-        """Print the samples; return `generation_bleu`: character BLEU-4 of the generated lower lines."""
+        """Print the samples; return `generation_bleu`, the character BLEU-4 of the answers, if there are any."""
         was_training = model.training
         model.eval()
         generator = self._generator(model)
-        figures = self._score(generator) if self.held_out else {}
+        figures = self._score(generator)
         # All processes answer, since a sharded model needs them all; one of them prints.
-        lines = [f"  {line}" for line in self._sample(generator)] if self.samples else []
+        lines = [f"  {line}" for line in self._sample(generator)]
         if lines and PartialState().is_main_process:
             tqdm.write("\n".join(lines))
         model.train(was_training)
         return figures
 
     def _generator(self, model: Any) -> Generator:
-        settings = DecodingSettings(do_sample=False, num_return_sequences=1, continue_freely=not self.separator)
-        return Generator(model, self.tokenizer, settings, separator=self.separator)
+        continues_freely = self.text_format.form is None
+        settings = DecodingSettings(do_sample=False, num_return_sequences=1, continue_freely=continues_freely)
+        return Generator(model, self.tokenizer, settings, text_format=self.text_format)
 
     def _score(self, generator: Generator) -> dict[str, float]:
+        prepared = generator.prepare([prompt for prompt, _ in self.validation])
+        answerable = [index for index, prompt in enumerate(prepared) if prompt.refusal is None]
+        if not answerable:
+            if self.is_needed:
+                raise UserError(
+                    "--metric_for_best_model generation_bleu: none of the held-out prompts can be answered "
+                    f"({prepared[0].refusal if prepared else 'there are none'}); choose another figure"
+                )
+            return {}
         from recipe.metrics.bleu import CharacterBleu
 
-        answerable = [pair for pair in self.held_out if not generator.refusals([pair[0]])]
-        uppers, references = zip(*answerable, strict=True)
-        lowers = [answers[0].lower for answers in generator.answer(uppers)]
-        return {"generation_bleu": CharacterBleu().compute(predictions=lowers, references=list(references))["score"]}
+        found = dict(generator.answer_each([prepared[index] for index in answerable]))
+        answers = [found[place][0].text for place in range(len(answerable))]
+        references = [self.validation[index][1] for index in answerable]
+        return {"generation_bleu": CharacterBleu().compute(predictions=answers, references=references)["score"]}
 
     def _sample(self, generator: Generator) -> list[str]:
-        answers = generator.answer([sample for sample in self.samples if not generator.refusals([sample])])
-        return [f"{first.upper}{self.separator}{first.lower}" for first, *_ in answers]
+        prepared = [prompt for prompt in generator.prepare(self.samples) if prompt.refusal is None]
+        found = sorted(generator.answer_each(prepared))
+        return [self.text_format.join(first.prompt, first.text) for _, (first, *_) in found]

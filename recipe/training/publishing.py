@@ -10,13 +10,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
 from safetensors import SafetensorError
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from recipe.errors import UserError
 from recipe.files import atomic_directory
+from recipe.formats.base import TextFormat
+from recipe.run_directory import CONFIG_FILE
+from recipe.templating import render
 
-CONFIG_FILE = "training_config.yaml"
 _PACKAGES = ("torch", "transformers", "datasets", "accelerate", "evaluate", "sacrebleu")
 
 
@@ -53,7 +56,7 @@ def publish(
     directory: str | Path,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
-    carried: Mapping[str, Any],
+    text_format: TextFormat,
     resolved_config: str,
     metrics: Mapping[str, Any],
     data: Mapping[str, tuple[int, str]],
@@ -61,7 +64,7 @@ def publish(
     """Write model, tokenizer, generation config, card, resolved configuration and metrics; return the directory.
 
     Args:
-        carried: what generation needs to know of the training, into `config.recipe`: text format and separator.
+        text_format: what the model was trained on; `config.recipe` carries it, so that it is found again on load.
         resolved_config: YAML text of all settings.
         metrics: figures of the held-out set, before and after training.
         data: name of each data file → its bytes and its SHA-256, when it was read.
@@ -70,7 +73,7 @@ def publish(
         UserError: the disk has no room for it.
     """
     target = Path(directory)
-    model.config.recipe = dict(carried)
+    model.config.recipe = text_format.carried()
     # The Trainer switches the cache off for training; without it every token of a generation costs the whole prefix.
     model.config.use_cache = True
     try:
@@ -79,7 +82,7 @@ def publish(
             tokenizer.save_pretrained(temporary)
             (temporary / CONFIG_FILE).write_text(resolved_config, encoding="utf-8")
             (temporary / "metrics.json").write_text(json.dumps(metrics, indent=2, ensure_ascii=False), encoding="utf-8")
-            card = model_card(model, carried, resolved_config, metrics, data)
+            card = model_card(model, text_format, resolved_config, metrics, data)
             (temporary / "README.md").write_text(card, encoding="utf-8")
     except (OSError, SafetensorError) as error:  # safetensors wraps what the system says of a full disk
         raise UserError(
@@ -91,93 +94,29 @@ def publish(
 
 def model_card(
     model: PreTrainedModel,
-    carried: Mapping[str, Any],
+    text_format: TextFormat,
     resolved_config: str,
     metrics: Mapping[str, Any],
     data: Mapping[str, tuple[int, str]],
 ) -> str:
     """Return the README.md of a published model."""
-    is_couplet = carried["text_format"] == "couplet"
-    rows = "\n".join(f"| {name} | {_shown(before)} | {_shown(after)} |" for name, (before, after) in metrics.items())
-    files = "\n".join(f"| `{Path(name).name}` | {size:,} | `{digest}` |" for name, (size, digest) in data.items())
-    versions = ", ".join(f"{package} {version(package)}" for package in _PACKAGES)
-    return _CARD.format(
-        title="Couplets (对联) by a small Chinese GPT-2" if is_couplet else "Short Chinese texts by a small GPT-2",
-        tag="couplet" if is_couplet else "chinese",
-        what=_COUPLET_WHAT.format(separator=carried["separator"]) if is_couplet else _PLAIN_WHAT,
+    title, tag, usage = text_format.card
+    return render(
+        "model_card.md",
+        title=title,
+        tag=tag,
+        usage=Markup(usage),  # the recipe's own Markdown
         parameters=f"{model.num_parameters() / 1e6:.1f}",
-        rows=rows,
-        files=files,
+        files=[
+            {"name": Path(name).name, "size": f"{size:,}", "sha256": digest} for name, (size, digest) in data.items()
+        ],
+        figures=[(name, _shown(before), _shown(after)) for name, (before, after) in metrics.items()],
         config=resolved_config.strip(),
-        versions=f"Python {platform.python_version()}, {versions}",
+        versions=", ".join(
+            [f"Python {platform.python_version()}", *(f"{package} {version(package)}" for package in _PACKAGES)]
+        ),
     )
 
 
 def _shown(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, (int, float)) else str(value)
-
-
-_COUPLET_WHAT = """It answers an upper line (上联) with a lower line (下联). A prompt is an upper
-line and `{separator}`:
-
-    python run_generate.py --model_name_or_path . --prompt 春满神州花似锦
-
-or, with nothing but the library (the tokenizer puts `[CLS]` first and no `[SEP]` last; generation stops by itself):
-
-    from transformers import pipeline
-    pipeline("text-generation", ".")("春满神州花似锦{separator}", do_sample=True, top_k=50, top_p=0.95, temperature=0.7)
-
-**Only `run_generate.py` (or its logits processor) holds the form**: equal length, mirrored punctuation and repetition,
-no character of the upper line. The plain library call may break every one of these rules.
-只有 `run_generate.py`（或其 logits processor）能保证格式；直接调用 transformers 不保证字数相等、标点对应、不重字。"""
-
-_PLAIN_WHAT = """It goes on with a short text:
-
-    from transformers import pipeline
-    pipeline("text-generation", ".")("春", do_sample=True, top_k=50, top_p=0.95, temperature=0.7)"""
-
-_CARD = """---
-language: zh
-library_name: transformers
-pipeline_tag: text-generation
-tags:
-- gpt2
-- {tag}
----
-
-# {title}
-
-A causal language model of {parameters} million parameters; one character is one token.
-{what}
-
-## Data
-
-| file | bytes | SHA-256 |
-|---|---|---|
-{files}
-
-## Figures on the held-out rows
-
-No upper line of the held-out rows stands in the training rows. Losses are nats per real token, accuracies count real
-tokens (`lower_accuracy`: characters of the lower line), the BLEUs are character BLEU-4 by sacrebleu with
-`tokenize="zh"`: `bleu_teacher_forced` sees the true characters before each position, `generation_bleu` only its own.
-The first says little by itself: an untrained model repeats the character that it has just seen, and can score high on
-that alone.
-
-| figure | before training | after |
-|---|---|---|
-{rows}
-
-## Limits
-
-The model knows the characters, subjects and prejudices of its data, and nothing of meaning or taste. What it writes can
-be wrong, dull or offensive: read it before you show it.
-
-## Settings
-
-```yaml
-{config}
-```
-
-Versions: {versions}
-"""

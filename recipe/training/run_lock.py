@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import socket
 from collections.abc import Iterator
@@ -10,13 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from recipe.errors import UserError
-
-try:
-    import fcntl
-except ImportError:  # Windows has no such locks; there nothing is locked
-    fcntl = None  # type: ignore[assignment]
-
-LOCK_NAME = ".run.lock"
+from recipe.run_directory import LOCK_FILE
 
 
 @contextlib.contextmanager
@@ -30,7 +25,7 @@ def run_lock(directory: str | Path) -> Iterator[None]:
     Raises:
         UserError: another process holds the directory; it is named.
     """
-    path = Path(directory) / LOCK_NAME
+    path = Path(directory) / LOCK_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     # Opened for appending: what another run wrote into it must survive until the lock is ours.
     with path.open("a+", encoding="utf-8") as file:
@@ -45,8 +40,6 @@ def run_lock(directory: str | Path) -> Iterator[None]:
 
 
 def _acquire(file: IO[str], path: Path) -> None:
-    if fcntl is None:
-        return
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):  # which of the two depends on the system

@@ -10,10 +10,12 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler, SequentialSampler
+from typing_extensions import override
 
+from recipe.rows.preprocessing import IGNORED_LABEL
 from recipe.rows.sampling import EpochOrderSampler
 from recipe.training.nonfinite import GuardedTrainer
-from recipe.training.validation_metrics import IGNORED, TokenWindow, window_figures
+from recipe.training.validation_metrics import TokenWindow, window_figures
 
 
 class CoupletTrainer(GuardedTrainer):
@@ -52,6 +54,7 @@ class CoupletTrainer(GuardedTrainer):
     def _window_seconds(self) -> float:
         return time.perf_counter() - self._window_since - self._window_paused
 
+    @override
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler:
         """Order the rows by seed and epoch alone.
 
@@ -62,10 +65,12 @@ class CoupletTrainer(GuardedTrainer):
         effective = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
         return EpochOrderSampler(self.train_lengths, effective, seed, self.group_by_length)
 
+    @override
     def _get_eval_sampler(self, eval_dataset: Dataset) -> Sampler:
         """Keep the order given (by length). The library returns no sampler at all in distributed runs."""
         return SequentialSampler(eval_dataset)  # type: ignore[arg-type]
 
+    @override
     def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int, device: torch.device) -> tuple[list, Any]:
         """Let each row count once: see `_unrepeated`."""
         return super().get_batch_samples(self._unrepeated(epoch_iterator), num_batches, device)
@@ -80,9 +85,10 @@ class CoupletTrainer(GuardedTrainer):
         last_round = len(self.train_lengths) % (size * self.args.world_size)
         for batch in batches:
             if last_round and state.end_of_dataloader:
-                batch["labels"][max(0, last_round - size * self.args.process_index) :] = IGNORED
+                batch["labels"][max(0, last_round - size * self.args.process_index) :] = IGNORED_LABEL
             yield batch
 
+    @override
     def compute_loss(
         self,
         model: torch.nn.Module,
@@ -97,6 +103,7 @@ class CoupletTrainer(GuardedTrainer):
             self.window.add(outputs.logits, labels)
         return (loss, outputs) if return_outputs else loss
 
+    @override
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
         """Merge the figures of generated lines into the evaluation's own.
 
@@ -112,11 +119,13 @@ class CoupletTrainer(GuardedTrainer):
                 metrics.update({f"{prefix}_{name}": value for name, value in figures.items()})
         return output
 
+    @override
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         """Leave the time of saving out of the tokens/s."""
         with self._pause():
             super()._save_checkpoint(*args, **kwargs)
 
+    @override
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add accuracy and tokens/s to the records of training; the library's tokens/s counts padding."""
         sums = self.window.drain(lambda sums: self.accelerator.reduce(sums, "sum")) if "loss" in logs else {}
@@ -125,15 +134,18 @@ class CoupletTrainer(GuardedTrainer):
             self._window_since, self._window_paused = time.perf_counter(), 0.0
         super().log(logs, start_time)
 
+    @override
     def progress(self) -> dict[str, Any]:
         window = {"sums": self.window.state(), "seconds": self._window_seconds()}
         return super().progress() | {"window": window}
 
+    @override
     def restore_progress(self, progress: dict[str, Any]) -> None:
         super().restore_progress(progress)
         self.window.restore(progress["window"]["sums"], self.args.device)
         self._window_since, self._window_paused = time.perf_counter() - progress["window"]["seconds"], 0.0
 
+    @override
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Start the clock of the first window here, not when the trainer was made."""
         self._window_since = time.perf_counter()

@@ -15,8 +15,8 @@ import torch
 from transformers import EvalPrediction, PreTrainedTokenizerFast
 
 from recipe.model.tokenization import SPACE_TOKEN
+from recipe.rows.preprocessing import IGNORED_LABEL
 
-IGNORED = -100  # label of padding, by the collator's convention
 TUTORIAL_ROW_TOKENS = 50  # the tutorial pads every row to so many tokens
 
 
@@ -24,10 +24,14 @@ TUTORIAL_ROW_TOKENS = 50  # the tutorial pads every row to so many tokens
 LOWER_IS_BETTER = ("loss", "perplexity")
 
 
-def figure_names(is_couplet: bool, is_generating: bool) -> list[str]:
-    """Return the names of an evaluation's figures, `generation_bleu` of `recipe.training.probing` among them."""
-    of_couplets = [*(["lower_accuracy"] if is_couplet else []), "bleu_teacher_forced"]
-    return [*LOWER_IS_BETTER, "accuracy", *of_couplets, *(["generation_bleu"] if is_couplet and is_generating else [])]
+def figure_names(has_answer: bool, is_generating: bool) -> list[str]:
+    """Return the names of an evaluation's figures, `generation_bleu` of `recipe.training.probing` among them.
+
+    Args:
+        has_answer: whether the texts have a prompt and an answer (`TextFormat.has_answer`).
+    """
+    of_answers = [*(["lower_accuracy"] if has_answer else []), "bleu_teacher_forced"]
+    return [*LOWER_IS_BETTER, "accuracy", *of_answers, *(["generation_bleu"] if has_answer and is_generating else [])]
 
 
 def reduce_logits(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -38,36 +42,42 @@ def reduce_logits(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Ten
         both of shape (batch, length - 1).
     """
     logits, targets = logits[:, :-1].float(), labels[:, 1:]
-    losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), targets, reduction="none", ignore_index=IGNORED)
+    losses = torch.nn.functional.cross_entropy(
+        logits.transpose(1, 2), targets, reduction="none", ignore_index=IGNORED_LABEL
+    )
     return logits.argmax(dim=-1), losses
 
 
-def lower_line_mask(labels: np.ndarray, separator_id: int) -> np.ndarray:
-    """Return a mask of the characters of the lower line in rows of labels (rows, length), `[SEP]` left out.
+def answer_mask(labels: np.ndarray, opening_lengths: np.ndarray) -> np.ndarray:
+    """Return a mask of the characters of the answers in rows of labels (rows, length), `[SEP]` left out.
 
-    A row is `[CLS] upper separator lower [SEP]`, so the separator stands in the exact middle of its real tokens; in a
-    row that was cut, or whose lines differ in length, it is the first one.
+    Args:
+        opening_lengths: where the answer of each row begins, in tokens. Rows after those, with which several processes
+            fill up their last batch, have no label at all.
+
+    Raises:
+        ValueError: there are fewer rows than lengths, so that they cannot belong together.
     """
-    lengths = (labels != IGNORED).sum(axis=1)
+    if len(labels) < len(opening_lengths):
+        raise ValueError(f"{len(labels)} rows of labels for {len(opening_lengths)} rows of the held-out set")
+    starts = np.zeros(len(labels), dtype=np.int64)
+    starts[: len(opening_lengths)] = opening_lengths
+    ends = (labels != IGNORED_LABEL).sum(axis=1) - 1
     positions = np.arange(labels.shape[1])
-    middle = (lengths - 1) // 2
-    is_separator = labels == separator_id
-    in_middle = (lengths % 2 == 1) & np.take_along_axis(is_separator, middle[:, None], axis=1)[:, 0]
-    first = np.where(is_separator.any(axis=1), is_separator.argmax(axis=1), labels.shape[1])
-    start = np.where(in_middle, middle, first)
-    return (positions > start[:, None]) & (positions < lengths[:, None] - 1)
+    return (positions >= starts[:, None]) & (positions < ends[:, None])
 
 
 def make_compute_metrics(
-    tokenizer: PreTrainedTokenizerFast, separator: str | None
+    tokenizer: PreTrainedTokenizerFast, opening_lengths: np.ndarray | None
 ) -> Callable[[EvalPrediction], dict[str, float]]:
     """Return the `compute_metrics` of an evaluation.
 
     It returns, all over the real tokens of the whole held-out set: `loss` (nats per token, which replaces the library's
     mean over batches, so that "best" is weighted by tokens too), `perplexity`, `accuracy` (share of tokens after
     `[CLS]` whose most probable prediction is right), and `bleu_teacher_forced` (character BLEU-4 of the most probable
-    characters, each predicted from the *true* ones before it). For couplets `lower_accuracy` is the accuracy over the
-    characters of the lower line, and the BLEU is that of the lower lines; with `separator=None` of whole texts.
+    characters, each predicted from the *true* ones before it). With `opening_lengths` (see
+    `answer_mask`; None for texts without prompt and answer) `lower_accuracy` is the accuracy over the characters of the
+    answers, of couplets the lower lines, and the BLEU is that of the answers; otherwise of whole texts.
     """
     from recipe.metrics.accuracy import TokenAccuracy
     from recipe.metrics.bleu import CharacterBleu
@@ -77,7 +87,6 @@ def make_compute_metrics(
     names = np.full(max(vocabulary.values()) + 2, "□", dtype="<U1")
     for token, index in vocabulary.items():
         names[index] = text_of(token)
-    separator_id = vocabulary[separator] if separator else None
 
     def accuracy(predicted: np.ndarray, expected: np.ndarray) -> float:
         return TokenAccuracy().compute(predictions=predicted, references=expected)["accuracy"]
@@ -86,8 +95,8 @@ def make_compute_metrics(
         predicted, losses = (np.asarray(part) for part in evaluation.predictions)
         labels = np.asarray(evaluation.label_ids)
         expected = labels[:, 1:]
-        # Padded rows and, in distributed evaluation, whole padded batches carry IGNORED labels: they count nowhere.
-        real = expected != IGNORED
+        # Padded rows and, in distributed evaluation, whole padded batches carry ignored labels: they count nowhere.
+        real = expected != IGNORED_LABEL
         loss = float(losses[real].astype(np.float64).sum() / real.sum())
         metrics = {
             "loss": loss,
@@ -95,8 +104,8 @@ def make_compute_metrics(
             "accuracy": accuracy(predicted[real], expected[real]),
         }
         answer = real & (expected != tokenizer.eos_token_id)
-        if separator_id is not None:
-            answer = lower_line_mask(labels, separator_id)[:, 1:]
+        if opening_lengths is not None:
+            answer = answer_mask(labels, opening_lengths)[:, 1:]
             metrics["lower_accuracy"] = accuracy(predicted[answer], expected[answer])
         texts = [_texts(tokens, answer, names) for tokens in (predicted, expected)]
         bleu = CharacterBleu().compute(predictions=texts[0], references=texts[1])
@@ -128,13 +137,18 @@ class TokenWindow:
     def add(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
         """Count one micro-batch: logits (batch, length, vocabulary), labels (batch, length)."""
         targets = labels[:, 1:]
-        real = targets != IGNORED
+        real = targets != IGNORED_LABEL
         hits = (logits[:, :-1].argmax(dim=-1) == targets) & real
         inside = real[:, : TUTORIAL_ROW_TOKENS - 1]
         padding = inside.shape[0] * (TUTORIAL_ROW_TOKENS - 1) - inside.sum()
         sums = torch.stack(
             [
-                *(hits.sum(), real.sum(), (labels != IGNORED).sum(), real.new_full((), len(labels), dtype=torch.int64)),
+                *(
+                    hits.sum(),
+                    real.sum(),
+                    (labels != IGNORED_LABEL).sum(),
+                    real.new_full((), len(labels), dtype=torch.int64),
+                ),
                 *(hits[:, : TUTORIAL_ROW_TOKENS - 1].sum() + padding, inside.sum() + padding),
             ]
         )

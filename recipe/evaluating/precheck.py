@@ -1,0 +1,132 @@
+"""What is wrong with an evaluation, said at once and before anything is generated."""
+
+from __future__ import annotations
+
+import codecs
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from recipe.errors import UserError
+from recipe.evaluating.predictions import is_predictions, load_couplet_model
+from recipe.evaluating.testset import TestSet, check_training_file, read_predictions, read_test_set, refuse_missing
+from recipe.generating.generator import check_settings as check_decoding
+from recipe.model.tokenization import load_tokenizer
+from recipe.settings import PUBLISHED_MODEL, DecodingSettings, DeviceSettings, EvaluationSettings
+from recipe.word_lists import read_word_list
+
+
+class Problems:
+    """What several checks found, raised together."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    @contextmanager
+    def collected(self) -> Iterator[None]:
+        """Keep the problems of a `UserError` that is raised inside the block."""
+        try:
+            yield
+        except UserError as error:
+            self.found += error.problems
+
+    def raise_any(self) -> None:
+        """Raise all problems as one `UserError`, if there are any."""
+        if self.found:
+            raise UserError(self.found)
+
+
+def checked_test_set(settings: EvaluationSettings, decoding: DecodingSettings, device: DeviceSettings) -> TestSet:
+    """Return the test set of an evaluation whose settings, files and models can be used, as far as that shows.
+
+    Raises:
+        UserError: all problems of the settings, and of the names of files and models, at once; or else all problems of
+            the files' contents.
+    """
+    problems = Problems()
+    check_names(settings, decoding, device, problems)
+    problems.raise_any()
+    test_set = None
+    with problems.collected():
+        test_set = read_test_set(settings)
+    with problems.collected():
+        # Only read through: kept from here on, it would count in the peak memory of the models.
+        check_training_file(settings)
+    if test_set is not None:
+        for files in _prediction_files(settings):
+            with problems.collected():
+                read_predictions(files, test_set, settings)
+    problems.raise_any()
+    assert test_set is not None
+    return test_set
+
+
+def check_names(
+    settings: EvaluationSettings, decoding: DecodingSettings, device: DeviceSettings, problems: Problems
+) -> None:
+    """Collect what is wrong with the settings, and with the names of the files and models among them."""
+    models = _models(settings)
+    problems.found += _setting_problems(settings, decoding, bool(models))
+    with problems.collected():
+        read_word_list("--listed_words", settings.listed_words)
+    with problems.collected():
+        banned_words = read_word_list("--banned_words", decoding.banned_words)
+        if models:
+            check_decoding(decoding, banned_words)
+    for files in (settings.test_file, settings.train_file, *_prediction_files(settings)):
+        with problems.collected():
+            refuse_missing(files)
+    for model in models:
+        with problems.collected():
+            _check_model(model, device)
+
+
+def _setting_problems(settings: EvaluationSettings, decoding: DecodingSettings, needs_model: bool) -> list[str]:
+    problems = []
+    if settings.predictions and settings.model_name_or_path:
+        problems.append("--predictions and --model_name_or_path both say what to score; give one of them")
+    if not needs_model and dataclasses.replace(decoding, seed=DecodingSettings().seed) != DecodingSettings():
+        problems.append("no model is evaluated, so the settings of decoding say nothing; leave them out")
+    if decoding.num_return_sequences != 1:
+        problems.append("--num_return_sequences: one lower line a seed is scored; for several answers raise --seeds")
+    if not settings.test_file:
+        problems.append("no test file: give --test_file FILE, whose couplets are the references")
+    if (settings.upper_column is None) != (settings.lower_column is None):
+        problems.append("--upper_column and --lower_column go together; only one of them is set")
+    if len(settings.separator) != 1:
+        problems.append(f"--separator takes one character; found {settings.separator!r}")
+    for name, least in (("seeds", 1), ("bootstrap_samples", 1), ("latency_calls", 0), ("report_samples", 1)):
+        if getattr(settings, name) < least:
+            problems.append(f"--{name} {getattr(settings, name)}: must be at least {least}")
+    if settings.max_upper_lines is not None and settings.max_upper_lines < 1:
+        problems.append(f"--max_upper_lines {settings.max_upper_lines}: must be at least 1")
+    try:
+        codecs.lookup(settings.encoding)
+    except LookupError:
+        problems.append(f"--encoding {settings.encoding}: Python knows no such encoding; try utf-8 or gb18030")
+    return problems
+
+
+def _models(settings: EvaluationSettings) -> list[str]:
+    """Return the models that are to answer."""
+    models = [] if settings.predictions else [settings.model_name_or_path or PUBLISHED_MODEL]
+    if settings.baseline and not is_predictions(settings.baseline):
+        models.append(settings.baseline[0])
+    return models
+
+
+def _prediction_files(settings: EvaluationSettings) -> list[list[str]]:
+    """Return the files of each system whose lines were made elsewhere."""
+    files = [settings.predictions] if settings.predictions else []
+    if settings.baseline and is_predictions(settings.baseline):
+        files.append(settings.baseline)
+    return files
+
+
+def _check_model(name: str, device: DeviceSettings) -> None:
+    """Look for a model by its tokenizer, which takes no time; a model that is no directory here has to be fetched."""
+    if Path(name).is_dir():
+        load_tokenizer(name)
+    else:
+        load_couplet_model(name, device)
