@@ -336,3 +336,42 @@ class EvaluationSettings:
     pair_classifier: str | None = setting(
         None, "learned regressor of the BLEURT kind: any sentence-pair classifier with one output, directory or hub id"
     )
+
+
+@dataclass
+class RatingSettings:
+    """Ratings: blind sheets written for people, and filled-in ones read back."""
+
+    rating_sheet: str | None = setting(
+        None,
+        "write blind rating sheets of the evaluated systems into this directory, which must be new or empty: the key "
+        "of other sheets would be lost",
+    )
+    rating_kind: str = setting(
+        "absolute",
+        "what sheets ask for: points for each answer, or the better of two; the second suits systems that are close",
+        choices=("absolute", "pair"),
+    )
+    rating_dimensions: list[str] = setting(
+        ["overall"],
+        "what absolute sheets ask for: overall, parallelism, tones, imagery, fluency, relevance, safety, or their "
+        "Chinese names; each is a decision more for every answer",
+    )
+    rating_points: int = setting(5, "points of the absolute scale, 5 or 7; of 5 each has a text that explains it")
+    rating_items: int = setting(
+        60,
+        "upper lines on a sheet, drawn by --seed; with 3 systems, 60 make up to 180 answers to rate",
+    )
+    rating_sheets: int = setting(3, "sheets, one a rater, in different orders; agreement needs at least two raters")
+    ratings: list[str] = setting(
+        [],
+        "read these files of ratings (JSON Lines from the page, CSV or XLSX) and analyse them, in the report, or alone "
+        "without --test_file",
+        is_file=True,
+    )
+    rating_key: list[str] = setting(
+        [], "key.json of each set of sheets that the ratings come from; says which code is whose answer", is_file=True
+    )
+    leave_out_failed_raters: bool = setting(
+        False, "leave out raters who miss more than a third of the attention checks; they are named either way"
+    )
