@@ -66,6 +66,13 @@ def rating_problems(settings: RatingSettings) -> list[str]:
         problems += _directory_problems(Path(settings.rating_sheet))
     elif _sheet_values(settings) != _sheet_values(RatingSettings()):
         problems.append("settings of rating sheets say nothing without --rating_sheet DIR; give it or leave them out")
+    default = RatingSettings()
+    of_points = (settings.rating_dimensions, settings.rating_points) != (
+        default.rating_dimensions,
+        default.rating_points,
+    )
+    if settings.rating_kind == "pair" and of_points:
+        problems.append("--rating_dimensions and --rating_points are of absolute sheets; pairs are judged as a whole")
     if not settings.ratings and (settings.rating_key or settings.leave_out_failed_raters):
         problems.append("--rating_key and --leave_out_failed_raters say nothing without --ratings FILE")
     if not settings.rating_dimensions:
