@@ -5,6 +5,9 @@ The last published model on couplets that it has not seen; the training file add
 Lines made elsewhere, with no model; and the difference between two systems.
     python run_evaluate.py --test_file test.csv --predictions upper.txt lower.txt
     python run_evaluate.py --test_file test.csv --model_name_or_path models/new --baseline models/old
+Blind sheets for people to rate; and what they said.
+    python run_evaluate.py --test_file test.csv --rating_sheet sheets
+    python run_evaluate.py --ratings li.jsonl wang.csv --rating_key sheets/key.json
 """
 
 import sys
@@ -12,15 +15,22 @@ from collections.abc import Sequence
 
 from recipe.cli import parse_settings
 from recipe.errors import run_or_explain
-from recipe.settings import DecodingSettings, DeviceSettings, EvaluationSettings
+from recipe.settings import DecodingSettings, DeviceSettings, EvaluationSettings, RatingSettings
 
 
 def main(argv: Sequence[str]) -> int:
-    settings = parse_settings("run_evaluate.py", __doc__, [EvaluationSettings, DecodingSettings, DeviceSettings], argv)
+    groups = [EvaluationSettings, RatingSettings, DecodingSettings, DeviceSettings]
+    settings = parse_settings("run_evaluate.py", __doc__, groups, argv)
+    evaluation, rating = settings[EvaluationSettings], settings[RatingSettings]
+    if rating.ratings and not evaluation.test_file:
+        from recipe.evaluating.rated import report_ratings
+
+        report_ratings(evaluation, rating, settings[DecodingSettings], settings[DeviceSettings])
+        return 0
     # Here, so that --help and a mistyped flag do not wait for torch.
     from recipe.evaluating.evaluation import evaluate_couplets
 
-    evaluate_couplets(settings[EvaluationSettings], settings[DecodingSettings], settings[DeviceSettings])
+    evaluate_couplets(evaluation, rating, settings[DecodingSettings], settings[DeviceSettings])
     return 0
 
 

@@ -1,7 +1,7 @@
 """Pack a published model as the base that ships: weights in half precision, tokenizer, configuration, card.
 
 python bench/pack_base.py --model models/couplet                 # writes recipe/data/base, prints its SHA-256
-python bench/pack_base.py --model models/couplet --output /tmp/base
+python bench/pack_base.py --model models/couplet --output models/packed
 
 How the model is made: docs/verse.md. Half precision halves the file; loaded, the weights are fp32 again, rounded to
 eleven significant bits. The card is the published one's, with the section of this file before its data.

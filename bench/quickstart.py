@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 MOST_SECONDS = 180.0
-LEAST_AGREEMENT = 0.80
+LEAST_AGREEMENT = 0.85
 PROMPTS = (
     *("春满神州花似锦", "窗前翠竹迎风舞", "一帘细雨，数点寒梅", "故园今夜月", "江山处处皆诗画", "老树逢春抽嫩叶"),
     *("爆竹声中辞旧岁", "书香润泽千家院", "夜雨敲窗，孤灯照壁", "白云深处", "渔舟唱晚归来早", "雪压寒松松更翠"),

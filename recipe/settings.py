@@ -49,7 +49,7 @@ def setting(default: Any, help: str, choices: tuple[str, ...] = (), is_file: boo
     """Declare one setting; a list default is copied for each instance.
 
     Args:
-        is_file: the value names files to read; those that ship with the recipe are found from every directory.
+        is_file: the value names files or directories to read; those that ship are found from every directory.
     """
     metadata = {"help": help, "choices": choices, "is_file": is_file}
     if isinstance(default, (list, tuple)):
@@ -76,7 +76,9 @@ class ModelSettings:
         False, "build a new model and a character vocabulary from the corpus instead of loading one"
     )
     vocabulary_file: str | None = setting(
-        None, "from scratch: text file of the characters the vocabulary holds; unset takes those of the corpus"
+        None,
+        "from scratch: text file of the characters the vocabulary holds; unset takes those of the corpus",
+        is_file=True,
     )
     hidden_size: int = setting(256, "from scratch: width of the model; a multiple of num_heads")
     num_layers: int = setting(4, "from scratch: number of transformer blocks")
@@ -333,4 +335,43 @@ class EvaluationSettings:
     bertscore_layer: int | None = setting(None, "hidden layer that BERTScore compares; unset takes the last")
     pair_classifier: str | None = setting(
         None, "learned regressor of the BLEURT kind: any sentence-pair classifier with one output, directory or hub id"
+    )
+
+
+@dataclass
+class RatingSettings:
+    """Ratings: blind sheets written for people, and filled-in ones read back."""
+
+    rating_sheet: str | None = setting(
+        None,
+        "write blind rating sheets of the evaluated systems into this directory, which must be new or empty: the key "
+        "of other sheets would be lost",
+    )
+    rating_kind: str = setting(
+        "absolute",
+        "what sheets ask for: points for each answer, or the better of two; the second suits systems that are close",
+        choices=("absolute", "pair"),
+    )
+    rating_dimensions: list[str] = setting(
+        ["overall"],
+        "what absolute sheets ask for: overall, parallelism, tones, imagery, fluency, relevance, safety, or their "
+        "Chinese names; each is a decision more for every answer",
+    )
+    rating_points: int = setting(5, "points of the absolute scale, 5 or 7; of 5 each has a text that explains it")
+    rating_items: int = setting(
+        60,
+        "upper lines on a sheet, drawn by --seed; with 3 systems, 60 make up to 180 answers to rate",
+    )
+    rating_sheets: int = setting(3, "sheets, one a rater, in different orders; agreement needs at least two raters")
+    ratings: list[str] = setting(
+        [],
+        "read these files of ratings (JSON Lines from the page, CSV or XLSX) and analyse them, in the report, or alone "
+        "without --test_file",
+        is_file=True,
+    )
+    rating_key: list[str] = setting(
+        [], "key.json of each set of sheets that the ratings come from; says which code is whose answer", is_file=True
+    )
+    leave_out_failed_raters: bool = setting(
+        False, "leave out raters who miss more than a third of the attention checks; they are named either way"
     )

@@ -398,9 +398,10 @@ def test_steps_given_as_shares_of_the_run_are_checked_and_counted(start, capsys)
     assert "checkpoints need up to 68 MB" in capsys.readouterr().out  # four of 17 MB
 
 
-def test_the_default_job_starts_from_every_directory(tmp_path, monkeypatch, capsys):
+def test_the_shipped_corpus_trains_from_every_directory(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert finetune_here(check=True, max_rows=400, generation_eval_size=2, validation_size=20, **TINY) == 0
+    scratch = {"from_scratch": True, "model_name_or_path": "none"}
+    assert finetune_here(check=True, max_rows=400, generation_eval_size=2, validation_size=20, **scratch, **TINY) == 0
     assert "rows: 400 read" in capsys.readouterr().out
     assert finetune_here(check=True, train_file="mine.csv") == 2
     assert f"mine.csv: no such file (looked in {tmp_path})" in capsys.readouterr().err

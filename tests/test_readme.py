@@ -17,6 +17,7 @@ from recipe.settings import (
     EvaluationSettings,
     GenerationSettings,
     ModelSettings,
+    RatingSettings,
     RunSettings,
 )
 
@@ -34,7 +35,7 @@ INSTALL_AND_TEST = (
 GROUPS = {
     "run_finetune.py": (ModelSettings, DataSettings, RunSettings),
     "run_generate.py": (GenerationSettings, DecodingSettings, DeviceSettings),
-    "run_evaluate.py": (EvaluationSettings, DecodingSettings, DeviceSettings),
+    "run_evaluate.py": (EvaluationSettings, RatingSettings, DecodingSettings, DeviceSettings),
 }
 # Flags of other programs that the pages name.
 FOREIGN_FLAGS = {

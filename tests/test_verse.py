@@ -16,6 +16,7 @@ import pytest
 from recipe.couplet.form import split_couplet
 from recipe.errors import UserError
 from recipe.files import sha256_of
+from recipe.model.tokenization import read_characters
 from recipe.synthetic import synthesize
 from recipe.verse import couplets as verse_couplets
 from recipe.verse.__main__ import main
@@ -268,3 +269,12 @@ def test_a_missing_opencc_is_explained(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install -c constraints\.txt -e '\.\[verse\]'"):
         simplify(["風"])
+
+
+def test_a_vocabulary_file_gives_each_character_once(tmp_path):
+    (tmp_path / "vocabulary.txt").write_text("天地\n天人\n", encoding="utf-8")
+    assert read_characters(str(tmp_path / "vocabulary.txt")) == ["天", "地", "人"]
+    (tmp_path / "empty.txt").write_text("\n", encoding="utf-8")
+    for name, problem in (("empty.txt", "holds no character"), ("nowhere.txt", "no such file")):
+        with pytest.raises(UserError, match=f"--vocabulary_file .*{problem}"):
+            read_characters(str(tmp_path / name))

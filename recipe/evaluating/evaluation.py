@@ -20,6 +20,8 @@ import evaluate
 from recipe.couplet.form import form_violations
 from recipe.evaluating.precheck import checked_test_set
 from recipe.evaluating.predictions import Answers, answers_of, baseline_of, likelihood_of
+from recipe.evaluating.rated import rating_results, write_rating_sheets
+from recipe.evaluating.rating_tables import rating_summary
 from recipe.evaluating.report import html_report, markdown_report, summary
 from recipe.evaluating.resampling import Bootstrap
 from recipe.evaluating.results import (
@@ -38,18 +40,20 @@ from recipe.evaluating.testset import TestSet, chance_lines, read_training_file
 from recipe.files import atomic_open, sha256_of, write_text
 from recipe.metrics.material import Material, TrainingFile
 from recipe.metrics.registry import METRICS
-from recipe.settings import DecodingSettings, DeviceSettings, EvaluationSettings
+from recipe.settings import DecodingSettings, DeviceSettings, EvaluationSettings, RatingSettings
 from recipe.word_lists import read_word_list
 
 
-def evaluate_couplets(settings: EvaluationSettings, decoding: DecodingSettings, device: DeviceSettings) -> Results:
+def evaluate_couplets(
+    settings: EvaluationSettings, rating: RatingSettings, decoding: DecodingSettings, device: DeviceSettings
+) -> Results:
     """Run a whole evaluation, print its summary, and return what `results.json` holds.
 
     Raises:
         UserError: settings that contradict each other, or files, models and lines that cannot be used.
     """
     started = time.perf_counter()
-    test_set = checked_test_set(settings, decoding, device)
+    test_set, ratings = checked_test_set(settings, rating, decoding, device)
     # The models come before the training file, so that the peak memory said is theirs, not that of the file.
     answers = answers_of(settings, decoding, device, test_set)
     baseline = baseline_of(settings, decoding, device, test_set)
@@ -78,7 +82,13 @@ def evaluate_couplets(settings: EvaluationSettings, decoding: DecodingSettings, 
         },
         **scores,
     )
+    if ratings is not None:
+        results["ratings"] = rating_results(rating, ratings, settings.bootstrap_samples, decoding.seed)
     _write_all(Path(settings.output_dir), results, test_set, answers)
+    if rating.rating_sheet is not None:
+        first_runs = {name: system.runs[0] for name, system in systems.items()}
+        names = write_rating_sheets(rating, decoding.seed, test_set.uppers, first_runs)
+        print(f"rating sheets written to {rating.rating_sheet}: {', '.join(names)}; keep the key from the raters")
     return results
 
 
@@ -164,6 +174,8 @@ def _write_all(directory: Path, results: Results, test_set: TestSet, answers: An
     write_text(directory / "report.md", markdown_report(results))
     write_text(directory / "report.html", html_report(results))
     print(summary(results))
+    if "ratings" in results:
+        print(rating_summary(results["ratings"]))
     print(f"written to {directory}: results.json, predictions.jsonl, report.md, report.html")
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from recipe.errors import UserError
 from recipe.evaluating.predictions import is_predictions, load_couplet_model
+from recipe.evaluating.rated import ReadRatings, rating_problems, read_rating_files
 from recipe.evaluating.testset import TestSet, check_training_file, read_predictions, read_test_set, refuse_missing
 from recipe.generating.generator import check_settings as check_decoding
 from recipe.model.tokenization import load_tokenizer
-from recipe.settings import PUBLISHED_MODEL, DecodingSettings, DeviceSettings, EvaluationSettings
+from recipe.settings import PUBLISHED_MODEL, DecodingSettings, DeviceSettings, EvaluationSettings, RatingSettings
 from recipe.word_lists import read_word_list
 
 
@@ -37,8 +38,10 @@ class Problems:
             raise UserError(self.found)
 
 
-def checked_test_set(settings: EvaluationSettings, decoding: DecodingSettings, device: DeviceSettings) -> TestSet:
-    """Return the test set of an evaluation whose settings, files and models can be used, as far as that shows.
+def checked_test_set(
+    settings: EvaluationSettings, rating: RatingSettings, decoding: DecodingSettings, device: DeviceSettings
+) -> tuple[TestSet, ReadRatings | None]:
+    """Return the test set, and the ratings, of an evaluation whose settings, files and models can be used.
 
     Raises:
         UserError: all problems of the settings, and of the names of files and models, at once; or else all problems of
@@ -46,8 +49,11 @@ def checked_test_set(settings: EvaluationSettings, decoding: DecodingSettings, d
     """
     problems = Problems()
     check_names(settings, decoding, device, problems)
+    problems.found += rating_problems(rating)
     problems.raise_any()
-    test_set = None
+    test_set = ratings = None
+    with problems.collected():
+        ratings = read_rating_files(rating)
     with problems.collected():
         test_set = read_test_set(settings)
     with problems.collected():
@@ -59,7 +65,7 @@ def checked_test_set(settings: EvaluationSettings, decoding: DecodingSettings, d
                 read_predictions(files, test_set, settings)
     problems.raise_any()
     assert test_set is not None
-    return test_set
+    return test_set, ratings
 
 
 def check_names(

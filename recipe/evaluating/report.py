@@ -6,13 +6,13 @@ Here the results become words, tables and plots; how they are laid out stands in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element, tostring
 
 from markupsafe import Markup
 
 from recipe.evaluating.plots import bars, between_chance_and_references, histogram
+from recipe.evaluating.rating_tables import rating_tables
 from recipe.evaluating.results import (
     CHANCE,
     COLUMNS,
@@ -25,17 +25,11 @@ from recipe.evaluating.results import (
     Results,
     SystemDescription,
 )
+from recipe.evaluating.wording import Table, format_interval, format_value
 from recipe.metrics.figure import Better, Group
 from recipe.templating import render
 
 ARROWS = {Better.HIGHER: "↑", Better.LOWER: "↓", Better.LIKE_REFERENCES: "≈", Better.NEITHER: ""}
-
-
-class Table(NamedTuple):
-    """A table of texts."""
-
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
 
 
 class ShownCell(NamedTuple):
@@ -85,20 +79,6 @@ def summary(results: Results) -> str:
 
 
 # --- single figures in words ------------------------------------------------------------------------------------------
-
-
-def format_value(value: float | None, unit: str = "") -> str:
-    """Format a figure for people: two decimals below 10, one above, the unit % directly behind."""
-    if value is None:
-        return "–"
-    digits = 2 if abs(value) < 10 else 1
-    return f"{value:,.{digits}f}{'%' if unit == '%' else ''}"
-
-
-def format_interval(cell: Cell) -> str:
-    """Format the bounds of a cell's interval, or nothing where it has none."""
-    low, high = cell.get("low"), cell.get("high")
-    return "" if low is None or high is None else f"[{format_value(low)}, {format_value(high)}]"
 
 
 def columns_of(results: Results) -> dict[str, str]:
@@ -161,6 +141,7 @@ def _contents(results: Results) -> dict[str, Any]:
         "settings": _setting_table(results),
         "signatures": Table(("Figure", "sacrebleu"), list(results["signatures"].items())),
         "notes": results["notes"],
+        "ratings": rating_tables(results["ratings"]) if "ratings" in results else None,
     }
 
 
@@ -287,9 +268,9 @@ def _efficiency_tables(results: Results) -> list[tuple[str, Table]]:
 
 
 def _efficiency_rows(efficiency: Efficiency) -> list[tuple[str, str]]:
-    batch = efficiency["batch_size"]
+    batch, plural = efficiency["batch_size"], "s" if efficiency["threads"] > 1 else ""
     return [
-        ("Device", f"{efficiency['device']}, {efficiency['dtype']}, {efficiency['threads']} threads"),
+        ("Device", f"{efficiency['device']}, {efficiency['dtype']}, {efficiency['threads']} thread{plural}"),
         ("Loading the model", f"{efficiency['load_seconds']:.2f} s"),
         (f"Throughput, batch {batch}", f"{efficiency['couplets_per_second']:,.1f} couplets/s"),
         (f"Throughput, batch {batch}", f"{efficiency['tokens_per_second']:,.0f} tokens/s"),

@@ -165,8 +165,41 @@ class Scores(TypedDict):
     notes: list[str]
 
 
+class RatersPanel(TypedDict):
+    """What one kind of raters said: the rows of `recipe.rating.analysis.Analysis` in plain types.
+
+    An interval is `{"value", "low", "high"}`, a sample size `{"items", "needed"}`; each kind of row is explained there.
+    """
+
+    raters: list[dict[str, Any]]
+    means: list[dict[str, Any]]
+    differences: list[dict[str, Any]]
+    wins: list[dict[str, Any]]
+    strengths: list[dict[str, Any]]
+    agreement: list[dict[str, Any]]
+    kappas: list[dict[str, Any]]
+    left_out: list[str]
+    notes: list[str]
+
+
+class RatingResults(TypedDict):
+    """The ratings that were read back.
+
+    Attributes:
+        ratings: how many count.
+        panels: "person" and "model", as far as there are such raters → what they said.
+        notes: rows that hold no rating, ratings given twice.
+    """
+
+    files: list[str]
+    sha256: list[str]
+    ratings: int
+    panels: dict[str, RatersPanel]
+    notes: list[str]
+
+
 class Results(Scores):
-    """All of `results.json`, but for what `evaluate.save` adds of time and versions."""
+    """All of `results.json`, but for what `evaluate.save` adds of time and versions; `ratings` where some were read."""
 
     system: SystemDescription
     baseline: SystemDescription | None
@@ -174,6 +207,7 @@ class Results(Scores):
     samples: list[dict[str, str]]
     settings: dict[str, Any]
     timings: dict[str, float]
+    ratings: NotRequired[RatingResults]
 
 
 def no_scores() -> Scores:

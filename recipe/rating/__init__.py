@@ -1,0 +1,1 @@
+"""Ratings of texts by people and by models: one file format, one analysis."""

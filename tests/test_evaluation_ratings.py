@@ -1,0 +1,122 @@
+"""Rating sheets out of an evaluation and ratings back into its report, through the command itself."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from test_evaluation import folder, run  # noqa: F401  (the tiny model and its test file)
+
+from recipe.errors import run_or_explain
+from recipe.rating.keys import read_keys
+from run_evaluate import main
+
+POINTS = {"model": "2", "references": "5", "chance": "1"}
+
+
+@pytest.fixture(scope="module")
+def evaluated(folder, tmp_path_factory) -> Path:  # noqa: F811
+    """Sheets of an evaluation with a tiny model, one of them filled in: references 5, model 2, chance and checks 1."""
+    place = tmp_path_factory.mktemp("rated")
+    arguments = ["--model_name_or_path", str(folder / "model"), "--seeds", "1", "--latency_calls", "0"]
+    sheets = ["--rating_sheet", str(place / "sheets"), "--rating_items", "12", "--rating_sheets", "2"]
+    run(folder, place / "out", *arguments, *sheets)
+    for number in (1, 2):
+        fill_in(place / f"sheets/sheet-{number}.csv", place / f"rater{number}.csv", read_key(place))
+    return place
+
+
+def read_key(place: Path):
+    (key,) = read_keys([place / "sheets/key.json"]).values()
+    return key
+
+
+def fill_in(sheet: Path, filled: Path, key) -> None:
+    with sheet.open(encoding="utf-8-sig", newline="") as file:
+        heading, *rows = csv.reader(file)
+    asked = next(column for column, title in enumerate(heading) if title.startswith("overall"))
+    code = heading.index("system")
+    for row in rows:
+        systems = key.answers[row[code]].systems
+        row[asked] = POINTS[systems[0]] if systems else "1"
+    with filled.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([heading, *rows])
+
+
+def alone(place: Path, *arguments: str) -> list[str]:
+    files = [str(place / f"rater{number}.csv") for number in (1, 2)]
+    common = ["--output_dir", str(place / "alone"), "--bootstrap_samples", "50"]
+    return ["--ratings", *files, "--rating_key", str(place / "sheets/key.json"), *common, *arguments]
+
+
+def means_of(ratings: dict) -> dict[str, float]:
+    return {row["system"]: row["mean"]["value"] for row in ratings["panels"]["person"]["means"]}
+
+
+def test_sheets_name_no_system(evaluated):
+    names = sorted(file.name for file in (evaluated / "sheets").iterdir())
+    assert {"key.json", "sheet-1.html", "sheet-1.csv", "sheet-2.html", "sheet-2.csv"} <= set(names)
+    key = read_key(evaluated)
+    assert {name for answer in key.answers.values() for name in answer.systems} == set(POINTS)
+    assert len({answer.item for answer in key.answers.values()}) == 12
+    text = (evaluated / "sheets/sheet-1.csv").read_text(encoding="utf-8-sig")
+    assert not any(name in text for name in ("model", "references", "chance"))
+
+
+def test_ratings_alone(evaluated, capsys):
+    assert main(alone(evaluated)) == 0
+    ratings = json.loads((evaluated / "alone/ratings.json").read_text(encoding="utf-8"))
+    means = means_of(ratings)
+    assert means["references"] == 5 and means["model"] == 2 and means["chance"] < 2
+    (agreement,) = ratings["panels"]["person"]["agreement"]
+    assert agreement["ordinal"]["value"] == 1 and agreement["equal"] == 1
+    assert all(row["checks"] and not row["failed"] for row in ratings["panels"]["person"]["raters"])
+    printed = capsys.readouterr().out
+    assert "overall, References: 5.00 [5.00, 5.00]" in printed
+    assert "References" in (evaluated / "alone/ratings.md").read_text(encoding="utf-8")
+    assert not (evaluated / "alone/results.json").exists()
+
+
+def test_ratings_in_the_report(folder, evaluated, tmp_path):  # noqa: F811
+    predictions = str(evaluated / "out/predictions.jsonl")
+    results = run(folder, tmp_path, "--predictions", predictions, *alone(evaluated)[:5])
+    assert means_of(results["ratings"])["references"] == 5
+    for report in ("report.md", "report.html"):
+        assert "Krippendorff" in (tmp_path / report).read_text(encoding="utf-8")
+
+
+def test_a_wrong_row_is_named_and_the_others_count(evaluated, tmp_path, capsys):
+    rows = (evaluated / "rater1.csv").read_text(encoding="utf-8").splitlines()
+    rows[2] = rows[2].replace(",5,,", ",9,,").replace(",2,,", ",9,,").replace(",1,,", ",9,,")
+    damaged = tmp_path / "damaged.csv"
+    damaged.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    arguments = ["--ratings", str(damaged), "--rating_key", str(evaluated / "sheets/key.json")]
+    assert main([*arguments, "--output_dir", str(tmp_path / "out"), "--bootstrap_samples", "20"]) == 0
+    assert f"{damaged}: 1 rows hold no rating and were left out (row 3:" in capsys.readouterr().out
+
+
+def test_problems_come_first_and_together(folder, evaluated, tmp_path, capsys):  # noqa: F811
+    arguments = ["--test_file", str(folder / "test.csv"), "--output_dir", str(tmp_path / "out")]
+    arguments += ["--rating_sheet", str(evaluated / "sheets"), "--ratings", str(tmp_path / "none.jsonl")]
+    assert run_or_explain(main, [*arguments, "--rating_points", "6"]) == 2
+    said = capsys.readouterr().err
+    assert "the directory is in use" in said and "none.jsonl" in said and "5 or 7" in said
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--rating_key", "KEY"], "say nothing without --ratings"),
+        (["--rating_items", "3"], "say nothing without --rating_sheet"),
+        (["--rating_sheet", "NEW", "--rating_kind", "pair", "--rating_points", "7"], "pairs are judged as a whole"),
+        (["--ratings", "RATER"], "give the key.json"),
+        (["--ratings", "RATER", "--rating_key", "KEY", "--predictions", "RATER"], "no test file"),
+    ],
+)
+def test_what_is_refused(evaluated, tmp_path, capsys, arguments, said):
+    files = {"KEY": str(evaluated / "sheets/key.json"), "RATER": str(evaluated / "rater1.csv")}
+    named = [files.get(argument, argument) for argument in arguments]
+    assert run_or_explain(main, [*named, "--output_dir", str(tmp_path / "out")]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
