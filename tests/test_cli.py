@@ -62,7 +62,7 @@ def test_the_command_line_wins_over_the_file_and_the_file_over_the_defaults(tmp_
 def test_no_arguments_are_the_quickstart():
     settings = parse()
     model = settings[ModelSettings]
-    assert not model.from_scratch and Path(str(model.model_name_or_path)) == ROOT / SHIPPED_MODEL
+    assert not model.from_scratch and Path(str(model.model_name_or_path)).resolve() == ROOT / SHIPPED_MODEL
     assert settings.training["output_dir"] == "outputs/quickstart"
 
 
