@@ -721,8 +721,8 @@ OPEN: dict[str, tuple[str, str]] = {
     "13": (
         "values are tried late, by the library",
         "seed--1 seed-99999999999 data_seed--1 lr_scheduler_type-warmup_stable_decay optim-adamw_bnb_8bit "
-        "optim-galore_adamw output_dir-'' cache_dir-'' publish_dir-'' save_steps-0 eval_steps-0 eval_steps--5 "
-        "save_steps-nan max_grad_norm--1 max_grad_norm-nan adam_epsilon--1 accelerator_config-x.json "
+        "optim-galore_adamw output_dir-'' cache_dir-'' publish_dir-'' save_steps-0 eval_steps-0 "
+        "max_grad_norm--1 max_grad_norm-nan adam_epsilon--1 accelerator_config-x.json "
         "torch_compile_backend-nonsense deepspeed-ds.json neftune_noise_alpha--5 label_smoothing_factor-2 "
         "save_total_limit--1 num_train_epochs-inf---max_steps--1 learning_rate-inf",
     ),
