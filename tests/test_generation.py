@@ -402,11 +402,13 @@ def test_an_answer_that_the_terminals_encoding_lacks_is_written(
     assert raw.getvalue().startswith(expected)
 
 
-def test_a_missing_default_model_says_how_to_get_one(capsys, monkeypatch, tmp_path):
+def test_before_anything_is_published_the_shipped_base_answers_and_says_so(capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    code, _, err = run(capsys, "--prompt", "丁")
-    assert code == 2
-    assert "run_finetune.py" in err
+    code, out, err = run(capsys, "--prompt", "春满神州花似锦", "--do_sample", "false")
+    upper, lower = out.strip().split("-")
+    assert code == 0 and upper == "春满神州花似锦" and not form_violations(upper, lower)
+    assert "models/couplet: nothing is published there yet" in err and "run_finetune.py" in err
+    assert "recipe/data/base" in err
 
 
 def test_parallelism_is_learned_from_a_file_and_ranks(model_directory, tmp_path, capsys):
