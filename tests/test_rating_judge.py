@@ -148,8 +148,16 @@ def test_malformed_answers_are_asked_again_and_given_up_after_three(tmp_path):
     assert server.paid.total() == 30
 
 
+@pytest.fixture
+def ctrl_c_raises():
+    """Handle SIGINT as Python does; a training that ran in this process before leaves its own handler behind."""
+    earlier = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, earlier)
+
+
 @pytest.mark.parametrize("count", [60, pytest.param(500, marks=pytest.mark.slow)])
-def test_interrupted_three_times_each_call_is_paid_once_and_the_result_is_the_same(tmp_path, count):
+def test_interrupted_three_times_each_call_is_paid_once_and_the_result_is_the_same(tmp_path, ctrl_c_raises, count):
     made = pairs(count)
     faults = {"failing": 0.1, "limiting": 0.1, "malformed": 0.1, "slow": 0.004}
     with JudgeServer(honest_choice, **faults) as server:
