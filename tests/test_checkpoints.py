@@ -13,11 +13,15 @@ from tiny_run import IDENTITY, logged, tiny_trainer, weights_sha256
 from transformers import TrainerCallback
 
 from recipe.errors import UserError
+from recipe.files import sync
 from recipe.run_directory import checkpoints_by_step
 from recipe.training.checkpoints import check_same_run, newest_verified_checkpoint, problems_of, rotate
 from recipe.training.nonfinite import GuardedTrainer
 
-STATE_FILES = ["model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json"]
+STATE_FILES = [
+    *("model.safetensors", "optimizer.pt", "scheduler.pt"),
+    *("rng_state.pth", "progress_0.json", "trainer_state.json"),
+]
 
 
 class LeaveAfterSave(TrainerCallback):
@@ -54,6 +58,21 @@ def test_a_checkpoint_is_whole_and_holds_no_pickle_of_arguments(run_dir: Path) -
     assert "training_args.bin" not in manifest["files"]
     assert manifest["identity"] == IDENTITY | {"processes": 1}
     assert not list(run_dir.glob(".*"))
+
+
+def test_every_file_and_then_the_name_is_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rename that reaches the disk before the bytes leaves, after a power cut, a name over nothing."""
+    flushed: list[tuple[str, bool]] = []
+
+    def record(path: Path) -> None:
+        flushed.append((path.relative_to(tmp_path).as_posix(), (tmp_path / "checkpoint-4").exists()))
+        sync(path)
+
+    monkeypatch.setattr("recipe.training.checkpoints.sync", record)
+    tiny_trainer(tmp_path, max_steps=4).train()
+    files = json.loads((tmp_path / "checkpoint-4/manifest.json").read_text(encoding="utf-8"))["files"]
+    assert sorted(flushed[:-1]) == sorted((f".writing-checkpoint-4/{name}", False) for name in files)
+    assert flushed[-1] == (".", True)
 
 
 @pytest.mark.parametrize(
@@ -101,12 +120,13 @@ def test_one_changed_bit_is_found(run_dir: Path, name: str) -> None:
     assert problems_of(run_dir / "checkpoint-20") == [f"{name} does not match its checksum"]
 
 
-def test_a_manifest_that_does_not_name_the_state_is_refused(run_dir: Path) -> None:
+@pytest.mark.parametrize("name", STATE_FILES)
+def test_a_manifest_that_does_not_name_the_state_is_refused(run_dir: Path, name: str) -> None:
     path = run_dir / "checkpoint-20" / "manifest.json"
     manifest = json.loads(path.read_text(encoding="utf-8"))
-    del manifest["files"]["optimizer.pt"]
+    del manifest["files"][name]
     path.write_text(json.dumps(manifest), encoding="utf-8")
-    assert problems_of(path.parent) == ["optimizer.pt is missing"]
+    assert problems_of(path.parent) == [f"{name} is missing"]
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"step": 1}', "[" * 100_000, '{"files": {"a": 3}}', "\x00"])

@@ -212,6 +212,12 @@ def test_files_that_are_not_there_directories_and_empty_files_stand_in_one_messa
     assert "empty.csv: is empty" in message
 
 
+def test_a_pipe_is_refused_before_it_is_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "rows.csv")
+    with pytest.raises(UserError, match=r"rows\.csv: is no ordinary file; its rows are read more than once"):
+        training_source(DataSettings(train_file=[str(tmp_path / "rows.csv")]))
+
+
 def test_an_ending_that_says_nothing_is_refused(tmp_path):
     message = failure(write(tmp_path, "rows.xlsx", "text1\n"))
     assert "rows.xlsx: cannot tell the format from its ending; expected one of .csv, .tsv, .jsonl" in message

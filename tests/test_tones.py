@@ -83,6 +83,12 @@ def test_plans_ask_a_repeated_character_for_all_its_tones():
     assert set(plan_form("地天天地", TonePolicy.OFF).needs) == {NO_NEED}
 
 
+def test_a_plan_decides_each_character_once_and_no_mark():
+    plan = plan_form("春，夏春，！秋")
+    assert plan.sources == (0, 1, 2, 0, 4, 5, 6)
+    assert plan.fresh_positions == [0, 2, 6]
+
+
 def test_a_line_that_ends_in_a_level_tone_is_answered_in_an_oblique_one():
     assert plan_form("青山天", TonePolicy.PREFER).needs[-1] == Tone.OBLIQUE
     assert plan_form("青山长", TonePolicy.PREFER).needs[-1] == Tone.LEVEL, (
