@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_run import IDENTITY, logged, tiny_trainer, weights_sha256
-from transformers import TrainerCallback
+from tiny_run import IDENTITY, LeaveAfterSave, logged, tiny_trainer, weights_sha256
 
 from recipe.errors import UserError
 from recipe.files import sync
@@ -22,17 +21,6 @@ STATE_FILES = [
     *("model.safetensors", "optimizer.pt", "scheduler.pt"),
     *("rng_state.pth", "progress_0.json", "trainer_state.json"),
 ]
-
-
-class LeaveAfterSave(TrainerCallback):
-    """Ends the run as a kill right after a save would."""
-
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.global_step == self.step:
-            raise SystemExit
 
 
 @pytest.fixture(scope="module")

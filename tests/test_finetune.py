@@ -420,6 +420,11 @@ MISTAKES = {
         {"from_scratch": None, "model_name_or_path": "uer", "state_dict_file": "no.pth"},
         "--state_dict_file no.pth: no such file",
     ),
+    "characters of a model that has its own": (
+        {"from_scratch": None, "model_name_or_path": "uer", "vocabulary_file": "characters.txt"},
+        "--vocabulary_file goes with --from_scratch",
+    ),
+    "no characters there": ({"vocabulary_file": "no.txt"}, "--vocabulary_file no.txt: no such file"),
     "no rows": ({"train_file": None}, "no training rows: give --train_file FILE"),
     "no file": ({"train_file": "no.csv"}, "no.csv: no such file"),
     "no column": ({"text_column": "text"}, "has no column named 'text'; its header is: text1"),

@@ -1,11 +1,15 @@
 """Muon beside AdamW: which parameters go where, and that a saved state goes on exactly."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
+from tiny_run import LeaveAfterSave, logged, tiny_trainer, weights_sha256
+from torch.optim import AdamW, Muon
 from transformers import GPT2Config, GPT2LMHeadModel, TrainingArguments
 
+from recipe.training.nonfinite import GuardedTrainer
 from recipe.training.optimizers import MuonWithAdamW, muon_for
 
 
@@ -84,3 +88,42 @@ def test_a_learning_rate_of_nothing_stops_both(tmp_path):
         group["lr"] = 0.0
     take_steps(model, optimizer, 1, seed=1)
     assert all(torch.equal(weight, before[key]) for key, weight in model.state_dict().items())
+
+
+def test_a_step_is_that_of_the_two_optimizers_alone(tmp_path):
+    model = small_model()
+    alone = copy.deepcopy(model)
+    both = optimizer_of(model, tmp_path)
+    place = {id(parameter): name for name, parameter in model.named_parameters()}
+    parameters = dict(alone.named_parameters())
+    matrices, tables, vectors = ([parameters[place[id(p)]] for p in group["params"]] for group in both.param_groups)
+    muon = Muon(matrices, lr=0.01, weight_decay=0.1, momentum=0.95, adjust_lr_fn="match_rms_adamw")
+    decays = [{"params": tables, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}]
+    adamw = AdamW(decays, lr=0.01, betas=(0.9, 0.999), eps=1e-8, fused=True)
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(2):  # the second one uses the momentum of the first
+        for parameter, its in zip(model.parameters(), alone.parameters(), strict=True):
+            parameter.grad = torch.randn(parameter.shape, generator=generator)
+            its.grad = parameter.grad.clone()
+        for optimizer in (both, muon, adamw):
+            optimizer.step()
+    for name, parameter in model.named_parameters():
+        assert torch.equal(parameter, parameters[name]), name
+
+
+def muon_trainer(model, arguments, **others):
+    return GuardedTrainer(model, arguments, optimizer_cls_and_kwargs=muon_for(arguments), **others)
+
+
+@pytest.mark.parametrize("stop", [4, 12], ids=["first epoch", "second epoch"])
+def test_a_resumed_run_with_muon_equals_the_unbroken_one_bit_for_bit(tmp_path, stop):
+    trainer_of = partial(tiny_trainer, trainer_class=muon_trainer)
+    finished = trainer_of(tmp_path / "finished")
+    finished.train()
+    assert isinstance(finished.optimizer.optimizer, MuonWithAdamW)  # inside accelerate's wrapper
+    with pytest.raises(SystemExit):
+        trainer_of(tmp_path / "run", [LeaveAfterSave(stop)]).train()
+    resumed = trainer_of(tmp_path / "run")
+    resumed.train("auto")
+    assert weights_sha256(resumed) == weights_sha256(finished)
+    assert logged(resumed) == logged(finished)

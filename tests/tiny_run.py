@@ -15,6 +15,7 @@ import math
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ class Rows(torch.utils.data.Dataset):
 def tiny_trainer(
     output_dir: str | Path,
     callbacks: list[TrainerCallback] | None = None,
-    trainer_class: type[GuardedTrainer] = GuardedTrainer,
+    trainer_class: Callable[..., GuardedTrainer] = GuardedTrainer,
     identity: dict[str, Any] | None = None,
     allow_changed: bool = False,
     max_nonfinite_steps: int = 5,
@@ -97,6 +98,17 @@ def logged(trainer: GuardedTrainer) -> list[dict[str, float]]:
     """Return what the run logged, without what depends on the clock."""
     timed = ("runtime", "per_second")
     return [{k: v for k, v in entry.items() if not k.endswith(timed)} for entry in trainer.state.log_history]
+
+
+class LeaveAfterSave(TrainerCallback):
+    """Ends the run as a kill right after a save would."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step == self.step:
+            raise SystemExit
 
 
 class PoisonedElsewhere(GuardedTrainer):
