@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 USAGE_EXIT_CODE = 2
 INTERRUPTED_EXIT_CODE = 130  # 128 + SIGINT, what a shell reports for Ctrl-C
+UNREAD_EXIT_CODE = 141  # 128 + SIGPIPE: what was to be said went to nobody
 
 
 class UserError(Exception):
@@ -63,7 +64,7 @@ def run_or_explain(main: Callable[[Sequence[str]], int], argv: Sequence[str] | N
     except BrokenPipeError:
         # The reader (`head`, a pager) went away. Python would complain once more when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return UNREAD_EXIT_CODE
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
             raise

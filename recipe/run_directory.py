@@ -23,19 +23,19 @@ LOCK_FILE = ".run.lock"
 CHECK_PREFIX = ".check-"
 WRITING_PREFIX = ".writing-"
 REMOVING_PREFIX = ".removing-"
-_CHECKPOINT_PREFIX = "checkpoint-"
+CHECKPOINT_PREFIX = "checkpoint-"
 
 
 def checkpoint_directory(output_dir: str | Path, step: int) -> Path:
     """Return where the checkpoint of a step stands, or will stand."""
-    return Path(output_dir) / f"{_CHECKPOINT_PREFIX}{step}"
+    return Path(output_dir) / f"{CHECKPOINT_PREFIX}{step}"
 
 
 def checkpoints_by_step(output_dir: str | Path) -> dict[int, Path]:
     """Return the directories named `checkpoint-N` of a run by their step, the oldest first."""
     found = {
-        int(path.name.removeprefix(_CHECKPOINT_PREFIX)): path
-        for path in Path(output_dir).glob(f"{_CHECKPOINT_PREFIX}*")
-        if path.name.removeprefix(_CHECKPOINT_PREFIX).isdecimal() and path.is_dir()
+        int(path.name.removeprefix(CHECKPOINT_PREFIX)): path
+        for path in Path(output_dir).glob(f"{CHECKPOINT_PREFIX}*")
+        if path.name.removeprefix(CHECKPOINT_PREFIX).isdecimal() and path.is_dir()
     }
     return dict(sorted(found.items()))

@@ -633,19 +633,6 @@ case("30-parallelism-in-two-columns", f"generate --prompt {U} --best_of 2 --para
 
 # What is not mended yet, kind by kind: the reason, and the cases that a mend takes away from here.
 OPEN: dict[str, tuple[str, str]] = {
-    "01": (
-        "a publish directory is only asked for a config.json; what is written is not compared with what is read",
-        "publish-into-the-run publish-above-the-run publish-through-a-link-to-the-run "
-        "publish-into-the-run-by-another-spelling publish-onto-a-checkpoint-of-the-run publish-here "
-        "publish-over-the-cache publish-over-the-data publish-over-another-run publish-over-a-model-with-notes "
-        "publish-over-a-downloaded-model answers-over-the-prompts answers-over-the-prompts-by-a-link "
-        "evaluation-over-its-predictions",
-    ),
-    "02": (
-        "whoever writes to a screen that is gone ends with it, and says 0",
-        "training-without-a-reader training-with-a-bar-without-a-reader training-into-a-full-disk "
-        "answering-without-a-reader answering-into-a-file-without-a-reader",
-    ),
     "03": (
         "prompts, themes, sample prompts, word lists and predictions are not cleaned as rows are; Cf characters reject a row",
         "spaces wide-spaces a-tab no-break-space zero-width-space byte-order-mark soft-hyphen-and-direction-mark "
@@ -681,7 +668,7 @@ OPEN: dict[str, tuple[str, str]] = {
     ),
     "08": (
         "paths are taken as typed; a directory is made beside the link",
-        "publish-to-a-link publish-to-a-dangling-link run-in-a-dangling-link home-on-the-command-line "
+        "run-in-a-dangling-link home-on-the-command-line "
         "home-in-yaml home-of-the-config home-of-a-pair home-of-a-model home-of-a-state-dict home-in-generating "
         "home-in-evaluating",
     ),

@@ -444,6 +444,10 @@ MISTAKES = {
     "removed field": ({"overwrite_output_dir": True}, "unknown setting --overwrite_output_dir"),
     "best by what": ({"metric_for_best_model": "lower_acuracy"}, "did you mean lower_accuracy?"),
     "tracker": ({"report_to": "nosuch"}, "--report_to nosuch: is not installed or not known"),
+    "more workers than the machine can hold": (
+        {"dataloader_num_workers": 4 * os.cpu_count() + 1},  # harmless if it were to start
+        "or less on this machine",
+    ),
     "precision": ({"precision": "fp16", "fp16": True}, "--precision contradicts --bf16 or --fp16"),
     "sharding one process": ({"fsdp": "full_shard"}, "--fsdp shards a model over several processes"),
     "push to where": ({"push_to_hub": True}, "it also needs --publish_dir DIR and --hub_model_id NAME"),

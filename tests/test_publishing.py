@@ -195,11 +195,11 @@ def test_no_text_of_the_data_or_the_settings_leaves_its_place_in_the_card():
 
 def test_publishing_replaces_a_model_whole(tmp_path):
     publish_tiny(tmp_path / "model")
-    (tmp_path / "model/old_file").touch()
+    (tmp_path / "model/model-00002-of-00002.safetensors").touch()
     publish_tiny(tmp_path / "model", separator="|")
     config = json.loads((tmp_path / "model/config.json").read_text(encoding="utf-8"))
     assert config["recipe"]["separator"] == "|" and config["use_cache"] is True
-    assert not (tmp_path / "model/old_file").exists()
+    assert not (tmp_path / "model/model-00002-of-00002.safetensors").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
@@ -233,3 +233,18 @@ def test_directories_that_cannot_be_published_to_are_named(tmp_path):
     assert check_publish_dir(tmp_path / "model") == []
     shutil.rmtree(tmp_path / "deep")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "file", "full", "model"]  # nothing left behind
+
+
+def test_what_came_into_the_directory_after_the_start_is_not_replaced(tmp_path):
+    publish_tiny(tmp_path / "model")
+    (tmp_path / "model/notes.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(UserError, match=r"notes\.txt.*--resume_from_checkpoint auto"):
+        publish_tiny(tmp_path / "model")
+    assert (tmp_path / "model/notes.txt").read_text(encoding="utf-8") == "mine"
+
+
+def test_a_model_of_the_same_files_that_was_not_published_here_stays(tmp_path):
+    publish_tiny(tmp_path / "model")
+    (tmp_path / "model/training_config.yaml").unlink()
+    (problem,) = check_publish_dir(tmp_path / "model")
+    assert "holds other files than a model that was published there" in problem

@@ -27,8 +27,13 @@ from recipe.evaluating.resampling import Bootstrap
 from recipe.evaluating.results import (
     BASELINE,
     CHANCE,
+    HTML_FILE,
+    MARKDOWN_FILE,
     MODEL,
+    PREDICTIONS_FILE,
     REFERENCES,
+    RESULTS_FILE,
+    WRITTEN,
     DataDescription,
     Leaks,
     Results,
@@ -40,10 +45,12 @@ from recipe.evaluating.testset import TestSet, chance_lines, read_training_file
 from recipe.files import atomic_open, sha256_of, write_text
 from recipe.metrics.material import Material, TrainingFile
 from recipe.metrics.registry import METRICS
+from recipe.screen import outliving_its_reader
 from recipe.settings import DecodingSettings, DeviceSettings, EvaluationSettings, RatingSettings
 from recipe.word_lists import read_word_list
 
 
+@outliving_its_reader()  # what counts is written to files
 def evaluate_couplets(
     settings: EvaluationSettings, rating: RatingSettings, decoding: DecodingSettings, device: DeviceSettings
 ) -> Results:
@@ -167,16 +174,16 @@ def _write_all(directory: Path, results: Results, test_set: TestSet, answers: An
     temporary = directory / ".results.json.tmp"
     with _silent_stderr():
         evaluate.save(temporary, **without_non_numbers(results))
-    temporary.replace(directory / "results.json")
-    with atomic_open(directory / "predictions.jsonl") as file:
+    temporary.replace(directory / RESULTS_FILE)
+    with atomic_open(directory / PREDICTIONS_FILE) as file:
         for row in _prediction_rows(test_set, answers):
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
-    write_text(directory / "report.md", markdown_report(results))
-    write_text(directory / "report.html", html_report(results))
+    write_text(directory / MARKDOWN_FILE, markdown_report(results))
+    write_text(directory / HTML_FILE, html_report(results))
     print(summary(results))
     if "ratings" in results:
         print(rating_summary(results["ratings"]))
-    print(f"written to {directory}: results.json, predictions.jsonl, report.md, report.html")
+    print(f"written to {directory}: {', '.join(WRITTEN)}")
 
 
 @contextmanager

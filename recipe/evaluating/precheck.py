@@ -11,6 +11,7 @@ from pathlib import Path
 from recipe.errors import UserError
 from recipe.evaluating.predictions import is_predictions, load_couplet_model
 from recipe.evaluating.rated import ReadRatings, rating_problems, read_rating_files
+from recipe.evaluating.results import WRITTEN
 from recipe.evaluating.testset import TestSet, check_training_file, read_predictions, read_test_set, refuse_missing
 from recipe.generating.generator import check_settings as check_decoding
 from recipe.model.tokenization import load_tokenizer
@@ -80,9 +81,15 @@ def check_names(
         banned_words = read_word_list("--banned_words", decoding.banned_words)
         if models:
             check_decoding(decoding, banned_words)
+    written = {(Path(settings.output_dir) / name).resolve() for name in WRITTEN}
     for files in (settings.test_file, settings.train_file, *_prediction_files(settings)):
         with problems.collected():
             refuse_missing(files)
+        problems.found += [
+            f"--output_dir {settings.output_dir}: {file} would be replaced; name another"
+            for file in files
+            if Path(file).resolve() in written
+        ]
     for model in models:
         with problems.collected():
             _check_model(model, device)

@@ -20,6 +20,11 @@ SYSTEMS = {MODEL: "Model", BASELINE: "Baseline", REFERENCES: "References", CHANC
 DIFFERENCE, UNSEEN = "difference", "unseen"
 COLUMNS = SYSTEMS | {DIFFERENCE: "Model − baseline", UNSEEN: "Model, unseen"}
 
+# What an evaluation writes into its directory.
+RESULTS_FILE, PREDICTIONS_FILE = "results.json", "predictions.jsonl"
+MARKDOWN_FILE, HTML_FILE = "report.md", "report.html"
+WRITTEN = (RESULTS_FILE, PREDICTIONS_FILE, MARKDOWN_FILE, HTML_FILE)
+
 
 class Cell(TypedDict):
     """A figure of one column.

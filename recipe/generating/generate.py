@@ -8,7 +8,8 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from pathlib import Path
 from typing import cast
 
 from tqdm import tqdm
@@ -21,6 +22,7 @@ from recipe.generating.generator import Answer, Generator, PreparedPrompt, check
 from recipe.generating.loading import load_ready_model
 from recipe.generating.prompts import is_text, read_prompts
 from recipe.generating.ranking import learn_parallelism
+from recipe.screen import outliving_its_reader
 from recipe.settings import DecodingSettings, DeviceSettings, GenerationSettings
 from recipe.text_files import path_problem
 from recipe.word_lists import read_word_list
@@ -36,6 +38,12 @@ def generate(settings: Settings) -> int:
     Raises:
         UserError: prompts, files, words or a model that cannot be used, before anything is decoded.
     """
+    # Answers that go to a file need no screen.
+    with outliving_its_reader() if settings[GenerationSettings].output_file else nullcontext():
+        return _generate(settings)
+
+
+def _generate(settings: Settings) -> int:
     job, decoding = settings[GenerationSettings], settings[DecodingSettings]
     _check_job(job, decoding)
     banned_words = read_word_list("--banned_words", decoding.banned_words)
@@ -89,6 +97,11 @@ def _check_job(job: GenerationSettings, decoding: DecodingSettings) -> None:
         problems.append(f"--line_length {job.line_length} is the length of composed lines; it needs --compose")
     if job.output_file is not None and (problem := output_problem(job.output_format, job.output_file)):
         problems.append(problem)
+    read = {"--prompts_file": job.prompts_file, "--banned_words": decoding.banned_words}
+    read |= {"--parallelism_file": job.parallelism_file}
+    for name, file in read.items():
+        if file and job.output_file and Path(file).resolve() == Path(job.output_file).resolve():
+            problems.append(f"--output_file {job.output_file}: is {name} {file}, which it would replace; name another")
     if problems:
         raise UserError(problems)
 

@@ -20,6 +20,7 @@ from recipe import disk
 from recipe.cli import Settings, to_yaml
 from recipe.errors import UserError
 from recipe.run_directory import CONFIG_FILE
+from recipe.screen import outliving_its_reader
 from recipe.settings import RunSettings
 from recipe.training.arguments import make_training_arguments, reuse_freed_memory, set_threads
 from recipe.training.callbacks import ConfigFile
@@ -43,7 +44,7 @@ def finetune(settings: Settings) -> None:
     stop_with_launcher()
     typed = check_settings(settings)
     set_threads(settings[RunSettings].num_threads)
-    with _process_group_ends():
+    with outliving_its_reader(), _process_group_ends():
         arguments = make_training_arguments(typed)
         with _only_run(arguments), _lack_of_memory_explained():
             _run_job(settings, typed, arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ _LEAST = {
     **dict.fromkeys(("num_train_epochs", "learning_rate", "weight_decay", "warmup_steps", "dataloader_num_workers"), 0),
     **dict.fromkeys(("save_steps", "eval_steps", "logging_steps"), 0),
 }
+# Each is a process that holds a copy of this one; more than a few a core only take memory, thousands all of it.
+_MOST = {"dataloader_num_workers": 4 * (os.cpu_count() or 1)}
 _PROBABILITIES = ("dropout", "adam_beta1", "adam_beta2")
 
 
@@ -44,7 +47,8 @@ def check_settings(settings: Settings) -> dict[str, Any]:
     problems += _best_model_problems(settings, typed)
     for name, directory in (("output_dir", typed.get("output_dir")), ("cache_dir", settings[DataSettings].cache_dir)):
         problems += _directory_problems(name, directory) if directory else []
-    problems += _publishing_problems(settings[RunSettings], typed)
+    kept = {"--output_dir": typed.get("output_dir"), "--cache_dir": settings[DataSettings].cache_dir}
+    problems += _publishing_problems(settings[RunSettings], typed, {name: path for name, path in kept.items() if path})
     if problems:
         raise UserError(problems)
     return typed
@@ -78,6 +82,11 @@ def _values_out_of_range(settings: Settings, typed: dict[str, Any]) -> list[str]
         for name, least in _LEAST.items()
         if name in given and not given[name] >= least
     ]
+    problems += [
+        f"--{name} {given[name]}: takes {most} or less on this machine"
+        for name, most in _MOST.items()
+        if name in given and not given[name] <= most
+    ]
     return problems + [
         f"--{name} {given[name]}: takes a number from 0 to below 1"
         for name in _PROBABILITIES
@@ -103,9 +112,9 @@ def _directory_problems(name: str, directory: str) -> list[str]:
     return []
 
 
-def _publishing_problems(run: RunSettings, typed: dict[str, Any]) -> list[str]:
+def _publishing_problems(run: RunSettings, typed: dict[str, Any], kept: dict[str, Any]) -> list[str]:
     """Try what would otherwise fail after training: the published directory, and the login where it is pushed."""
-    problems = check_publish_dir(run.publish_dir) if run.publish_dir else []
+    problems = check_publish_dir(run.publish_dir, kept) if run.publish_dir else []
     if not typed.get("push_to_hub"):
         return problems
     needed = {"--publish_dir DIR": run.publish_dir, "--hub_model_id NAME": typed.get("hub_model_id")}

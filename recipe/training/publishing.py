@@ -6,6 +6,7 @@ import json
 import platform
 import tempfile
 from collections.abc import Mapping
+from fnmatch import fnmatch
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,19 +18,37 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from recipe.errors import UserError
 from recipe.files import atomic_directory
 from recipe.formats.base import TextFormat
-from recipe.run_directory import CONFIG_FILE
+from recipe.run_directory import CHECKPOINT_PREFIX, CONFIG_FILE
 from recipe.templating import render
 
 _PACKAGES = ("torch", "transformers", "datasets", "accelerate", "evaluate", "sacrebleu")
 
 
-def check_publish_dir(directory: str | Path) -> list[str]:
-    """Return what would keep `directory` from being written at the end of a run, as problems; empty if nothing."""
-    path = Path(directory)
+# Everything that publishing writes. What else stands in a directory is somebody's, and is never replaced.
+_PUBLISHED = (
+    *("README.md", "config.json", "generation_config.json", "metrics.json", CONFIG_FILE),
+    *("model.safetensors", "model-*.safetensors", "model.safetensors.index.json"),
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+)
+_FILES_NAMED = 5
+
+
+def check_publish_dir(directory: str | Path, kept: Mapping[str, str | Path] | None = None) -> list[str]:
+    """Return what would keep `directory` from being written at the end of a run, as problems; empty if nothing.
+
+    Args:
+        kept: directories of the run that must outlast the publishing, by their settings.
+    """
+    path = Path(directory).resolve()  # a link is published to where it leads
     if path.exists() and not path.is_dir():
         return [f"--publish_dir {directory}: is a file; name a directory"]
-    if path.is_dir() and any(path.iterdir()) and not (path / "config.json").exists():
-        return [f"--publish_dir {directory}: holds other files than a model and would be replaced; name another"]
+    for name, other in {"the working directory": Path.cwd(), **(kept or {})}.items():
+        if Path(other).resolve().is_relative_to(path):
+            return [f"--publish_dir {directory}: would replace {name} {other}; name a directory of its own"]
+        if path.parent == Path(other).resolve() and path.name.startswith(CHECKPOINT_PREFIX):
+            return [f"--publish_dir {directory}: is the name of a checkpoint of this run; name another"]
+    if problem := _foreign_files(path):
+        return [f"--publish_dir {directory}: {problem}"]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent):
@@ -37,6 +56,17 @@ def check_publish_dir(directory: str | Path) -> list[str]:
     except OSError as error:
         return [f"--publish_dir {directory}: cannot be written ({error.strerror}); name another"]
     return []
+
+
+def _foreign_files(path: Path) -> str | None:
+    """Say what stands in a directory that this recipe did not publish, if anything does."""
+    if not path.is_dir() or not (names := sorted(file.name for file in path.iterdir())):
+        return None
+    foreign = [name for name in names if not any(fnmatch(name, known) for known in _PUBLISHED)]
+    if not foreign and CONFIG_FILE in names:
+        return None
+    found = ", ".join((foreign or names)[:_FILES_NAMED])
+    return f"holds other files than a model that was published there ({found}) and would be replaced; name another"
 
 
 def check_hub_login() -> list[str]:
@@ -70,9 +100,14 @@ def publish(
         data: name of each data file → its bytes and its SHA-256, when it was read.
 
     Raises:
-        UserError: the disk has no room for it.
+        UserError: the disk has no room for it, or files that were not published there have come since the start.
     """
-    target = Path(directory)
+    target = Path(directory).resolve()
+    if problem := _foreign_files(target):
+        raise UserError(
+            f"--publish_dir {directory}: {problem}. The run is whole: --resume_from_checkpoint auto with another "
+            "--publish_dir publishes it"
+        )
     model.config.recipe = text_format.carried()
     # The Trainer switches the cache off for training; without it every token of a generation costs the whole prefix.
     model.config.use_cache = True
@@ -89,7 +124,7 @@ def publish(
             f"{target}: the model could not be published ({error}); what stood there before still stands. "
             "Free some space, then run the same command with --resume_from_checkpoint auto"
         ) from None
-    return target
+    return Path(directory)
 
 
 def model_card(
