@@ -247,4 +247,4 @@ def test_a_model_of_the_same_files_that_was_not_published_here_stays(tmp_path):
     publish_tiny(tmp_path / "model")
     (tmp_path / "model/training_config.yaml").unlink()
     (problem,) = check_publish_dir(tmp_path / "model")
-    assert "holds other files than a model that was published there" in problem
+    assert "holds a model from elsewhere" in problem

@@ -63,10 +63,13 @@ def _foreign_files(path: Path) -> str | None:
     if not path.is_dir() or not (names := sorted(file.name for file in path.iterdir())):
         return None
     foreign = [name for name in names if not any(fnmatch(name, known) for known in _PUBLISHED)]
-    if not foreign and CONFIG_FILE in names:
-        return None
-    found = ", ".join((foreign or names)[:_FILES_NAMED])
-    return f"holds other files than a model that was published there ({found}) and would be replaced; name another"
+    if foreign:
+        return (
+            f"holds other files than a model and would be replaced ({', '.join(foreign[:_FILES_NAMED])}); name another"
+        )
+    if CONFIG_FILE not in names:
+        return f"holds a model from elsewhere (without a {CONFIG_FILE}) and would be replaced; name another"
+    return None
 
 
 def check_hub_login() -> list[str]:
