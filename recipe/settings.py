@@ -37,6 +37,7 @@ TRAINING_DEFAULTS: dict[str, Any] = {
     "logging_steps": 30,  # the tutorial's
     "save_total_limit": 3,  # the newest three; the best is kept besides
     "load_best_model_at_end": True,
+    "resume_from_checkpoint": "auto",  # a second start goes on with the run; the library begins it anew
     "metric_for_best_model": "loss",
     "report_to": "none",
     "logging_nan_inf_filter": False,  # it would hide a loss that is not finite

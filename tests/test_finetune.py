@@ -161,15 +161,24 @@ def test_the_resolved_configuration_gives_the_same_settings_and_the_same_run(run
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_a_second_run_does_not_mix_with_the_first_and_a_finished_one_resumes_to_its_end(run, capsys):
+def test_a_second_run_does_not_mix_with_the_first_and_a_finished_one_says_so(run, capsys):
     settings = run.settings | {"disable_tqdm": True}
     config = (run.directory / "out/training_config.yaml").read_bytes()
     assert finetune_here(**(settings | {"learning_rate": 5})) == 2
+    err = capsys.readouterr().err
+    assert "checkpoint-24 belongs to a run with other settings" in err and "learning rate: 0.003" in err
+    assert finetune_here(**settings, resume_from_checkpoint="none") == 2
     assert "already holds checkpoint-12, checkpoint-24" in capsys.readouterr().err
     assert (run.directory / "out/training_config.yaml").read_bytes() == config
     before = load_file(run.directory / "published/model.safetensors")
-    assert finetune_here(**settings, resume_from_checkpoint="auto") == 0
+    # What it published says other settings of the screen: published once more, then left alone.
+    assert finetune_here(**settings) == 0
     assert "published: " in capsys.readouterr().out
+    config = (run.directory / "published/training_config.yaml").stat().st_mtime_ns
+    assert finetune_here(**settings) == 0
+    out = capsys.readouterr().out
+    assert "out is finished: all 24 steps are done" in out and "published: " not in out
+    assert (run.directory / "published/training_config.yaml").stat().st_mtime_ns == config
     assert sorted(path.name for path in (run.directory / "out").glob("checkpoint-*")) == [
         "checkpoint-12",
         "checkpoint-24",
@@ -182,7 +191,7 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_weights(run, tmp_path):
     shutil.copytree(run.directory / "out", tmp_path / "out")
     shutil.rmtree(tmp_path / "out/checkpoint-24")
     changed = {"output_dir": tmp_path / "out", "publish_dir": "none", "disable_tqdm": True}
-    assert finetune_here(**(run.settings | changed), resume_from_checkpoint="auto") == 0
+    assert finetune_here(**(run.settings | changed)) == 0
     one, other = (
         load_file(directory / "checkpoint-24/model.safetensors")
         for directory in (run.directory / "out", tmp_path / "out")
@@ -432,14 +441,14 @@ MISTAKES = {
     "heads": ({"num_heads": 3}, "--hidden_size 16 is no multiple of --num_heads 3"),
     "too long": ({"max_length": 3}, "--max_length 3: takes 4 or more"),
     "nothing held out": ({"validation_size": 0}, "no rows are held out: --validation_size is 0"),
-    "not a number": ({"learning_rate": "nan"}, "--learning_rate nan: takes 0 or more"),
-    "steps": ({"save_steps": -5}, "--save_steps -5.0: takes 0 or more"),
+    "not a number": ({"learning_rate": "nan"}, "--learning_rate nan: takes a number above 0"),
+    "steps": ({"save_steps": -5}, "--save_steps -5: takes a number above 0"),
     "no batch": ({"per_device_train_batch_size": 0}, "--per_device_train_batch_size 0: takes 1 or more"),
     "dropout": ({"dropout": 1.5}, "--dropout 1.5: takes a number from 0 to below 1"),
     "threads": ({"num_threads": -1}, "--num_threads -1: takes 1 or more"),
     "library type": ({"learning_rate": "fast"}, "invalid float value: 'fast'"),
     "library choice": ({"lr_scheduler_type": "cosin"}, "invalid choice: 'cosin'"),
-    "library contradiction": ({"save_steps": 3}, "requires the saving steps to be a round multiple"),
+    "library contradiction": ({"save_steps": 3}, "--save_steps 3 is no multiple of --eval_steps 2"),
     "library field of ours": ({"train_sampling_strategy": "random"}, "use --group_by_length true or false"),
     "removed field": ({"overwrite_output_dir": True}, "unknown setting --overwrite_output_dir"),
     "best by what": ({"metric_for_best_model": "lower_acuracy"}, "did you mean lower_accuracy?"),
@@ -451,7 +460,7 @@ MISTAKES = {
     "precision": ({"precision": "fp16", "fp16": True}, "--precision contradicts --bf16 or --fp16"),
     "sharding one process": ({"fsdp": "full_shard"}, "--fsdp shards a model over several processes"),
     "push to where": ({"push_to_hub": True}, "it also needs --publish_dir DIR and --hub_model_id NAME"),
-    "resume from what": ({"resume_from_checkpoint": "no"}, "no cannot be resumed from: it has no manifest.json"),
+    "resume from what": ({"resume_from_checkpoint": "nowhere"}, "'nowhere': there is no such directory"),
 }
 
 
