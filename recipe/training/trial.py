@@ -27,7 +27,9 @@ def try_optimizer(arguments: TrainingArguments) -> None:
     Raises:
         UserError: a package is missing, or a value is refused; the settings are named.
     """
-    model = GPT2LMHeadModel(GPT2Config(n_layer=1, n_head=1, n_embd=8, n_positions=8, vocab_size=8))
+    model = GPT2LMHeadModel(
+        GPT2Config(n_layer=1, n_head=1, n_embd=8, n_positions=8, vocab_size=8, bos_token_id=0, eos_token_id=0)
+    )
     try:
         made, options = Trainer.get_optimizer_cls_and_kwargs(arguments, model)
         optimizer = None if _MADE_WITH_MODEL & options.keys() else made(model.parameters(), **options)
