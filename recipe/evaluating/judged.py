@@ -10,6 +10,7 @@ from typing import Any
 
 from recipe.errors import UserError
 from recipe.evaluating.rated import ReadRatings
+from recipe.files import make_directory
 from recipe.rating.chat import Chat, Endpoint
 from recipe.rating.dimensions import chosen_dimensions
 from recipe.rating.judge import Judge, JudgeOptions, judges_from
@@ -129,7 +130,7 @@ def judge_sheets(
         report.paid += timed
         ratings += found
         reports.append(dataclasses.asdict(report))
-    directory.mkdir(parents=True, exist_ok=True)
+    make_directory(directory)
     write_ratings(directory / JUDGE_RATINGS, ratings)
     write_key(directory / JUDGE_KEY, made.key)
     return ratings, reports

@@ -18,7 +18,7 @@ from recipe.evaluating.results import JudgeBiases, RatersPanel, RatingResults, w
 from recipe.evaluating.scoring import LineFigures
 from recipe.evaluating.testset import refuse_missing
 from recipe.evaluating.wording import counted
-from recipe.files import sha256_of, write_text
+from recipe.files import make_directory, sha256_of, write_text
 from recipe.rating.analysis import (
     AgreementRow,
     CorrelationRow,
@@ -299,7 +299,7 @@ def report_ratings(
     samples, least = evaluation.bootstrap_samples, judging.judge_agreement
     results = rating_results(settings, read, samples, decoding.seed, least_agreement=least)
     directory = Path(evaluation.output_dir)
-    directory.mkdir(parents=True, exist_ok=True)
+    make_directory(directory)
     write_text(directory / "ratings.json", json.dumps(results, ensure_ascii=False, indent=2) + "\n")
     write_text(directory / "ratings.md", render("ratings.md", ratings=rating_tables(results)))
     print(rating_summary(results))
