@@ -650,6 +650,8 @@ case("23-no-multiple-where-no-best-is-kept", f"train {A} --max_steps 4 --save_st
 # 24. One estimate of time, no control characters in a file.
 case("24-a-bar-into-a-file", f"train {A} --max_steps 3 --logging_steps 1 --disable_tqdm false", {}, 0, "step 1/3", ("\r", "\x1b", "s/ steps"))
 case("24-a-bar-of-many-rows-into-a-file", "generate --prompts_file p.txt --output_file o.txt", {"p.txt": lines(*UPPERS)}, 0, (), ("\r", "\x1b"))
+case("24-a-check-into-a-file", f"train {A} --check --disable_tqdm false", {}, 0, ("check passed", " to "), ("\r", "\x1b"))
+case("24-an-evaluation-into-a-file", "evaluate --test_file rows.csv --model_name_or_path couplet --top_k 5", {}, 0, "written to", ("\r", "\x1b"))
 
 # 26. Unknown characters in one line at the end.
 case("26-unknown-characters", "generate --prompts_file p.txt", {"p.txt": lines(*(f"{u}龘" for u in UPPERS[:5]))}, 0, "5 upper lines hold characters that the model does not know", "answered without them\n" + UPPERS[1])
@@ -759,10 +761,6 @@ OPEN: dict[str, tuple[str, str]] = {
         "neither too few steps nor an empty continuation is noticed",
         "too-few-steps an-empty-continuation",
     ),
-    "24": (
-        "tqdm draws its bar into files",
-        "a-bar-into-a-file",
-    ),
     "26": (
         "unknown characters are named line by line",
         "unknown-characters",
@@ -863,14 +861,7 @@ def bounded() -> Iterator[None]:
 
 
 # Not mended yet; a mend takes the name away.
-OPEN_FIELDS = """
-    accelerator_config activation_checkpointing_kwargs adam_epsilon data_seed debug deepspeed
-    eval_accumulation_steps eval_steps eval_strategy fsdp fsdp_config gradient_accumulation_steps
-    gradient_checkpointing_kwargs learning_rate logging_steps lr_scheduler_kwargs lr_scheduler_type
-    metric_for_best_model neftune_noise_alpha optim optim_args output_dir per_device_eval_batch_size
-    per_device_train_batch_size resume_from_checkpoint save_steps seed torch_compile_backend torch_compile_mode
-    torch_empty_cache_steps warmup_steps weight_decay
-"""
+OPEN_FIELDS = ""
 
 
 def mark_field(field: str) -> Any:

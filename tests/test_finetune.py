@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from recipe.errors import UserError
 from recipe.run_directory import checkpoints_by_step
 from recipe.training.checkpoints import problems_of
+from recipe.training.checkup import likely_range
 from recipe.training.finetune import _push
 from recipe.training.job import planned_evaluations, planned_saves
 
@@ -114,7 +115,7 @@ def test_the_screen_shows_samples_figures_and_the_table_at_the_end(run):
     samples = [line for line in run.stdout.splitlines() if line.startswith("  春云山-")]
     assert len(samples) == 3 and all(re.fullmatch(r"  春云山-\w{3}", line) for line in samples)
     assert len(re.findall(r"^  风雪，江明-\w\w，\w\w$", run.stdout, re.MULTILINE)) == 3
-    assert "step 4/24  loss " in run.stdout and "padded-to-50 accuracy" in run.stdout
+    assert "step 4/24  loss " in run.stdout and "padded-to-50 " in run.stdout
     assert "held-out rows, before training and after 24 steps" in run.stdout
     assert re.search(r"^  lower_accuracy +0\.\d{4} +0\.\d{4}$", run.stdout, re.MULTILINE)
     assert run.stdout.rstrip().endswith(f"published: {run.directory / 'published'}")
@@ -235,7 +236,7 @@ def test_the_downloaded_model_trains_from_its_own_weights_or_from_the_tutorials(
     trained = {f"module.{name}": value + 0.5 if value.is_floating_point() else value for name, value in state.items()}
     torch.save(trained, tmp_path / "best_model.pth")
     for name, extra in (("own", {}), ("tutorial", {"state_dict_file": tmp_path / "best_model.pth"})):
-        assert start(**pretrained(uer_model, output_dir=tmp_path / name, learning_rate=0, **extra)) == 0
+        assert start(**pretrained(uer_model, output_dir=tmp_path / name, learning_rate=1e-20, **extra)) == 0
         wte = load_file(tmp_path / name / "checkpoint-2/model.safetensors")["transformer.wte.weight"]
         expected = state["transformer.wte.weight"] + (0.5 if extra else 0.0)
         torch.testing.assert_close(wte, expected)
@@ -360,13 +361,19 @@ def test_a_run_without_evaluations_still_publishes(start, tmp_path, capsys):
     assert (tmp_path / "published/model.safetensors").exists()
 
 
+def test_the_likely_range_is_wide_where_the_times_are_and_never_below_a_tenth_either_way():
+    assert likely_range([2.0]) == likely_range([2.0, 2.0]) == (1.8, 2.2)
+    assert likely_range([1.0, 3.0]) == (0.0, 4.0)
+
+
 def test_the_check_trains_nothing_and_says_what_the_run_will_cost(start, tmp_path, capsys):
     assert start(check=True, max_steps=600, publish_dir=tmp_path / "published", generation_eval_size=2) == 0
     out = capsys.readouterr().out
     assert re.search(
         r"check passed: \d+ training steps, an evaluation of 20 rows, a checkpoint saved and reloaded", out
     )
-    assert re.search(r"the full run: 600 steps at \d+\.\d\d s = about \d+:\d\d, 301 evaluations = about ", out)
+    assert re.search(r"the full run: \d+:\d\d to \d+:\d\d, for 600 steps of \d+\.\d\d to \d+\.\d\d s ", out)
+    assert " and 301 evaluations of about " in out
     assert "春云山-" in out
     assert not list((tmp_path / "out").glob("checkpoint-*")) and not list((tmp_path / "out").glob(".check-*"))
     assert not (tmp_path / "published").exists() and not (tmp_path / "out/training_config.yaml").exists()
@@ -399,7 +406,7 @@ def test_steps_given_as_shares_of_the_run_are_checked_and_counted(start, capsys)
     shares = {"save_steps": 0.5, "eval_steps": 0.5, "max_steps": 600, "save_total_limit": 9}
     assert start(check=True, **shares) == 0
     out = capsys.readouterr().out
-    assert ", 3 evaluations = about " in out
+    assert " and 3 evaluations of about " in out
     needed = [float(size) for size in re.findall(r"disk (\d+) MB", out)]
     assert start(check=True, **(shares | {"save_steps": 300, "eval_steps": 300})) == 0
     assert needed == [float(size) for size in re.findall(r"disk (\d+) MB", capsys.readouterr().out)]

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import torch
 from torch.nn.functional import cross_entropy
-from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from recipe.formats.base import TextFormat
 from recipe.model.tokenization import encode_prompt
+from recipe.screen import progress_bar
 
 # Logits of a batch take its characters * vocabulary * 4 bytes: 108 MB for a vocabulary of 21,128.
 BATCH_CHARACTERS = 1280
@@ -36,7 +36,7 @@ def line_losses(
         if target:
             by_length[len(prompt), len(target)].append(index)
     losses, characters = [0.0] * len(uppers), [0] * len(uppers)
-    with tqdm(total=len(uppers), desc="likelihood", unit=" lines", delay=2, leave=False) as progress:
+    with progress_bar(total=len(uppers), desc="likelihood", unit="line", delay=2, leave=False) as progress:
         for (prompt_length, target_length), indices in by_length.items():
             rows = max(1, BATCH_CHARACTERS // target_length)
             for start in range(0, len(indices), rows):

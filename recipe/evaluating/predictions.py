@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from recipe.errors import UserError
 from recipe.evaluating.likelihood import line_losses
@@ -23,6 +22,7 @@ from recipe.generating.loading import ReadyModel, load_ready_model
 from recipe.memory import MIB, peak_memory
 from recipe.metrics.timing import GenerationTiming
 from recipe.model.tokenization import characters_known
+from recipe.screen import progress_bar
 from recipe.settings import PUBLISHED_MODEL, DecodingSettings, DeviceSettings, EvaluationSettings
 from recipe.word_lists import read_word_list
 
@@ -126,7 +126,8 @@ def _answer_all(
     started = time.perf_counter()
     with generator.seeded(seed):
         answered = generator.answer_each([prompts[index] for index in answerable])
-        for place, found in tqdm(answered, desc=title, total=len(answerable), unit=" lines", delay=2, leave=False):
+        total = len(answerable)
+        for place, found in progress_bar(answered, desc=title, total=total, unit="line", delay=2, leave=False):
             lines[answerable[place]] = found[0].text
     return lines, time.perf_counter() - started
 
@@ -166,7 +167,7 @@ def _efficiency(
     uppers = [prompt.prompt for prompt in prompts if prompt.refusal is None]
     chosen = random.Random(generator.settings.seed).sample(uppers, min(latency_calls, len(uppers)))
     calls = []
-    for upper in tqdm(chosen, desc="latency", unit=" lines", delay=2, leave=False):
+    for upper in progress_bar(chosen, desc="latency", unit="line", delay=2, leave=False):
         started = time.perf_counter()
         found = generator.answer([upper])[0][0]
         calls.append((time.perf_counter() - started, 1, len(found.text) + 1))

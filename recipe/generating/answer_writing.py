@@ -94,7 +94,7 @@ class AnswerWriter:
         Raises:
             UserError: the file cannot be written.
         """
-        self.written = 0  # answers
+        self.written = self.prompts = 0  # answers, and prompts that have all of theirs
         self._target: Path | None = None
         self.partial: Path | None = None
         self._file = self._open(output_file)
@@ -123,6 +123,7 @@ class AnswerWriter:
         for answer in answers:
             self._file.write(self._line(self, answer) + "\n")
             self.written += 1
+        self.prompts += 1
 
     def flush(self) -> None:
         """Hand everything written so far to the system."""

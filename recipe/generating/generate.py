@@ -22,7 +22,7 @@ from recipe.generating.generator import Answer, Generator, PreparedPrompt, check
 from recipe.generating.loading import load_ready_model
 from recipe.generating.prompts import is_text, read_prompts
 from recipe.generating.ranking import learn_parallelism
-from recipe.screen import outliving_its_reader
+from recipe.screen import outliving_its_reader, progress_bar
 from recipe.settings import DecodingSettings, DeviceSettings, GenerationSettings
 from recipe.text_files import path_problem
 from recipe.word_lists import read_word_list
@@ -136,13 +136,13 @@ def answer_all(generator: Generator, prompts: Sequence[PreparedPrompt], writer: 
     started, fewer = time.perf_counter(), 0
     chunk = _BATCHES_PER_CHUNK * generator.settings.generation_batch_size
     _end_by_kill_as_by_ctrl_c()
-    with tqdm(total=len(prompts), unit="line", delay=2, leave=False) as progress:
+    with progress_bar(total=len(prompts), unit="line", delay=2, leave=False) as progress:
         try:
             with writer, generator.seeded():
                 for start in range(0, len(prompts), chunk):
                     fewer += _answer_chunk(generator, prompts[start : start + chunk], writer, progress)
         except KeyboardInterrupt:
-            return _interrupted(f"{progress.n:,} of {len(prompts):,} prompts", writer)
+            return _interrupted(f"{writer.prompts:,} of {len(prompts):,} prompts", writer)
     _say_summary(generator, writer.written, fewer, time.perf_counter() - started)
     return 0
 

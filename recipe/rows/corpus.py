@@ -21,13 +21,13 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 from datasets import Dataset
-from tqdm import tqdm
 
 from recipe.errors import UserError, printable
 from recipe.files import atomic_directory, atomic_open, sha256_of
 from recipe.formats.registry import FORMATS
 from recipe.rows.cleaning import RejectedRowError
 from recipe.rows.reading import Row, Source, checked_text, read_rows, training_source, validation_source
+from recipe.screen import progress_bar
 from recipe.settings import DataSettings
 
 # Part of the cache key: raise it when the same files would give other rows.
@@ -196,7 +196,8 @@ def _stream_checked(
     file_numbers = {file: number for number, file in enumerate(source.files)}
     digest = xxhash.xxh3_64_intdigest
     with contextlib.closing(sink):
-        for row in _limited(tqdm(read_rows(source), desc="reading", unit=" rows", delay=2, leave=False), max_rows):
+        rows = progress_bar(read_rows(source), desc="reading", unit="row", delay=2, leave=False)
+        for row in _limited(rows, max_rows):
             summary.read += 1
             try:
                 text, opening_length, held_out_by = checked_text(row, text_format)

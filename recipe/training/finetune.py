@@ -62,15 +62,16 @@ def _run_job(settings: Settings, typed: dict[str, Any], arguments: TrainingArgum
         check_job(job, typed)
         return
     trainer = make_trainer(job)
+    config = resolved_config(job)  # before training: a resumed one changes some of the library's arguments
     wish = resume_wish(typed["resume_from_checkpoint"])
-    if wish == AUTO and not typed.get("push_to_hub") and (finished := _finished(job, trainer)):
+    if wish == AUTO and not typed.get("push_to_hub") and (finished := _finished(job, trainer, config)):
         if trainer.is_world_process_zero():
             print(finished, flush=True)
         return
-    trainer.add_callback(ConfigFile(Path(str(arguments.output_dir)) / CONFIG_FILE, resolved_config(job)))
+    trainer.add_callback(ConfigFile(Path(str(arguments.output_dir)) / CONFIG_FILE, config))
     _check_disk(job, trainer)
     trainer.train(resume_from_checkpoint=wish)
-    finish(job, trainer, push_to=arguments.hub_model_id if typed.get("push_to_hub") else None)
+    finish(job, trainer, config, push_to=arguments.hub_model_id if typed.get("push_to_hub") else None)
 
 
 @contextlib.contextmanager
@@ -109,11 +110,11 @@ def _only_run(arguments: TrainingArguments) -> Iterator[None]:
         yield
 
 
-def _finished(job: Job, trainer: CoupletTrainer) -> str | None:
+def _finished(job: Job, trainer: CoupletTrainer, config: str) -> str | None:
     """Say of a run that has nothing left to train or to publish where its model is; None if it has."""
     is_free = job.text_format.form is None
     directory = str(job.arguments.output_dir)
-    return finished_run(directory, trainer.run_identity, job.run.publish_dir, resolved_config(job), is_free)
+    return finished_run(directory, trainer.run_identity, job.run.publish_dir, config, is_free)
 
 
 def resolved_config(job: Job) -> str:
@@ -143,7 +144,7 @@ def _check_disk(job: Job, trainer: CoupletTrainer) -> None:
         disk.check_space_for_run(str(arguments.output_dir), needed)
 
 
-def finish(job: Job, trainer: CoupletTrainer, push_to: str | None) -> None:
+def finish(job: Job, trainer: CoupletTrainer, config: str, push_to: str | None) -> None:
     """Show what training changed and publish the best model."""
     if not trainer.is_world_process_zero():
         return
@@ -158,7 +159,7 @@ def finish(job: Job, trainer: CoupletTrainer, push_to: str | None) -> None:
         trainer.accelerator.unwrap_model(trainer.model),
         job.tokenizer,
         job.text_format,
-        resolved_config(job),
+        config,
         metrics,
         {file: (summary.file_bytes[file], digest) for file, digest in summary.file_hashes.items()},
     )

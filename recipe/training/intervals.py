@@ -23,13 +23,12 @@ def fitting_intervals(typed: Mapping[str, Any], given: frozenset[str]) -> dict[s
     """
     evaluates = IntervalStrategy(typed["eval_strategy"]).value
     saves = SaveStrategy(typed.get("save_strategy") or "steps").value
-    never = {} if evaluates != "no" or "eval_on_start" in given else {"eval_on_start": False}
     if evaluates == "no" and saves == "best":
         raise UserError("--save_strategy best saves after evaluations, and --eval_strategy no makes none")
     if not typed["load_best_model_at_end"] or saves == "best":
-        return never
+        return {}
     if "no" in (evaluates, saves):
-        return never | _without_best(evaluates, saves, given)
+        return _without_best(evaluates, saves, given)
     if evaluates == saves:
         return _fitting_steps(typed, given) if saves == "steps" else {}
     if "save_strategy" not in given:
