@@ -642,29 +642,9 @@ OPEN: dict[str, tuple[str, str]] = {
         "spaces-in-a-theme spaces-in-a-sample-prompt marks-of-no-width-in-predictions marks-of-no-width-in-rows "
         "a-byte-order-mark-in-a-row",
     ),
-    "04": (
-        "cells beyond the header are not looked at; a key twice in JSON is the last one",
-        "comma comma-in-every-row comma-behind-another-column comma-in-two-columns tab "
-        "comma-in-the-validation-file comma-in-a-plain-text comma-in-the-test-file comma-in-prompts "
-        "comma-in-a-parallelism-file tab-in-predictions a-key-twice",
-    ),
-    "05": (
-        "csv.reader joins lines behind an open quotation mark; TSV is read by the same rules",
-        "one-quote two-quotes quotes-that-meet-rows-later a-quote-in-the-header text-behind-a-quote "
-        "in-plain-texts in-prompts in-the-test-file a-quote-in-tsv-is-a-character",
-    ),
-    "06": (
-        "text files are opened with universal line ends, prompts split by str.splitlines",
-        "carriage-returns-in-a-pair one-in-each-file carriage-return-in-csv carriage-return-in-json-lines "
-        "carriage-return-in-predictions carriage-return-in-a-predicted-pair line-separator-in-prompts "
-        "paragraph-separator-in-prompts next-line-in-prompts vertical-tab-in-prompts form-feed-in-prompts "
-        "file-separator-in-prompts carriage-return-in-prompts line-separator-on-standard-input",
-    ),
     "07": (
         "the library makes an empty BERT vocabulary where there is none; sources are not compared with each other",
-        "no-vocabulary no-vocabulary-extended no-vocabulary-generating a-vocabulary-of-another-model "
-        "one-file-as-both one-file-as-both-by-a-link a-copy-as-the-other one-column-as-both "
-        "one-column-as-both-in-an-evaluation a-file-twice predictions-are-the-upper-lines",
+        "no-vocabulary no-vocabulary-extended no-vocabulary-generating a-vocabulary-of-another-model",
     ),
     "08": (
         "paths are taken as typed; a directory is made beside the link",
@@ -687,23 +667,6 @@ OPEN: dict[str, tuple[str, str]] = {
         "no-config an-empty-directory a-weights-file a-weights-file-generating a-state-dict-as-a-model "
         "a-state-dict-as-a-baseline a-run-as-a-model a-run-without-config-as-a-model lora a-pointer-for-weights "
         "a-pointer-for-data a-pointer-for-a-state-dict tensorflow-weights weights-of-uer-py a-training-checkpoint",
-    ),
-    "11": (
-        "formats are told by the ending alone; packed files, arrays, lists and pipes are not read",
-        "json-array json-array-in-one-line json-array-of-texts json-array-with-a-faulty-record "
-        "json-array-of-prompts json-array-as-test-file json-array-as-predictions poems poems-in-json-lines "
-        "a-pair-as-a-list csv-gz jsonl-gz a-pair-in-gz prompts-in-gz zip-of-one-file zip-of-two-files "
-        "gzip-called-csv zip-called-csv xlsx xlsx-called-csv xls parquet-called-csv utf-16-without-a-mark "
-        "a-cut-character one-bad-byte u0002 u0002-between-characters zero-width-between-characters final-mark "
-        "two-character-separator line-break-separates plain-text-file a-pipe a-pipe-without-an-ending "
-        "a-pair-of-pipes a-test-file-from-a-pipe a-directory",
-    ),
-    "12": (
-        "the message about rows or columns does not look at the file",
-        "another-separator a-comma-separates another-separator-in-the-test-file no-separator-at-all only-numbers "
-        "wrong-column semicolons tabs-in-csv commas-in-tsv header-with-spaces header-in-another-case no-header "
-        "no-header-in-the-test-file no-header-in-prompts empty-lines-above-the-header json-with-other-keys "
-        "the-columns-of-predictions",
     ),
     "13": (
         "values are tried late, by the library",
@@ -767,11 +730,6 @@ OPEN: dict[str, tuple[str, str]] = {
     "29": (
         "the test set is not compared with the vocabulary",
         "unknown-characters-in-the-test",
-    ),
-    "30": (
-        "one set of columns is taken for every file of an evaluation",
-        "test-in-two-columns-training-in-one test-in-one-column-training-in-two two-columns-without-a-flag "
-        "validation-in-two-columns two-training-files-of-two-shapes parallelism-in-two-columns",
     ),
 }
 KNOWN = {f"{kind}-{id}": reason for kind, (reason, ids) in OPEN.items() for id in ids.split()}

@@ -47,6 +47,7 @@ from recipe.metrics.material import Material, TrainingFile
 from recipe.metrics.registry import METRICS
 from recipe.screen import outliving_its_reader
 from recipe.settings import DecodingSettings, DeviceSettings, EvaluationSettings, RatingSettings
+from recipe.stored_files import stored
 from recipe.word_lists import read_word_list
 
 
@@ -116,7 +117,7 @@ def _describe_data(
     counts = [len(lines) for lines in test_set.references]
     described = DataDescription(
         test_files=settings.test_file,
-        test_sha256=[sha256_of(file) for file in settings.test_file],
+        test_sha256=[sha256_of(stored(file)) for file in settings.test_file],
         rows=len(test_set.rows),
         rejected_rows=test_set.rejected,
         upper_lines=len(test_set.uppers),
@@ -125,7 +126,7 @@ def _describe_data(
         train_files=settings.train_file,
     )
     if training_file is not None:
-        described["train_sha256"] = [sha256_of(file) for file in settings.train_file]
+        described["train_sha256"] = [sha256_of(stored(file)) for file in settings.train_file]
         described["train_couplets"] = len(training_file.uppers)
         described["leaks"] = leaks(test_set, training_file)
     return described

@@ -13,8 +13,10 @@ from recipe.evaluating.predictions import is_predictions, load_couplet_model
 from recipe.evaluating.rated import ReadRatings, rating_problems, read_rating_files
 from recipe.evaluating.results import WRITTEN
 from recipe.evaluating.testset import TestSet, check_training_file, read_predictions, read_test_set, refuse_missing
+from recipe.formats.couplet import separator_problem
 from recipe.generating.generator import check_settings as check_decoding
 from recipe.model.tokenization import load_tokenizer
+from recipe.rows.reading import repeated_files, same_column_twice
 from recipe.settings import PUBLISHED_MODEL, DecodingSettings, DeviceSettings, EvaluationSettings, RatingSettings
 from recipe.word_lists import read_word_list
 
@@ -107,8 +109,11 @@ def _setting_problems(settings: EvaluationSettings, decoding: DecodingSettings, 
         problems.append("no test file: give --test_file FILE, whose couplets are the references")
     if (settings.upper_column is None) != (settings.lower_column is None):
         problems.append("--upper_column and --lower_column go together; only one of them is set")
-    if len(settings.separator) != 1:
-        problems.append(f"--separator takes one character; found {settings.separator!r}")
+    problems += same_column_twice(settings.upper_column, settings.lower_column)
+    problems += repeated_files(settings.test_file, "--test_file") + repeated_files(settings.train_file, "--train_file")
+    problems += repeated_files(settings.predictions, "--predictions") + repeated_files(settings.baseline, "--baseline")
+    if problem := separator_problem(settings.separator):
+        problems.append(problem)
     for name, least in (("seeds", 1), ("bootstrap_samples", 1), ("latency_calls", 0), ("report_samples", 1)):
         if getattr(settings, name) < least:
             problems.append(f"--{name} {getattr(settings, name)}: must be at least {least}")

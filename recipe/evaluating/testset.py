@@ -7,15 +7,25 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from recipe.couplet.form import mark_positions
 from recipe.errors import UserError
-from recipe.formats.couplet import Couplet
+from recipe.formats.couplet import Couplet, spelled_out
 from recipe.metrics.material import TrainingFile
 from recipe.rows.cleaning import RejectedRowError
-from recipe.rows.reading import Source, checked_text, read_rows
+from recipe.rows.delimited import delimited_records
+from recipe.rows.reading import (
+    Row,
+    Source,
+    checked_text,
+    chosen_columns,
+    other_couplet_columns,
+    read_rows,
+    shown_row,
+    why_rejected,
+)
 from recipe.settings import EvaluationSettings
+from recipe.stored_files import content_ending
 from recipe.text_files import open_text, rows_file_problem
 
 UPPER_COLUMN, LOWER_COLUMN = "upper", "lower"
@@ -54,14 +64,18 @@ def read_test_set(settings: EvaluationSettings) -> TestSet:
     rejected: dict[str, int] = defaultdict(int)
     references: dict[str, dict[str, None]] = {}
     rows = []
-    for upper, lower in _read_couplets(settings.test_file, settings, rejected):
+    first: dict[str, Row] = {}
+    for upper, lower in _read_couplets(settings.test_file, settings, rejected, first):
         if upper not in references and len(references) == settings.max_upper_lines:
             continue
         references.setdefault(upper, {})[lower] = None
         rows.append(upper)
     if not references:
         found = "; ".join(f"{count:,} {reason}" for reason, count in rejected.items()) or "no rows at all"
-        raise UserError(f"{', '.join(settings.test_file)}: holds no couplet to compare with ({found})")
+        raise UserError(
+            f"{', '.join(settings.test_file)}: holds no couplet to compare with ({found})"
+            + why_rejected(_source(settings.test_file, settings), first, rejected)
+        )
     return TestSet(list(references), [list(lines) for lines in references.values()], rows, dict(rejected))
 
 
@@ -71,7 +85,7 @@ def check_training_file(settings: EvaluationSettings) -> None:
     Raises:
         UserError: as `read_training_file`.
     """
-    if settings.train_file and not any(1 for _ in _read_couplets(settings.train_file, settings, defaultdict(int))):
+    if settings.train_file and not any(1 for _ in _read_couplets(settings.train_file, settings, defaultdict(int), {})):
         raise UserError(_no_training_couplet(settings))
 
 
@@ -83,7 +97,7 @@ def read_training_file(settings: EvaluationSettings) -> TrainingFile | None:
     """
     if not settings.train_file:
         return None
-    couplets = list(_read_couplets(settings.train_file, settings, defaultdict(int)))
+    couplets = list(_read_couplets(settings.train_file, settings, defaultdict(int), {}))
     if not couplets:
         raise UserError(_no_training_couplet(settings))
     return TrainingFile([upper for upper, _ in couplets], [lower for _, lower in couplets])
@@ -94,22 +108,31 @@ def _no_training_couplet(settings: EvaluationSettings) -> str:
 
 
 def _read_couplets(
-    files: Sequence[str], settings: EvaluationSettings, rejected: dict[str, int]
+    files: Sequence[str], settings: EvaluationSettings, rejected: dict[str, int], first: dict[str, Row]
 ) -> Iterator[tuple[str, str]]:
-    """Yield the couplets of the files; count the rows that are none in `rejected`."""
+    """Yield the couplets of the files; count the rows that are none in `rejected`, keep the `first` of each reason."""
     refuse_missing(files)
-    columns: tuple[str, ...] = (settings.text_column,)
-    if settings.upper_column is not None and settings.lower_column is not None:
-        columns = (settings.upper_column, settings.lower_column)
     # An evaluation leaves out no couplet for its shape: lines of unequal length are the file's own business.
-    text_format = Couplet(settings.separator, keeps_unequal=True)
-    for row in read_rows(Source(tuple(files), columns, settings.encoding)):
+    text_format = Couplet(spelled_out(settings.separator), keeps_unequal=True)
+    for row in read_rows(_source(files, settings)):
         try:
             text, opening_length, _ = checked_text(row, text_format)
         except RejectedRowError as rejection:
             rejected[rejection.reason] += 1
+            first.setdefault(rejection.reason, shown_row(row, rejection.reason))
         else:
             yield text_format.split(text, opening_length)
+
+
+def _source(files: Sequence[str], settings: EvaluationSettings) -> Source:
+    columns = chosen_columns(settings.text_column, settings.upper_column, settings.lower_column)
+    return Source(
+        tuple(files),
+        columns,
+        settings.encoding,
+        other_columns=other_couplet_columns(settings.text_column, columns),
+        separator=spelled_out(settings.separator) if len(columns) == 1 else "",
+    )
 
 
 def refuse_missing(files: Iterable[str]) -> None:
@@ -138,10 +161,12 @@ def read_predictions(files: Sequence[str], test_set: TestSet, settings: Evaluati
             f"--predictions takes one file, or a text file of upper and one of lower lines; found {len(files)}"
         )
     name = " ".join(files)
-    if len(files) == 1 and Path(files[0]).suffix.lower() == ".txt":
+    if len(files) == 1 and content_ending(files[0]) == ".txt":
         pairs = _pair_with_rows(files[0], test_set, settings)
     else:
         pairs = _read_prediction_pairs(files, settings)
+    if all(_joined(upper) == _joined(lower) for upper, lower in pairs):
+        raise UserError(f"{name}: every lower line is its upper line; name the file of the lines that answer them")
     found: dict[str, list[str]] = {upper: [] for upper in test_set.uppers}
     for upper, lower in pairs:
         if upper in found:
@@ -171,10 +196,10 @@ def _read_prediction_pairs(files: Sequence[str], settings: EvaluationSettings) -
     columns = (UPPER_COLUMN, LOWER_COLUMN)
     if len(files) == 2:
         source = Source((files[0], files[1]), columns, settings.encoding, is_line_pair=True)
-    elif Path(files[0]).suffix.lower() == ".tsv" and not _has_header(files[0], settings.encoding):
+    elif content_ending(files[0]) == ".tsv" and not _has_header(files[0], settings.encoding):
         return _read_headerless(files[0], settings.encoding)
     else:
-        source = Source(tuple(files), columns, settings.encoding)
+        source = Source(tuple(files), columns, settings.encoding, column_settings=())
     pairs, faults = [], []
     for row in read_rows(source):
         if row.fault or not all(_is_text(cell) for cell in row.cells):
@@ -193,14 +218,13 @@ def _has_header(file: str, encoding: str) -> bool:
 
 
 def _read_headerless(file: str, encoding: str) -> list[tuple[str, str]]:
-    # A pair of lines is read from the file twice over, so that decoding faults get the reader's message.
-    rows = read_rows(Source((file, file), ("line", "line"), encoding, True))
-    cells = [(row.number, row.cells[0].rstrip("\r\n").split("\t")) for row in rows]
-    wrong = [(number, len(found)) for number, found in cells if len(found) != 2]
+    with open_text(file, encoding) as handle:
+        records = list(delimited_records(handle, file, ".tsv", ""))
+    wrong = [(number, len(found)) for number, found in records if len(found) != 2]
     if wrong:
         number, count = wrong[0]
         raise UserError(f"{file}, line {number}: has {count} columns; expected two, upper and lower line, tab between")
-    return [(_joined(upper), _joined(lower)) for _, (upper, lower) in cells]
+    return [(_joined(upper), _joined(lower)) for _, (upper, lower) in records]
 
 
 def _is_text(cell: object) -> bool:

@@ -58,7 +58,7 @@ def _read_file(settings: GenerationSettings) -> list[str]:
     if path.suffix.lower() not in FORMAT_ENDINGS:
         return decode_text(path.read_bytes(), str(path), settings.encoding).splitlines()
     columns = (settings.prompt_column,)
-    rows = list(read_rows(Source((str(path),), columns, settings.encoding, column_settings="--prompt_column")))
+    rows = list(read_rows(Source((str(path),), columns, settings.encoding, column_settings=("--prompt_column",))))
     if faulty := [f"{row.file}: row {row.number}: {fault}" for row in rows if (fault := _fault(row))]:
         more = [f"and {len(faulty) - _ROWS_NAMED:,} more rows"] if len(faulty) > _ROWS_NAMED else []
         raise UserError(faulty[:_ROWS_NAMED] + more)
