@@ -39,11 +39,14 @@ _BEGINNINGS = (
     (b"<!DOCTYPE html", "is a web page; download the file that the page shows, not the page"),
     (b"<html", "is a web page; download the file that the page shows, not the page"),
 )
+_WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".ods", ".et", ".numbers")
 _TAR_MARK, _TAR_MARK_AT = b"ustar", 257
 
 
-def foreign_content(head: bytes) -> str | None:
-    """Return what the first bytes of a file show it to be, and what to do, if that is no text of rows."""
+def foreign_content(file: str, head: bytes) -> str | None:
+    """Return what a file's ending and first bytes show it to be, and what to do, if that is no text of rows."""
+    if Path(file).suffix.lower() in _WORKBOOKS:
+        return f"is a workbook; {_AS_CSV}"
     if head.startswith(b"PK\x03\x04"):
         if b"xl/" in head:
             return f"is an Excel workbook; {_AS_CSV}"

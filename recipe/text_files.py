@@ -51,7 +51,7 @@ def rows_file_problem(file: str) -> str | None:
     if Path(file).suffix.lower() == ".parquet":
         return None
     try:
-        return f"{file}: {kind}" if (kind := foreign_content(head_of(file))) else None
+        return f"{file}: {kind}" if (kind := foreign_content(file, head_of(file))) else None
     except UserError as error:
         return error.problems[0]
 
@@ -67,7 +67,7 @@ def open_text(file: str, encoding: str) -> Iterator[IO[str]]:
             does not decode, with what to try.
     """
     head = head_of(file)
-    if kind := foreign_content(head):
+    if kind := foreign_content(file, head):
         raise UserError(f"{file}: {kind}")
     line_end = "\r" if b"\r" in head and b"\n" not in head else "\n"
     try:

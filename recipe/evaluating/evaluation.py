@@ -18,6 +18,7 @@ from typing import Any
 import evaluate
 
 from recipe.couplet.form import form_violations
+from recipe.errors import notice
 from recipe.evaluating.precheck import checked_test_set
 from recipe.evaluating.predictions import Answers, answers_of, baseline_of, likelihood_of
 from recipe.evaluating.rated import rating_results, write_rating_sheets
@@ -41,8 +42,8 @@ from recipe.evaluating.results import (
     without_non_numbers,
 )
 from recipe.evaluating.scoring import System, score
-from recipe.evaluating.testset import TestSet, chance_lines, read_training_file
-from recipe.files import atomic_open, sha256_of, write_text
+from recipe.evaluating.testset import TestSet, chance_lines, counted, read_training_file
+from recipe.files import atomic_open, make_directory, sha256_of, write_text
 from recipe.metrics.material import Material, TrainingFile
 from recipe.metrics.registry import METRICS
 from recipe.screen import outliving_its_reader
@@ -62,6 +63,8 @@ def evaluate_couplets(
     """
     started = time.perf_counter()
     test_set, ratings = checked_test_set(settings, rating, decoding, device)
+    if test_set.rejected:
+        notice(_left_out(test_set))
     # The models come before the training file, so that the peak memory said is theirs, not that of the file.
     answers = answers_of(settings, decoding, device, test_set)
     baseline = baseline_of(settings, decoding, device, test_set)
@@ -156,11 +159,14 @@ def _samples(
     ]
 
 
+def _left_out(test_set: TestSet) -> str:
+    return f"rows of the test file that are no couplet and were left out: {counted(test_set.rejected)}"
+
+
 def _notes(test_set: TestSet, same_shape: list[bool], answers: Answers, baseline: Answers | None) -> list[str]:
     notes = [*answers.notes, *(baseline.notes if baseline else [])]
     if test_set.rejected:
-        found = "; ".join(f"{count:,} {reason}" for reason, count in test_set.rejected.items())
-        notes.append(f"rows of the test file that are no couplet and were left out: {found}")
+        notes.append(_left_out(test_set))
     if misshapen := same_shape.count(False):
         notes.append(
             f"for {misshapen:,} upper lines no line of the same shape was found; their chance line is any line"
@@ -170,7 +176,7 @@ def _notes(test_set: TestSet, same_shape: list[bool], answers: Answers, baseline
 
 def _write_all(directory: Path, results: Results, test_set: TestSet, answers: Answers) -> None:
     """Write `results.json` in the form of `evaluate.save`, the predictions and both reports; print the summary."""
-    directory.mkdir(parents=True, exist_ok=True)
+    make_directory(directory)
     # evaluate.save writes in place; under another name first, so that an interruption leaves the old file whole.
     temporary = directory / ".results.json.tmp"
     with _silent_stderr():

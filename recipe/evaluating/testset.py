@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from recipe.couplet.form import mark_positions
-from recipe.errors import UserError
+from recipe.errors import UserError, notice
 from recipe.formats.couplet import Couplet, spelled_out
 from recipe.metrics.material import TrainingFile
 from recipe.rows.cleaning import RejectedRowError
@@ -71,12 +71,17 @@ def read_test_set(settings: EvaluationSettings) -> TestSet:
         references.setdefault(upper, {})[lower] = None
         rows.append(upper)
     if not references:
-        found = "; ".join(f"{count:,} {reason}" for reason, count in rejected.items()) or "no rows at all"
+        found = counted(rejected) or "no rows at all"
         raise UserError(
             f"{', '.join(settings.test_file)}: holds no couplet to compare with ({found})"
             + why_rejected(_source(settings.test_file, settings), first, rejected)
         )
     return TestSet(list(references), [list(lines) for lines in references.values()], rows, dict(rejected))
+
+
+def counted(rejected: Mapping[str, int]) -> str:
+    """Return how many rows were rejected for which reason, in words."""
+    return "; ".join(f"{count:,} {reason}" for reason, count in rejected.items())
 
 
 def check_training_file(settings: EvaluationSettings) -> None:
@@ -97,9 +102,12 @@ def read_training_file(settings: EvaluationSettings) -> TrainingFile | None:
     """
     if not settings.train_file:
         return None
-    couplets = list(_read_couplets(settings.train_file, settings, defaultdict(int), {}))
+    rejected: dict[str, int] = defaultdict(int)
+    couplets = list(_read_couplets(settings.train_file, settings, rejected, {}))
     if not couplets:
         raise UserError(_no_training_couplet(settings))
+    if rejected:
+        notice(f"rows of the training file that are no couplet and were left out: {counted(rejected)}")
     return TrainingFile([upper for upper, _ in couplets], [lower for _, lower in couplets])
 
 
@@ -145,21 +153,31 @@ def refuse_missing(files: Iterable[str]) -> None:
         raise UserError(problems)
 
 
-def read_predictions(files: Sequence[str], test_set: TestSet, settings: EvaluationSettings) -> list[list[str]]:
+def read_predictions(
+    setting: str, files: Sequence[str], test_set: TestSet, settings: EvaluationSettings
+) -> list[list[str]]:
     """Return one or more runs, each a lower line for every upper line of the test set, from somebody's output.
 
     A pair of text files, a TSV (with or without a header), CSV, JSON Lines or Parquet file with the columns `upper` and
     `lower` is matched by upper line; a single text file of lower lines is matched by the rows of the test file. Where
     every upper line has several answers the first ones make the first run, and so on.
 
+    Args:
+        setting: the flag that names the files, to begin every message with.
+
     Raises:
         UserError: files that do not exist or cannot be read, numbers of lines that differ, upper lines without answer.
     """
+    try:
+        return _read_predictions(files, test_set, settings)
+    except UserError as error:
+        raise UserError([f"{setting} {problem}" for problem in error.problems]) from None
+
+
+def _read_predictions(files: Sequence[str], test_set: TestSet, settings: EvaluationSettings) -> list[list[str]]:
     refuse_missing(files)
     if len(files) > 2:
-        raise UserError(
-            f"--predictions takes one file, or a text file of upper and one of lower lines; found {len(files)}"
-        )
+        raise UserError(f"takes one file, or a text file of upper and one of lower lines; found {len(files)}")
     name = " ".join(files)
     if len(files) == 1 and content_ending(files[0]) == ".txt":
         pairs = _pair_with_rows(files[0], test_set, settings)

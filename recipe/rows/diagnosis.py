@@ -54,7 +54,7 @@ def missing_columns(
 
 def _advice(columns: Sequence[str], flags: Sequence[str]) -> str:
     if not flags:
-        return f"Call its columns {' and '.join(columns)}"
+        return f"Its columns must be called {' and '.join(columns)}: rename them in the file"
     return f"Name the right one with {flags[0]}{f', or with {flags[1]} and {flags[2]}' if flags[1:] else ''}"
 
 

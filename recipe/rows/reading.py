@@ -208,13 +208,11 @@ def _read_file(file: str, source: Source) -> Iterator[Row]:
     if ending == PARQUET:
         return _read_parquet(file, source)
     expected = f"{', '.join(FORMAT_ENDINGS)}, each of them perhaps with {' or '.join(PACKED_ENDINGS)}"
-    advice = (
-        "it is a workbook: save it from there as CSV (UTF-8)"
-        if ending in (".xlsx", ".xls", ".ods", ".et")
-        else f"for one row a line put {source.columns[0]} into a first line above them and end its name in .csv (.tsv"
-        " if the rows hold commas); a text file of upper and one of lower lines go with --upper_file and --lower_file"
+    raise UserError(
+        f"{file}: cannot tell the format from its ending; expected one of {expected}. For one row a line put "
+        f"{source.columns[0]} into a first line above them and end its name in .csv (.tsv if the rows hold commas); a "
+        "text file of upper and one of lower lines go with --upper_file and --lower_file"
     )
-    raise UserError(f"{file}: cannot tell the format from its ending; expected one of {expected}; {advice}")
 
 
 def _ending(file: str, source: Source) -> str:
@@ -304,10 +302,8 @@ def _read_delimited(file: str, source: Source, ending: str) -> Iterator[Row]:
             if len(cells) > width and any(map(str.strip, cells[width:])):
                 yield Row(file, number, (delimiter.join(cells),), MORE_CELLS)
             elif len(cells) <= max(positions):
-                yield (
-                    Row(file, number, (delimiter.join(cells),), MISSING_CELL)
-                    if cells
-                    else Row(file, number, (), EMPTY_LINE)
+                yield Row(
+                    file, number, (delimiter.join(cells),) if cells else (), MISSING_CELL if cells else EMPTY_LINE
                 )
             else:
                 yield Row(file, number, tuple(cells[position] for position in positions))
