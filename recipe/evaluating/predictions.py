@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ class Answering:
     settings: EvaluationSettings
     decoding: DecodingSettings
     device: DeviceSettings
-    processes: Processes = Processes()
+    processes: Processes
 
 
 def answers_of(answering: Answering, test_set: TestSet) -> Answers:
@@ -94,10 +94,10 @@ def _answers_of_model(name: str, answering: Answering, test_set: TestSet) -> Ans
     runs = []
     kept = [KeptAnswers(_kept_file(settings, job, seed), processes) for seed in seeds]
     for seed, run in zip(seeds, kept, strict=True):
-        answers = _answer_all(generator, answerable, run, job, seed)
-        runs.append(["" if prompt.refusal else next(answers) for prompt in prompts])
+        lines = iter(_answer_all(generator, answerable, run, job, seed))
+        runs.append(["" if prompt.refusal else next(lines) for prompt in prompts])
     efficiency = None
-    if settings.latency_calls and processes.is_main:
+    if settings.latency_calls and answerable and processes.is_main:
         efficiency = _efficiency(loaded, generator, answerable, settings.latency_calls, kept)
     notes = []
     if refused:
@@ -141,8 +141,8 @@ def load_couplet_model(name: str, device: DeviceSettings) -> ReadyModel:
 
 def _answer_all(
     generator: Generator, prompts: Sequence[PreparedPrompt], kept: KeptAnswers, job: str, seed: int
-) -> Iterator[str]:
-    """Yield a lower line for each prompt, those first made that are not kept; an interruption says how many are."""
+) -> list[str]:
+    """Return a lower line for each prompt, made unless it is kept already; an interruption says how many are."""
     kept.open({"job": job, "seed": seed})
     if kept.taken_up:
         notice(
@@ -158,8 +158,7 @@ def _answer_all(
             done = len(answers_in_order(generator, prompts, kept))
             notice(f"seed {seed}: {done:,} of {len(prompts):,} answers are kept; the same command goes on from there")
             raise
-    for answers in answers_in_order(generator, prompts, kept).values():
-        yield answers[0].text
+    return [answers[0].text for answers in answers_in_order(generator, prompts, kept).values()]
 
 
 def _outside_vocabulary(loaded: ReadyModel, test_set: TestSet) -> OutsideVocabulary:
@@ -196,7 +195,8 @@ def _efficiency(
     Throughput counts the seconds in which a process answers, divided by the number of processes.
     """
     count = runs[0].processes.count
-    throughput = GenerationTiming().compute(**_columns([_cost(batch, count) for run in runs for batch in run.batches.values()]))
+    costs = [_cost(batch, count) for run in runs for batch in run.batches.values()]
+    throughput = GenerationTiming().compute(**_columns(costs))
     uppers = [prompt.prompt for prompt in prompts]
     chosen = random.Random(generator.settings.seed).sample(uppers, min(latency_calls, len(uppers)))
     calls = []

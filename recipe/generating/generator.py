@@ -177,7 +177,7 @@ class Generator:
             yield from zip(batch, self._answer_batch([prompts[index] for index in batch]), strict=True)
 
     def batches(self, prompts: Sequence[PreparedPrompt]) -> list[list[int]]:
-        """Return the indices of the prompts that are decoded together: of one length, and no more than are asked for."""
+        """Return the indices of the prompts that are decoded together: of one length, and not too many."""
         by_length: dict[int, list[int]] = defaultdict(list)
         for index, prompt in enumerate(prompts):
             by_length[len(prompt.ids)].append(index)

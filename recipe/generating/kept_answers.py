@@ -138,7 +138,10 @@ def _read_batches(file: Path) -> Iterator[tuple[int, Batch]]:
                 found = json.loads(line)
             except ValueError:
                 return
-            yield found["place"], Batch([[Answer(*one) for one in answers] for answers in found["answers"]], found["seconds"])
+            yield (
+                found["place"],
+                Batch([[Answer(*one) for one in answers] for answers in found["answers"]], found["seconds"]),
+            )
 
 
 def answer_all(
@@ -170,7 +173,7 @@ def answers_in_order(
     generator: Generator, prompts: Sequence[PreparedPrompt], kept: KeptAnswers, first: int = 0
 ) -> dict[int, list[Answer]]:
     """Return what is answered of the prompts: the index of each, in their order, and its answers."""
-    found = {}
+    found: dict[int, list[Answer]] = {}
     for batch in generator.batches(prompts):
         if first + batch[0] in kept.batches:
             found.update(zip(batch, kept.batches[first + batch[0]].answers, strict=True))
