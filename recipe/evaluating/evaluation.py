@@ -45,6 +45,7 @@ from recipe.evaluating.testset import TestSet, chance_lines, read_training_file
 from recipe.files import atomic_open, sha256_of, write_text
 from recipe.metrics.material import Material, TrainingFile
 from recipe.metrics.registry import METRICS
+from recipe.rows.cleaning import listed
 from recipe.screen import outliving_its_reader
 from recipe.settings import DecodingSettings, DeviceSettings, EvaluationSettings, RatingSettings
 from recipe.word_lists import read_word_list
@@ -160,6 +161,8 @@ def _notes(test_set: TestSet, same_shape: list[bool], answers: Answers, baseline
     if test_set.rejected:
         found = "; ".join(f"{count:,} {reason}" for reason, count in test_set.rejected.items())
         notes.append(f"rows of the test file that are no couplet and were left out: {found}")
+    if test_set.cleaned:
+        notes.append(f"taken out of rows of the test file before they were compared: {listed(test_set.cleaned)}")
     if misshapen := same_shape.count(False):
         notes.append(
             f"for {misshapen:,} upper lines no line of the same shape was found; their chance line is any line"
