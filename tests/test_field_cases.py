@@ -590,6 +590,10 @@ case("18-invisible-in-a-flag", f"prepare {A} --seed\u200b 1", {}, 2, "\\u200b", 
 case("19-debug", f"train {A} --debug underflow_overflow", {}, 2, "--debug")
 case("19-debug-tpu", f"train {A} --debug tpu_metrics_debug", {}, 2, "--debug")
 case("19-a-column-of-predictions", "evaluate --test_file rows.csv --predictions p.jsonl", {"p.jsonl": jsonl(*({"prompt": u, "answer": low} for u, low in PAIRS))}, 2, ("--predictions", "upper", "lower"), "--text_column")
+case("19-a-column-of-a-baseline", "evaluate --test_file rows.csv --predictions l.txt --baseline p.csv", {"l.txt": lines(*LOWERS), "p.csv": lines("upper,answer", *(",".join(pair) for pair in PAIRS))}, 2, ("--baseline p.csv", "'lower'", "must be called upper and lower"), ("--text_column", "--predictions"))
+case("19-a-column-of-the-test-file", "evaluate --test_file t.csv --predictions l.txt", {"l.txt": lines(*LOWERS), "t.csv": lines("couplet", *ROWS)}, 2, ("t.csv", "--text_column"), "--predictions")
+case("19-too-few-predictions", "evaluate --test_file rows.csv --predictions l.txt", {"l.txt": lines(*LOWERS[:9])}, 2, "--predictions l.txt: has 9 lines")
+case("19-too-many-files-of-a-baseline", "evaluate --test_file rows.csv --predictions l.txt --baseline l.txt l.txt l.txt", {"l.txt": lines(*LOWERS)}, 2, "--baseline takes one file")
 case("19-a-mistyped-model", f"generate --prompt {U} --model_name_or_path models/coupelt", {}, 2, ("models/coupelt", "neither a directory here"), "HF_ENDPOINT")
 case("19-a-directory-that-looks-like-a-path", f"generate --prompt {U} --model_name_or_path ./coupelt", {}, 2, "./coupelt: no such directory", "hub")
 case("19-a-mistyped-classifier", "evaluate --test_file rows.csv --predictions l.txt --text_classifier no/such", {"l.txt": lines(*LOWERS)}, 2, "--text_classifier no/such")
@@ -628,6 +632,8 @@ case("27-again-and-fresh", f"train {A} --resume_from_checkpoint false", {}, 2, (
 case("27-a-longer-run", f"train {A} --max_steps 2 --allow_changed", {}, 0, "step 2/2", first=f"train {A}")
 
 # 29. A vocabulary that lacks what the test holds.
+case("29-known-characters-in-the-test", "evaluate --test_file rows.csv --model_name_or_path couplet", {}, 0, "written to", "vocabulary")
+case("29-unknown-characters-for-the-baseline", "evaluate --test_file t.csv --predictions l.txt --baseline couplet", {"t.csv": STRANGE, "l.txt": lines(*(f"{c}{d}靐" for _, (c, d, *_) in PAIRS))}, 0, "characters outside the baseline's vocabulary: 27 (100%) upper lines", "the model's vocabulary")
 case("29-unknown-characters-in-the-test", "evaluate --test_file t.csv --model_name_or_path couplet", {"t.csv": STRANGE}, 0, "characters outside the model's vocabulary")
 
 # 30. Each file its own shape.
@@ -693,7 +699,7 @@ OPEN: dict[str, tuple[str, str]] = {
         "json-array-of-prompts json-array-as-test-file json-array-as-predictions poems poems-in-json-lines "
         "a-pair-as-a-list csv-gz jsonl-gz a-pair-in-gz prompts-in-gz zip-of-one-file zip-of-two-files "
         "gzip-called-csv zip-called-csv xlsx xlsx-called-csv xls parquet-called-csv utf-16-without-a-mark "
-        "a-cut-character one-bad-byte u0002 u0002-between-characters zero-width-between-characters final-mark "
+        "a-cut-character one-bad-byte u0002 u0002-between-characters final-mark "
         "two-character-separator line-break-separates plain-text-file a-pipe a-pipe-without-an-ending "
         "a-pair-of-pipes a-test-file-from-a-pipe a-directory",
     ),
@@ -701,8 +707,7 @@ OPEN: dict[str, tuple[str, str]] = {
         "the message about rows or columns does not look at the file",
         "another-separator a-comma-separates another-separator-in-the-test-file no-separator-at-all only-numbers "
         "wrong-column semicolons tabs-in-csv commas-in-tsv header-with-spaces header-in-another-case no-header "
-        "no-header-in-the-test-file no-header-in-prompts empty-lines-above-the-header json-with-other-keys "
-        "the-columns-of-predictions",
+        "no-header-in-the-test-file no-header-in-prompts empty-lines-above-the-header json-with-other-keys",
     ),
     "13": (
         "values are tried late, by the library",
@@ -728,7 +733,7 @@ OPEN: dict[str, tuple[str, str]] = {
     ),
     "19": (
         "the library's words, or those of another command",
-        "debug debug-tpu a-column-of-predictions a-mistyped-model a-directory-that-looks-like-a-path",
+        "debug debug-tpu a-mistyped-model a-directory-that-looks-like-a-path",
     ),
     "20": (
         "only training takes a state dict",
@@ -757,10 +762,6 @@ OPEN: dict[str, tuple[str, str]] = {
     "27": (
         "a second start is a start from step 0",
         "again-when-finished again-with-other-settings again-and-fresh a-longer-run",
-    ),
-    "29": (
-        "the test set is not compared with the vocabulary",
-        "unknown-characters-in-the-test",
     ),
     "30": (
         "one set of columns is taken for every file of an evaluation",

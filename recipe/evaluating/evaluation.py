@@ -18,6 +18,7 @@ from typing import Any
 import evaluate
 
 from recipe.couplet.form import form_violations
+from recipe.errors import printable
 from recipe.evaluating.precheck import checked_test_set
 from recipe.evaluating.predictions import Answers, answers_of, baseline_of, likelihood_of
 from recipe.evaluating.rated import rating_results, write_rating_sheets
@@ -183,7 +184,7 @@ def _write_all(directory: Path, results: Results, test_set: TestSet, answers: An
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
     write_text(directory / MARKDOWN_FILE, markdown_report(results))
     write_text(directory / HTML_FILE, html_report(results))
-    print(summary(results))
+    print(summary(results), *(printable(f"note: {note}") for note in results["notes"]), sep="\n")
     if "ratings" in results:
         print(rating_summary(results["ratings"]))
     print(f"written to {directory}: {', '.join(WRITTEN)}")
