@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from recipe.errors import UserError
+from recipe.files import find_stand_in
 
 
 def path_problem(file: str) -> str | None:
@@ -17,7 +18,10 @@ def path_problem(file: str) -> str | None:
     try:
         if path.is_dir():
             return f"{file}: is a directory; name a file in it"
-        return None if path.exists() else f"{file}: no such file{where_looked(path)}"
+        if not path.exists():
+            return f"{file}: no such file{where_looked(path)}"
+        stand_in = find_stand_in(path) if path.is_file() and path.stat().st_size else None
+        return stand_in and f"{file}: {stand_in}"
     except OSError as error:  # a line of text in the place of a name is too long for one
         return f"{file[:40]}: cannot be opened ({error.strerror}); it takes the name of a file"
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from recipe.cli import Settings
 from recipe.errors import UserError, did_you_mean
+from recipe.files import make_directory
 from recipe.formats.registry import FORMATS
+from recipe.model.finding import find_model
 from recipe.rows.cleaning import RejectedRowError
 from recipe.rows.reading import training_source
 from recipe.settings import DataSettings, ModelSettings, RunSettings
@@ -69,9 +70,15 @@ def _model_problems(model: ModelSettings) -> list[str]:
         return ["--vocabulary_file goes with --from_scratch; --extend_vocabulary adds characters to a loaded model"]
     if model.from_scratch and (model.state_dict_file or model.extend_vocabulary):
         return ["--state_dict_file and --extend_vocabulary go with --model_name_or_path, not with --from_scratch"]
+    problems = []
     if model.state_dict_file and (problem := path_problem(model.state_dict_file)):
-        return [f"--state_dict_file {problem}"]
-    return []
+        problems.append(f"--state_dict_file {problem}")
+    if model.model_name_or_path is not None:
+        try:
+            find_model(model.model_name_or_path)
+        except UserError as error:
+            problems += error.problems
+    return problems
 
 
 def _values_out_of_range(settings: Settings, typed: dict[str, Any]) -> list[str]:
@@ -121,7 +128,7 @@ def _sample_problems(settings: Settings) -> list[str]:
 
 def _directory_problems(name: str, directory: str) -> list[str]:
     try:
-        Path(directory).mkdir(parents=True, exist_ok=True)
+        make_directory(directory)
     except OSError as error:
         return [f"--{name} {directory}: cannot be made a directory ({error.strerror}); name another"]
     return []
