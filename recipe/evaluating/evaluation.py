@@ -18,6 +18,7 @@ from typing import Any
 import evaluate
 
 from recipe.couplet.form import form_violations
+from recipe.errors import printable
 from recipe.evaluating.precheck import checked_test_set
 from recipe.evaluating.predictions import Answering, Answers, answers_of, baseline_of, likelihood_of
 from recipe.evaluating.rating_job import Rated
@@ -46,6 +47,7 @@ from recipe.files import atomic_open, make_directory, sha256_of, write_text
 from recipe.generating.processes import Processes
 from recipe.metrics.material import Material, TrainingFile
 from recipe.metrics.registry import METRICS
+from recipe.rows.cleaning import listed
 from recipe.screen import outliving_its_reader
 from recipe.settings import DecodingSettings, DeviceSettings, EvaluationSettings, JudgeSettings, RatingSettings
 from recipe.word_lists import read_word_list
@@ -179,6 +181,8 @@ def _notes(test_set: TestSet, same_shape: list[bool], answers: Answers, baseline
     if test_set.rejected:
         found = "; ".join(f"{count:,} {reason}" for reason, count in test_set.rejected.items())
         notes.append(f"rows of the test file that are no couplet and were left out: {found}")
+    if test_set.cleaned:
+        notes.append(f"taken out of rows of the test file before they were compared: {listed(test_set.cleaned)}")
     if misshapen := same_shape.count(False):
         notes.append(
             f"for {misshapen:,} upper lines no line of the same shape was found; their chance line is any line"
@@ -192,7 +196,7 @@ def _write_all(directory: Path, results: Results, test_set: TestSet, answers: An
     with atomic_open(directory / PREDICTIONS_FILE) as file:
         for row in _prediction_rows(test_set, answers):
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
-    print(summary(results))
+    print(summary(results), *(printable(f"note: {note}") for note in results["notes"]), sep="\n")
     print(f"written to {directory}: {', '.join(WRITTEN)}")
 
 
