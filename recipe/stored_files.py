@@ -35,9 +35,6 @@ _BEGINNINGS = (
     (b"SQLite format 3\x00", "is an SQLite database; export its table as CSV"),
     (b"%PDF-", "is a PDF; it holds pages, no rows"),
     (b"\x80\x04\x95", "is a Python pickle, which can run anything it likes; save the data as CSV or JSON Lines"),
-    (b"version https://git-lfs.github.com/spec/", "is a Git LFS pointer, not the file itself; run: git lfs pull"),
-    (b"<!DOCTYPE html", "is a web page; download the file that the page shows, not the page"),
-    (b"<html", "is a web page; download the file that the page shows, not the page"),
 )
 _WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".ods", ".et", ".numbers")
 _TAR_MARK, _TAR_MARK_AT = b"ustar", 257

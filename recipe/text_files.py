@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from recipe.errors import UserError
+from recipe.files import find_stand_in
 from recipe.stored_files import foreign_content, head_of, open_bytes
 
 _BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -25,7 +26,8 @@ def path_problem(file: str) -> str | None:
             holds = f" ({', '.join(names)})" if names else ""
             return f"{file}: is a directory; name a file in it{holds}"
         if path.exists():
-            return None
+            stand_in = find_stand_in(path) if path.is_file() and path.stat().st_size else None
+            return stand_in and f"{file}: {stand_in}"
     except OSError as error:  # a line of text in the place of a name is too long for one
         return f"{file[:40]}: cannot be opened ({error.strerror}); it takes the name of a file"
     if path.parts[:3] in (("/", "dev", "fd"), ("/", "proc", "self")):

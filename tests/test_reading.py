@@ -231,8 +231,8 @@ def test_a_pipe_is_not_waited_for_while_settings_are_checked_and_refused_to_seve
 
 
 def test_an_ending_that_says_nothing_is_refused(tmp_path):
-    message = failure(write(tmp_path, "rows.xlsx", "text1\n"))
-    assert "rows.xlsx: cannot tell the format from its ending; expected one of .csv, .tsv, .jsonl" in message
+    message = failure(write(tmp_path, "rows.dat", "text1\n"))
+    assert "rows.dat: cannot tell the format from its ending; expected one of .csv, .tsv, .jsonl" in message
 
 
 @pytest.mark.parametrize(

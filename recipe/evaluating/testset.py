@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 from recipe.couplet.form import mark_positions
 from recipe.errors import UserError, notice
@@ -40,12 +41,14 @@ class TestSet:
         references: the known lower lines of each.
         rows: the upper line of each row of the file, repeated ones included.
         rejected: rows that could not be read as a couplet, by reason.
+        cleaned: rows that something was taken out of beside white space, by its kind.
     """
 
     uppers: list[str]
     references: list[list[str]]
     rows: list[str]
     rejected: dict[str, int]
+    cleaned: dict[str, int] = field(default_factory=dict)
 
     @cached_property
     def first_references(self) -> list[str]:
@@ -61,11 +64,11 @@ def read_test_set(settings: EvaluationSettings) -> TestSet:
     """
     if not settings.test_file:
         raise UserError("no test file: give --test_file FILE, whose couplets are the references")
-    rejected: dict[str, int] = defaultdict(int)
+    rejected, cleaned = Counter[str](), Counter[str]()
     references: dict[str, dict[str, None]] = {}
     rows = []
     first: dict[str, Row] = {}
-    for upper, lower in _read_couplets(settings.test_file, settings, rejected, first):
+    for upper, lower in _read_couplets(settings.test_file, settings, rejected, cleaned, first):
         if upper not in references and len(references) == settings.max_upper_lines:
             continue
         references.setdefault(upper, {})[lower] = None
@@ -76,7 +79,7 @@ def read_test_set(settings: EvaluationSettings) -> TestSet:
             f"{', '.join(settings.test_file)}: holds no couplet to compare with ({found})"
             + why_rejected(_source(settings.test_file, settings), first, rejected)
         )
-    return TestSet(list(references), [list(lines) for lines in references.values()], rows, dict(rejected))
+    return TestSet(list(references), [list(lines) for lines in references.values()], rows, rejected, cleaned)
 
 
 def counted(rejected: Mapping[str, int]) -> str:
@@ -90,7 +93,9 @@ def check_training_file(settings: EvaluationSettings) -> None:
     Raises:
         UserError: as `read_training_file`.
     """
-    if settings.train_file and not any(1 for _ in _read_couplets(settings.train_file, settings, defaultdict(int), {})):
+    if settings.train_file and not any(
+        1 for _ in _read_couplets(settings.train_file, settings, Counter(), Counter(), {})
+    ):
         raise UserError(_no_training_couplet(settings))
 
 
@@ -102,8 +107,8 @@ def read_training_file(settings: EvaluationSettings) -> TrainingFile | None:
     """
     if not settings.train_file:
         return None
-    rejected: dict[str, int] = defaultdict(int)
-    couplets = list(_read_couplets(settings.train_file, settings, rejected, {}))
+    rejected = Counter[str]()
+    couplets = list(_read_couplets(settings.train_file, settings, rejected, Counter(), {}))
     if not couplets:
         raise UserError(_no_training_couplet(settings))
     if rejected:
@@ -116,19 +121,30 @@ def _no_training_couplet(settings: EvaluationSettings) -> str:
 
 
 def _read_couplets(
-    files: Sequence[str], settings: EvaluationSettings, rejected: dict[str, int], first: dict[str, Row]
+    files: Sequence[str],
+    settings: EvaluationSettings,
+    rejected: Counter[str],
+    cleaned: Counter[str],
+    first: dict[str, Row],
 ) -> Iterator[tuple[str, str]]:
-    """Yield the couplets of the files; count the rows that are none in `rejected`, keep the `first` of each reason."""
+    """Yield the couplets of the files.
+
+    Args:
+        rejected: counts the rows that are none, by reason.
+        cleaned: counts what is taken out of the others.
+        first: is given the first row of each reason.
+    """
     refuse_missing(files)
     # An evaluation leaves out no couplet for its shape: lines of unequal length are the file's own business.
     text_format = Couplet(spelled_out(settings.separator), keeps_unequal=True)
     for row in read_rows(_source(files, settings)):
         try:
-            text, opening_length, _ = checked_text(row, text_format)
+            text, opening_length, _, removed = checked_text(row, text_format)
         except RejectedRowError as rejection:
             rejected[rejection.reason] += 1
             first.setdefault(rejection.reason, shown_row(row, rejection.reason))
         else:
+            cleaned.update(removed)
             yield text_format.split(text, opening_length)
 
 
@@ -153,9 +169,21 @@ def refuse_missing(files: Iterable[str]) -> None:
         raise UserError(problems)
 
 
+class Predictions(NamedTuple):
+    """Lines that another system wrote.
+
+    Attributes:
+        runs: each a lower line for every upper line of the test set.
+        cleaned: of how many lines something was taken out beside white space, by its kind.
+    """
+
+    runs: list[list[str]]
+    cleaned: Counter[str]
+
+
 def read_predictions(
     setting: str, files: Sequence[str], test_set: TestSet, settings: EvaluationSettings
-) -> list[list[str]]:
+) -> Predictions:
     """Return one or more runs, each a lower line for every upper line of the test set, from somebody's output.
 
     A pair of text files, a TSV (with or without a header), CSV, JSON Lines or Parquet file with the columns `upper` and
@@ -174,7 +202,7 @@ def read_predictions(
         raise UserError([f"{setting} {problem}" for problem in error.problems]) from None
 
 
-def _read_predictions(files: Sequence[str], test_set: TestSet, settings: EvaluationSettings) -> list[list[str]]:
+def _read_predictions(files: Sequence[str], test_set: TestSet, settings: EvaluationSettings) -> Predictions:
     refuse_missing(files)
     if len(files) > 2:
         raise UserError(f"takes one file, or a text file of upper and one of lower lines; found {len(files)}")
@@ -183,12 +211,14 @@ def _read_predictions(files: Sequence[str], test_set: TestSet, settings: Evaluat
         pairs = _pair_with_rows(files[0], test_set, settings)
     else:
         pairs = _read_prediction_pairs(files, settings)
-    if all(_joined(upper) == _joined(lower) for upper, lower in pairs):
+    if all("".join(upper.split()) == "".join(lower.split()) for upper, lower in pairs):
         raise UserError(f"{name}: every lower line is its upper line; name the file of the lines that answer them")
     found: dict[str, list[str]] = {upper: [] for upper in test_set.uppers}
-    for upper, lower in pairs:
-        if upper in found:
-            found[upper].append(lower)
+    text_format, cleaned = Couplet(spelled_out(settings.separator)), Counter[str]()
+    for upper, lower in (map(text_format.read_line, pair) for pair in pairs):
+        if upper.text in found:
+            found[upper.text].append(lower.text)
+            cleaned.update(lower.removed)
     missing = [upper for upper, lines in found.items() if not lines]
     if missing:
         raise UserError(
@@ -196,7 +226,7 @@ def _read_predictions(files: Sequence[str], test_set: TestSet, settings: Evaluat
             f"(the first: {missing[0]}); every one needs an answer"
         )
     runs = min(len(lines) for lines in found.values())
-    return [[found[upper][run] for upper in test_set.uppers] for run in range(runs)]
+    return Predictions([[found[upper][run] for upper in test_set.uppers] for run in range(runs)], cleaned)
 
 
 def _pair_with_rows(file: str, test_set: TestSet, settings: EvaluationSettings) -> list[tuple[str, str]]:
@@ -207,7 +237,7 @@ def _pair_with_rows(file: str, test_set: TestSet, settings: EvaluationSettings) 
             f"({sum(test_set.rejected.values()):,} rows rejected); one lower line for each of them is needed, in their "
             "order. Or name two files, of upper and of lower lines, which are matched by upper line"
         )
-    return [(upper, _joined(line)) for upper, line in zip(test_set.rows, lines, strict=True)]
+    return list(zip(test_set.rows, lines, strict=True))
 
 
 def _read_prediction_pairs(files: Sequence[str], settings: EvaluationSettings) -> list[tuple[str, str]]:
@@ -223,7 +253,7 @@ def _read_prediction_pairs(files: Sequence[str], settings: EvaluationSettings) -
         if row.fault or not all(_is_text(cell) for cell in row.cells):
             faults.append(f"{row.file}, row {row.number}: {row.fault or 'a cell is not text, or damaged'}")
         else:
-            pairs.append((_joined(row.cells[0]), _joined(row.cells[1])))
+            pairs.append((row.cells[0], row.cells[1]))
     if faults:
         more = f" (and {len(faults) - 1:,} more rows)" if len(faults) > 1 else ""
         raise UserError(faults[0] + more)
@@ -242,7 +272,7 @@ def _read_headerless(file: str, encoding: str) -> list[tuple[str, str]]:
     if wrong:
         number, count = wrong[0]
         raise UserError(f"{file}, line {number}: has {count} columns; expected two, upper and lower line, tab between")
-    return [(_joined(upper), _joined(lower)) for _, (upper, lower) in records]
+    return [(upper, lower) for _, (upper, lower) in records]
 
 
 def _is_text(cell: object) -> bool:
@@ -251,11 +281,6 @@ def _is_text(cell: object) -> bool:
         return isinstance(cell, str) and cell.encode("utf-8") is not None
     except UnicodeEncodeError:
         return False
-
-
-def _joined(line: str) -> str:
-    """Return the line without white space: the public data set puts a space between characters."""
-    return "".join(line.split())
 
 
 def shape_of(line: str) -> tuple[int, ...]:

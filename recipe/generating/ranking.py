@@ -9,7 +9,7 @@ from recipe.couplet.parallelism import CharacterAssociation
 from recipe.errors import UserError
 from recipe.formats.base import TextFormat
 from recipe.formats.couplet import Couplet
-from recipe.rows.cleaning import RejectedRowError
+from recipe.rows.cleaning import RejectedRowError, listed
 from recipe.rows.reading import Row, Source, checked_text, other_couplet_columns, read_rows, shown_row, why_rejected
 
 
@@ -24,7 +24,7 @@ def learn_parallelism(file: str, column: str, encoding: str, text_format: TextFo
     if not isinstance(text_format, Couplet):
         kind = text_format.name
         raise UserError(f"--parallelism_file ranks couplets; this model writes texts of another kind: {kind}")
-    pairs, rejected, first = [], Counter[str](), dict[str, Row]()
+    pairs, rejected, cleaned, first = [], Counter[str](), Counter[str](), dict[str, Row]()
     source = Source(
         (file,),
         (column,),
@@ -35,12 +35,13 @@ def learn_parallelism(file: str, column: str, encoding: str, text_format: TextFo
     )
     for row in read_rows(source):
         try:
-            text, opening_length, _ = checked_text(row, text_format)
+            text, opening_length, _, removed = checked_text(row, text_format)
         except RejectedRowError as rejection:
             rejected[rejection.reason] += 1
             first.setdefault(rejection.reason, shown_row(row, rejection.reason))
         else:
             pairs.append(text_format.split(text, opening_length))
+            cleaned.update(removed)
     found = "; ".join(f"{count:,} {reason}" for reason, count in rejected.most_common()) or "no rows at all"
     if not pairs:
         raise UserError(
@@ -49,4 +50,6 @@ def learn_parallelism(file: str, column: str, encoding: str, text_format: TextFo
         )
     if rejected:
         print(f"--parallelism_file {file}: {rejected.total():,} rows are left out ({found})", file=sys.stderr)
+    if cleaned:
+        print(f"--parallelism_file {file}: taken out of rows: {listed(cleaned)}", file=sys.stderr)
     return CharacterAssociation.learn([upper for upper, _ in pairs], [lower for _, lower in pairs])
