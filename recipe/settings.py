@@ -208,7 +208,9 @@ class DecodingSettings:
     num_beams: int = setting(1, "beams of beam search, which goes with --do_sample false; 1 for none")
     num_return_sequences: int = setting(1, "different lower lines to return for each upper line")
     best_of: int | None = setting(
-        None, "make so many different lower lines and return the best by likelihood and tones"
+        None,
+        "make so many different lower lines and return the best by likelihood, tones and parallelism; unset: 16 where "
+        "run_generate.py draws couplets, else 1, which takes the first one drawn",
     )
     tones: str = setting(
         "prefer",
@@ -265,7 +267,8 @@ class GenerationSettings:
     line_length: int = setting(7, "compose: characters of a line")
     parallelism_file: str | None = setting(
         None,
-        "best_of: couplets (CSV, TSV, JSON Lines, Parquet) to learn from which characters answer which; it counts too",
+        "best_of: couplets (CSV, TSV, JSON Lines, Parquet) to learn from which characters answer which, in place of "
+        "the table that ships, learned from Tang and Song verse",
         is_file=True,
     )
     parallelism_column: str = setting("text1", "column of the parallelism file that holds whole couplets")

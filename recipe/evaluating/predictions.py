@@ -20,6 +20,7 @@ from recipe.evaluating.testset import TestSet, read_predictions
 from recipe.formats.couplet import Couplet
 from recipe.generating.generator import Generator, PreparedPrompt
 from recipe.generating.loading import ReadyModel, load_ready_model
+from recipe.generating.ranking import parallelism_scorer
 from recipe.memory import MIB, peak_memory
 from recipe.metrics.timing import GenerationTiming
 from recipe.model.tokenization import characters_known
@@ -75,7 +76,8 @@ def _answers_of_model(
     """Load a model, answer every upper line with each seed, and measure how quickly."""
     loaded = load_couplet_model(name, device)
     banned_words = read_word_list("--banned_words", decoding.banned_words)
-    generator = Generator(loaded.model, loaded.tokenizer, decoding, banned_words, loaded.text_format)
+    parallelism = parallelism_scorer(decoding, loaded.text_format)
+    generator = Generator(loaded.model, loaded.tokenizer, decoding, banned_words, loaded.text_format, parallelism)
     prompts = generator.prepare(test_set.uppers)
     refused = sum(prompt.refusal is not None for prompt in prompts)
     seeds = [decoding.seed + number for number in range(settings.seeds if decoding.do_sample else 1)]
