@@ -40,12 +40,20 @@ from recipe.evaluating.results import (
     without_non_numbers,
 )
 from recipe.evaluating.scoring import System, score
+from recipe.evaluating.served import served_answers
 from recipe.evaluating.testset import TestSet, chance_lines, read_training_file
 from recipe.files import atomic_open, make_directory, sha256_of, write_text
 from recipe.metrics.material import Material, TrainingFile
 from recipe.metrics.registry import METRICS
 from recipe.screen import outliving_its_reader
-from recipe.settings import DecodingSettings, DeviceSettings, EvaluationSettings, JudgeSettings, RatingSettings
+from recipe.settings import (
+    DecodingSettings,
+    DeviceSettings,
+    EvaluationSettings,
+    JudgeSettings,
+    RatingSettings,
+    ServedSettings,
+)
 from recipe.word_lists import read_word_list
 
 
@@ -54,6 +62,7 @@ def evaluate_couplets(
     settings: EvaluationSettings,
     rating: RatingSettings,
     judging: JudgeSettings,
+    served: ServedSettings,
     decoding: DecodingSettings,
     device: DeviceSettings,
 ) -> Results:
@@ -63,9 +72,12 @@ def evaluate_couplets(
         UserError: settings that contradict each other, or files, models and lines that cannot be used.
     """
     started = time.perf_counter()
-    test_set, ratings = checked_test_set(settings, rating, judging, decoding, device)
+    test_set, ratings = checked_test_set(settings, rating, judging, served, decoding, device)
     # The models come before the training file, so that the peak memory said is theirs, not that of the file.
-    answers = answers_of(settings, decoding, device, test_set)
+    if served.endpoint is not None:
+        answers = served_answers(settings, served, test_set)
+    else:
+        answers = answers_of(settings, decoding, device, test_set)
     baseline = baseline_of(settings, decoding, device, test_set)
     material = Material(settings, read_training_file(settings), read_word_list("--listed_words", settings.listed_words))
     lines_by_chance, same_shape = chance_lines(test_set, material.training_file, decoding.seed)
@@ -77,7 +89,7 @@ def evaluate_couplets(
     if baseline is not None:
         systems[BASELINE] = baseline.system
     first_runs = {name: system.runs[0] for name, system in systems.items()}
-    rated = Rated(settings, rating, judging, decoding.seed, ratings, test_set, first_runs)
+    rated = Rated(settings, rating, judging, served, decoding.seed, ratings, test_set, first_runs)
     scoring_started = time.perf_counter()
     bootstrap = Bootstrap(settings.bootstrap_samples, decoding.seed)
     scores = score(METRICS, material, test_set, systems, same_shape, bootstrap, rated.line_figures)
@@ -100,7 +112,7 @@ def evaluate_couplets(
 
 
 def _describe(answers: Answers) -> SystemDescription:
-    return SystemDescription(
+    described = SystemDescription(
         name=answers.system.name,
         runs=len(answers.system.runs),
         seeds=answers.seeds,
@@ -108,6 +120,9 @@ def _describe(answers: Answers) -> SystemDescription:
         efficiency=answers.efficiency,
         outside_vocabulary=answers.outside_vocabulary,
     )
+    if answers.served is not None:
+        described["served"] = answers.served
+    return described
 
 
 def _describe_data(

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from recipe.errors import UserError
 from recipe.evaluating.likelihood import line_losses
-from recipe.evaluating.results import Efficiency, OutsideVocabulary
+from recipe.evaluating.results import Efficiency, OutsideVocabulary, ServedDescription
 from recipe.evaluating.scoring import Likelihood, System
 from recipe.evaluating.testset import TestSet, read_predictions
 from recipe.formats.couplet import Couplet
@@ -38,6 +38,7 @@ class Answers:
     outside_vocabulary: OutsideVocabulary | None = None
     loaded: ReadyModel | None = None
     notes: list[str] = dataclasses.field(default_factory=list)
+    served: ServedDescription | None = None
 
 
 def answers_of(
