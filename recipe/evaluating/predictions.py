@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from recipe.errors import UserError, notice
 from recipe.evaluating.likelihood import line_losses
-from recipe.evaluating.results import KEPT_DIRECTORY, Efficiency, OutsideVocabulary
+from recipe.evaluating.results import KEPT_DIRECTORY, Efficiency, OutsideVocabulary, ServedDescription
 from recipe.evaluating.scoring import Likelihood, System
 from recipe.evaluating.testset import TestSet, read_predictions
 from recipe.formats.couplet import Couplet
@@ -43,6 +43,7 @@ class Answers:
     loaded: ReadyModel | None = None
     notes: list[str] = dataclasses.field(default_factory=list)
     kept: list[KeptAnswers] = dataclasses.field(default_factory=list)
+    served: ServedDescription | None = None
 
 
 @dataclasses.dataclass(frozen=True)
