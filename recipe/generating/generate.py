@@ -7,7 +7,8 @@ import io
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import cast
@@ -15,13 +16,14 @@ from typing import cast
 from tqdm import tqdm
 
 from recipe.cli import Settings
-from recipe.errors import INTERRUPTED_EXIT_CODE, UserError
+from recipe.errors import INTERRUPTED_EXIT_CODE, UserError, printable
 from recipe.generating.answer_writing import AnswerWriter, open_standard_output, output_kind, output_problem
 from recipe.generating.composing import Composer
 from recipe.generating.generator import Answer, Generator, PreparedPrompt, check_settings
 from recipe.generating.loading import load_ready_model
 from recipe.generating.prompts import is_text, read_prompts
-from recipe.generating.ranking import learn_parallelism
+from recipe.generating.ranking import parallelism_scorer, with_best_of
+from recipe.rows.cleaning import Cleaned, RejectedRowError, clean_line, listed
 from recipe.screen import outliving_its_reader, progress_bar
 from recipe.settings import DecodingSettings, DeviceSettings, GenerationSettings
 from recipe.text_files import path_problem
@@ -53,8 +55,11 @@ def _generate(settings: Settings) -> int:
     if job.interactive:
         return converse(generator)
     composer = Composer(generator, job.line_length) if job.compose else None
-    prompts = generator.prepare([generator.text_format.read_prompt(line) for line in typed])
-    _raise_some(composer.refusals(job.compose) if composer else _refusals(prompts))
+    cleaned = _cleaned(typed, generator.text_format.read_prompt)
+    themes = [theme.text for theme in _cleaned(job.compose, clean_line)]
+    prompts = generator.prepare([prompt.text for prompt in cleaned])
+    _raise_some(composer.refusals(themes) if composer else _refusals(prompts))
+    _say_what_was_taken_out(cleaned)
     _say_unknown_characters(generator, prompts)
     writer = AnswerWriter(
         output_kind(job.output_format, job.output_file),
@@ -63,8 +68,33 @@ def _generate(settings: Settings) -> int:
         shows_likelihood=bool(decoding.best_of) or decoding.num_return_sequences > 1,
     )
     if composer is not None:
-        return compose_all(composer, generator, job.compose, writer)
+        return compose_all(composer, generator, themes, writer)
     return answer_all(generator, prompts, writer)
+
+
+def _cleaned(typed: Sequence[str], clean: Callable[[str], Cleaned]) -> list[Cleaned]:
+    """Clean what was typed as training rows are.
+
+    Raises:
+        UserError: what no training row could hold.
+    """
+    found, reasons = [], []
+    for text in typed:
+        try:
+            found.append(clean(text))
+        except RejectedRowError as rejection:
+            reasons.append(_unusable(text, rejection))
+    _raise_some(reasons)
+    return found
+
+
+def _unusable(typed: str, rejection: RejectedRowError) -> str:
+    return f"{typed[:40]!r} cannot be answered: {rejection.reason}"
+
+
+def _say_what_was_taken_out(cleaned: Sequence[Cleaned]) -> None:
+    if removed := Counter(kind for one in cleaned for kind in one.removed):
+        print(f"taken out of prompts: {listed(removed)}", file=sys.stderr)
 
 
 def _refusals(prompts: Sequence[PreparedPrompt]) -> list[str]:
@@ -87,8 +117,8 @@ def _check_job(job: GenerationSettings, decoding: DecodingSettings) -> None:
         problems.append("--interactive: standard input is closed; start it in a terminal, or give --prompt")
     if job.interactive and (job.output_file or job.output_format):
         problems.append("--interactive answers on the screen; leave --output_file and --output_format off")
-    if job.parallelism_file and not decoding.best_of:
-        problems.append("--parallelism_file ranks lines; it needs --best_of N")
+    if job.parallelism_file and (decoding.best_of == 1 or (not decoding.do_sample and decoding.best_of is None)):
+        problems.append("--parallelism_file ranks lines; it needs --best_of with more than one")
     if job.parallelism_file and (problem := path_problem(job.parallelism_file)):
         problems.append(f"--parallelism_file {problem}")
     if job.parallelism_column != GenerationSettings.parallelism_column and not job.parallelism_file:
@@ -110,12 +140,11 @@ def _load_generator(settings: Settings, banned_words: Sequence[str]) -> Generato
     job = settings[GenerationSettings]
     ready = load_ready_model(job.model_name_or_path, settings[DeviceSettings])
     print(ready, file=sys.stderr)
-    file, text_format = job.parallelism_file, ready.text_format
-    parallelism = learn_parallelism(file, job.parallelism_column, job.encoding, text_format).score if file else None
+    text_format = ready.text_format
+    decoding = with_best_of(settings[DecodingSettings], text_format)
+    parallelism = parallelism_scorer(decoding, text_format, job.parallelism_file, job.parallelism_column, job.encoding)
     try:
-        return Generator(
-            ready.model, ready.tokenizer, settings[DecodingSettings], banned_words, text_format, parallelism
-        )
+        return Generator(ready.model, ready.tokenizer, decoding, banned_words, text_format, parallelism)
     except UserError as error:
         raise UserError([f"{ready.name}: {problem}" for problem in error.problems]) from None
 
@@ -201,8 +230,9 @@ def compose_all(composer: Composer, generator: Generator, themes: Sequence[str],
 def converse(generator: Generator) -> int:
     """Answer prompts as they are typed, until an empty line or Ctrl-D."""
     open_standard_output()
-    # Bytes that are no text arrive as lone surrogates, line by line; an error would take the lines after it along.
-    cast(io.TextIOWrapper, sys.stdin).reconfigure(errors="surrogateescape")
+    # Bytes that are no text arrive as lone surrogates, line by line; an error would take the lines after it along. A
+    # lone carriage return ends no line.
+    cast(io.TextIOWrapper, sys.stdin).reconfigure(errors="surrogateescape", newline="\n")
     with suppress(ImportError):  # line editing and history for input(), where the platform has them
         importlib.import_module("readline")
     asked, answered = generator.text_format.asks_for
@@ -212,10 +242,16 @@ def converse(generator: Generator) -> int:
             if not is_text(typed):
                 print(f"that line is not text in {sys.stdin.encoding}, the terminal's encoding; type it again")
                 continue
-            prompts = generator.prepare([generator.text_format.read_prompt(typed)])
-            if reasons := _refusals(prompts):
-                print(*reasons, sep="\n")
+            try:
+                cleaned = generator.text_format.read_prompt(typed)
+            except RejectedRowError as rejection:
+                print(printable(_unusable(typed, rejection)))
                 continue
+            prompts = generator.prepare([cleaned.text])
+            if reasons := _refusals(prompts):
+                print(printable("\n".join(reasons)))
+                continue
+            _say_what_was_taken_out([cleaned])
             _say_unknown_characters(generator, prompts)
             for _, answers in generator.answer_each(prompts):
                 print(*(f"{answered}> {answer.text}  ({answer.log_probability:.2f})" for answer in answers), sep="\n")

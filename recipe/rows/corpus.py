@@ -26,12 +26,21 @@ from recipe.errors import UserError, printable
 from recipe.files import atomic_directory, atomic_open, sha256_of
 from recipe.formats.registry import FORMATS
 from recipe.rows.cleaning import RejectedRowError
-from recipe.rows.reading import Row, Source, checked_text, read_rows, training_source, validation_source
+from recipe.rows.reading import (
+    Row,
+    Source,
+    checked_text,
+    read_rows,
+    training_source,
+    validation_source,
+    why_rejected,
+)
 from recipe.screen import progress_bar
 from recipe.settings import DataSettings
+from recipe.stored_files import stored
 
 # Part of the cache key: raise it when the same files would give other rows.
-_FORMAT_VERSION = 4
+_FORMAT_VERSION = 5
 _BATCH_ROWS = 20_000
 _SCHEMA = pa.schema([("text", pa.string()), ("opening_length", pa.int32()), ("file", pa.uint16()), ("row", pa.int64())])
 _QUARANTINE_TEXT_CHARS = 1_000  # a million-character cell should not make a million-character report
@@ -42,12 +51,17 @@ IN_VALIDATION = "upper line stands in the validation file"
 
 @dataclass
 class CorpusSummary:
-    """What became of the rows; `read == kept + validation + sum(rejected.values())`."""
+    """What became of the rows; `read == kept + validation + sum(rejected.values())`.
+
+    Attributes:
+        cleaned: how many rows something was taken out of beside white space, by its kind; rejected ones not counted.
+    """
 
     read: int = 0
     kept: int = 0
     validation: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
+    cleaned: dict[str, int] = field(default_factory=dict)
     file_hashes: dict[str, str] = field(default_factory=dict)
     file_bytes: dict[str, int] = field(default_factory=dict)
     characters: dict[str, int] = field(default_factory=dict)
@@ -100,11 +114,14 @@ class _Quarantine:
         self._writer = csv.writer(self._file)
         self._writer.writerow(("file", "row", "reason", "text"))
         self.counts: Counter[str] = Counter()
+        self.first: dict[str, Row] = {}  # of each reason
 
     def add(self, file: str, row: int, reason: str, text: str) -> None:
         self.counts[reason] += 1
         # Escaped, so that a control character in the data cannot act on the terminal that shows this file.
-        shown = printable(text[:_QUARANTINE_TEXT_CHARS], keep="")
+        text = text[:_QUARANTINE_TEXT_CHARS]
+        shown = printable(text, keep="")
+        self.first.setdefault(reason, Row(file, row, (text,), reason))
         self._writer.writerow((file, row, reason, shown))
 
     def close(self) -> None:
@@ -118,7 +135,7 @@ def prepare_corpus(data: DataSettings) -> Corpus:
         UserError: settings or files that cannot give a corpus.
     """
     source, own_validation = training_source(data), validation_source(data)
-    hashes = {file: sha256_of(file) for part in (source, own_validation) if part for file in part.files}
+    hashes = {file: sha256_of(stored(file)) for part in (source, own_validation) if part for file in part.files}
     fingerprint = _fingerprint(data, hashes)
     directory = Path(data.cache_dir) / f"corpus-{fingerprint}"
     if not (directory / "summary.json").exists():
@@ -142,7 +159,7 @@ def _build(
     directory: Path, data: DataSettings, source: Source, own_validation: Source | None, hashes: dict[str, str]
 ) -> None:
     """Write the rows, the quarantine and the summary of one corpus into `directory`."""
-    summary = CorpusSummary(file_hashes=hashes, file_bytes={file: Path(file).stat().st_size for file in hashes})
+    summary = CorpusSummary(file_hashes=hashes, file_bytes={file: stored(file).stat().st_size for file in hashes})
     quarantine = _Quarantine(directory / "rejected_rows.csv")
     with contextlib.closing(quarantine):
         texts, keys = _stream_checked(
@@ -177,7 +194,10 @@ def _build(
         if summary.validation:
             counts["held out with their upper line"] = summary.validation
         found = "; ".join(f"{count:,} {reason}" for reason, count in counts.items()) or "no rows at all"
-        raise UserError(f"{', '.join(source.files)}: no row is left to train on (read {summary.read:,}: {found})")
+        raise UserError(
+            f"{', '.join(source.files)}: no row is left to train on (read {summary.read:,}: {found})"
+            + why_rejected(source, quarantine.first, quarantine.counts, "; or set --text_format plain for other texts")
+        )
     with atomic_open(directory / "summary.json") as file:
         json.dump(asdict(summary), file, ensure_ascii=False)
 
@@ -192,7 +212,7 @@ def _stream_checked(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Write the rows that pass the checks; return 64-bit hashes of their texts and of what holds them out."""
     text_format, sink = FORMATS[data.text_format].from_settings(data), _ArrowSink(path)
-    texts, keys = array("Q"), array("Q")
+    texts, keys, cleaned = array("Q"), array("Q"), Counter(summary.cleaned)
     file_numbers = {file: number for number, file in enumerate(source.files)}
     digest = xxhash.xxh3_64_intdigest
     with contextlib.closing(sink):
@@ -200,13 +220,15 @@ def _stream_checked(
         for row in _limited(rows, max_rows):
             summary.read += 1
             try:
-                text, opening_length, held_out_by = checked_text(row, text_format)
+                text, opening_length, held_out_by, removed = checked_text(row, text_format)
             except RejectedRowError as rejection:
                 quarantine.add(row.file, row.number, rejection.reason, data.separator.join(map(str, row.cells)))
                 continue
             texts.append(digest(text.encode()))
             keys.append(digest(held_out_by.encode()))
+            cleaned.update(removed)
             sink.append(text, opening_length, file_numbers[row.file], row.number)
+    summary.cleaned = dict(cleaned.most_common())
     return np.frombuffer(texts, dtype=np.uint64), np.frombuffer(keys, dtype=np.uint64)
 
 

@@ -10,6 +10,7 @@ from recipe.errors import UserError, did_you_mean
 from recipe.files import make_directory
 from recipe.formats.registry import FORMATS
 from recipe.model.finding import find_model
+from recipe.rows.cleaning import RejectedRowError
 from recipe.rows.reading import training_source
 from recipe.settings import DataSettings, ModelSettings, RunSettings
 from recipe.text_files import path_problem
@@ -37,6 +38,7 @@ def check_settings(settings: Settings) -> dict[str, Any]:
     values = {key: value for group in settings.groups.values() for key, value in vars(group).items()}
     problems += values_out_of_range(values | typed)
     problems += _best_model_problems(settings, typed)
+    problems += _sample_problems(settings)
     if problem := resume_problem(typed.get("resume_from_checkpoint")):
         problems.append(problem)
     if typed and not problems:
@@ -83,6 +85,19 @@ def _best_model_problems(settings: Settings, typed: dict[str, Any]) -> list[str]
     if wanted in names:
         return []
     return [f"--metric_for_best_model {wanted}: this run measures {', '.join(names)}{did_you_mean(wanted, names)}"]
+
+
+def _sample_problems(settings: Settings) -> list[str]:
+    data = settings[DataSettings]
+    if FORMATS[data.text_format].problems(data):
+        return []  # said elsewhere; prompts cannot be read before they are mended
+    text_format, problems = FORMATS[data.text_format].from_settings(data), []
+    for prompt in settings[RunSettings].sample_prompts:
+        try:
+            text_format.read_prompt(prompt)
+        except RejectedRowError as rejection:
+            problems.append(f"--sample_prompts {prompt!r}: {rejection.reason}")
+    return problems
 
 
 def _directory_problems(name: str, directory: str) -> list[str]:
