@@ -159,7 +159,7 @@ def test_a_word_that_belongs_to_no_flag_is_named():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("hidden_size: [1, 2", "cannot be read as UTF-8 YAML"),
+        ("hidden_size: [1, 2", "cannot be read as YAML: line 1: "),
         ("- hidden_size", "expected lines of `key: value`, found list"),
         ("just words", "expected lines of `key: value`, found str"),
         ("hidden_size:", "hidden_size takes a whole number; found None"),
