@@ -19,9 +19,10 @@ from recipe.evaluating.scoring import Likelihood, System
 from recipe.evaluating.testset import TestSet, read_predictions
 from recipe.formats.couplet import Couplet
 from recipe.generating.generator import Generator, PreparedPrompt
-from recipe.generating.loading import ReadyModel, load_ready_model
+from recipe.generating.loading import NamedModel, ReadyModel, load_ready_model
 from recipe.memory import MIB, peak_memory
 from recipe.metrics.timing import GenerationTiming
+from recipe.model.finding import is_weights_file
 from recipe.model.tokenization import characters_known
 from recipe.settings import PUBLISHED_MODEL, DecodingSettings, DeviceSettings, EvaluationSettings
 from recipe.word_lists import read_word_list
@@ -46,7 +47,7 @@ def answers_of(
     """Return the evaluated system's answers: from the predictions, if there are any, else of the model."""
     if settings.predictions:
         return _lines_from_files("--predictions", settings.predictions, test_set, settings)
-    return _answers_of_model(settings.model_name_or_path or PUBLISHED_MODEL, settings, decoding, device, test_set)
+    return _answers_of_model(evaluated_model(settings), settings, decoding, device, test_set)
 
 
 def baseline_of(
@@ -57,12 +58,22 @@ def baseline_of(
         return None
     if is_predictions(settings.baseline):
         return _lines_from_files("--baseline", settings.baseline, test_set, settings)
-    return _answers_of_model(settings.baseline[0], settings, decoding, device, test_set)
+    return _answers_of_model(baseline_model(settings), settings, decoding, device, test_set)
+
+
+def evaluated_model(settings: EvaluationSettings) -> NamedModel:
+    """Return the model that answers where no predictions are given."""
+    return NamedModel(settings.model_name_or_path or PUBLISHED_MODEL, settings.state_dict_file)
+
+
+def baseline_model(settings: EvaluationSettings) -> NamedModel:
+    """Return the model that a baseline names where it names no predictions."""
+    return NamedModel(settings.baseline[0], settings.baseline_state_dict_file, "--baseline")
 
 
 def is_predictions(baseline: Sequence[str]) -> bool:
-    """Whether a baseline names files of lines; a single name that is no file is a model."""
-    return len(baseline) > 1 or Path(baseline[0]).is_file()
+    """Whether a baseline names files of lines; a single name that is no file, or one of weights, is a model's."""
+    return len(baseline) > 1 or (Path(baseline[0]).is_file() and not is_weights_file(baseline[0]))
 
 
 def _lines_from_files(setting: str, files: Sequence[str], test_set: TestSet, settings: EvaluationSettings) -> Answers:
@@ -70,10 +81,14 @@ def _lines_from_files(setting: str, files: Sequence[str], test_set: TestSet, set
 
 
 def _answers_of_model(
-    name: str, settings: EvaluationSettings, decoding: DecodingSettings, device: DeviceSettings, test_set: TestSet
+    model: NamedModel,
+    settings: EvaluationSettings,
+    decoding: DecodingSettings,
+    device: DeviceSettings,
+    test_set: TestSet,
 ) -> Answers:
     """Load a model, answer every upper line with each seed, and measure how quickly."""
-    loaded = load_couplet_model(name, device)
+    loaded = load_couplet_model(model, device)
     banned_words = read_word_list("--banned_words", decoding.banned_words)
     generator = Generator(loaded.model, loaded.tokenizer, decoding, banned_words, loaded.text_format)
     prompts = generator.prepare(test_set.uppers)
@@ -90,10 +105,10 @@ def _answers_of_model(
     notes = []
     if refused:
         notes.append(
-            f"{name}: {refused:,} upper lines cannot be answered under the form and count as empty lower lines"
+            f"{loaded.name}: {refused:,} upper lines cannot be answered under the form and count as empty lower lines"
         )
     return Answers(
-        System(name, runs, likelihood_of(loaded, test_set, test_set.first_references)),
+        System(loaded.name, runs, likelihood_of(loaded, test_set, test_set.first_references)),
         seeds if decoding.do_sample else [],
         dataclasses.asdict(decoding),
         efficiency,
@@ -103,16 +118,17 @@ def _answers_of_model(
     )
 
 
-def load_couplet_model(name: str, device: DeviceSettings) -> ReadyModel:
+def load_couplet_model(model: NamedModel, device: DeviceSettings) -> ReadyModel:
     """Load a model that answers upper lines.
 
     Raises:
         UserError: nothing that can be loaded, or a model of other texts.
     """
-    ready = load_ready_model(name, device)
+    ready = load_ready_model(model.name, device, model.state_dict_file)
     if not isinstance(ready.text_format, Couplet):
         raise UserError(
-            f"{name}: was trained on {ready.text_format.name} texts; only models of couplets can be evaluated on them"
+            f"{model.name}: was trained on {ready.text_format.name} texts; only models of couplets can be evaluated on "
+            "them"
         )
     return ready
 
