@@ -8,6 +8,8 @@ Lines made elsewhere, with no model; and the difference between two systems.
 Blind sheets for people to rate; and what they said.
     python run_evaluate.py --test_file test.csv --rating_sheet sheets
     python run_evaluate.py --ratings li.jsonl wang.csv --rating_key sheets/key.json
+A served model that rates the same answers.
+    python run_evaluate.py --test_file test.csv --judge_endpoint http://127.0.0.1:8000/v1 --judge_model qwen
 """
 
 import sys
@@ -15,22 +17,24 @@ from collections.abc import Sequence
 
 from recipe.cli import parse_settings
 from recipe.errors import run_or_explain
-from recipe.settings import DecodingSettings, DeviceSettings, EvaluationSettings, RatingSettings
+from recipe.settings import DecodingSettings, DeviceSettings, EvaluationSettings, JudgeSettings, RatingSettings
 
 
 def main(argv: Sequence[str]) -> int:
-    groups = [EvaluationSettings, RatingSettings, DecodingSettings, DeviceSettings]
+    groups = [EvaluationSettings, RatingSettings, JudgeSettings, DecodingSettings, DeviceSettings]
     settings = parse_settings("run_evaluate.py", __doc__, groups, argv)
     evaluation, rating = settings[EvaluationSettings], settings[RatingSettings]
     if rating.ratings and not evaluation.test_file:
         from recipe.evaluating.rated import report_ratings
 
-        report_ratings(evaluation, rating, settings[DecodingSettings], settings[DeviceSettings])
+        report_ratings(
+            evaluation, rating, settings[JudgeSettings], settings[DecodingSettings], settings[DeviceSettings]
+        )
         return 0
     # Here, so that --help and a mistyped flag do not wait for torch.
     from recipe.evaluating.evaluation import evaluate_couplets
 
-    evaluate_couplets(evaluation, rating, settings[DecodingSettings], settings[DeviceSettings])
+    evaluate_couplets(evaluation, rating, settings[JudgeSettings], settings[DecodingSettings], settings[DeviceSettings])
     return 0
 
 

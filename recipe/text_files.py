@@ -58,7 +58,7 @@ def decode_text(content: bytes, name: str, encoding: str) -> str:
 
 
 def read_utf8(file: str) -> str:
-    """Return the text of a file that is always UTF-8.
+    """Return the text of a file that is always UTF-8, line ends as written.
 
     Raises:
         UserError: there is no such file, or its bytes are no UTF-8.
@@ -66,9 +66,17 @@ def read_utf8(file: str) -> str:
     if problem := path_problem(file):
         raise UserError(problem)
     try:
-        return Path(file).read_text(encoding="utf-8-sig")
+        return Path(file).read_bytes().decode("utf-8-sig")
     except UnicodeError as error:
         raise UserError(f"{file}: is not UTF-8 ({error}); save it as UTF-8") from None
+
+
+def text_lines(text: str) -> list[str]:
+    r"""Return the lines of a text, which end at \n or \r\n and nowhere else.
+
+    To `str.splitlines` ten other characters are line ends too, a lone \r and U+2028 among them.
+    """
+    return [line.removesuffix("\r") for line in text.split("\n")]
 
 
 def _codec(encoding: str) -> str:

@@ -11,6 +11,7 @@ from recipe.errors import UserError, did_you_mean
 from recipe.files import make_directory
 from recipe.formats.registry import FORMATS
 from recipe.model.finding import find_model
+from recipe.rows.cleaning import RejectedRowError
 from recipe.rows.reading import training_source
 from recipe.settings import DataSettings, ModelSettings, RunSettings
 from recipe.text_files import path_problem
@@ -46,6 +47,7 @@ def check_settings(settings: Settings) -> dict[str, Any]:
     problems += _model_problems(settings[ModelSettings])
     problems += _values_out_of_range(settings, typed)
     problems += _best_model_problems(settings, typed)
+    problems += _sample_problems(settings)
     for name, directory in (("output_dir", typed.get("output_dir")), ("cache_dir", settings[DataSettings].cache_dir)):
         problems += _directory_problems(name, directory) if directory else []
     kept = {"--output_dir": typed.get("output_dir"), "--cache_dir": settings[DataSettings].cache_dir}
@@ -109,6 +111,19 @@ def _best_model_problems(settings: Settings, typed: dict[str, Any]) -> list[str]
     if wanted in names:
         return []
     return [f"--metric_for_best_model {wanted}: this run measures {', '.join(names)}{did_you_mean(wanted, names)}"]
+
+
+def _sample_problems(settings: Settings) -> list[str]:
+    data = settings[DataSettings]
+    if FORMATS[data.text_format].problems(data):
+        return []  # said elsewhere; prompts cannot be read before they are mended
+    text_format, problems = FORMATS[data.text_format].from_settings(data), []
+    for prompt in settings[RunSettings].sample_prompts:
+        try:
+            text_format.read_prompt(prompt)
+        except RejectedRowError as rejection:
+            problems.append(f"--sample_prompts {prompt!r}: {rejection.reason}")
+    return problems
 
 
 def _directory_problems(name: str, directory: str) -> list[str]:
