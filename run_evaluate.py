@@ -5,6 +5,8 @@ The last published model on couplets that it has not seen; the training file add
 Lines made elsewhere, with no model; and the difference between two systems.
     python run_evaluate.py --test_file test.csv --predictions upper.txt lower.txt
     python run_evaluate.py --test_file test.csv --model_name_or_path models/new --baseline models/old
+On all cards of this machine.
+    accelerate launch run_evaluate.py --test_file test.csv --train_file train.csv
 Blind sheets for people to rate; and what they said.
     python run_evaluate.py --test_file test.csv --rating_sheet sheets
     python run_evaluate.py --ratings li.jsonl wang.csv --rating_key sheets/key.json
@@ -33,8 +35,11 @@ def main(argv: Sequence[str]) -> int:
         return 0
     # Here, so that --help and a mistyped flag do not wait for torch.
     from recipe.evaluating.evaluation import evaluate_couplets
+    from recipe.generating.processes import sharing_processes
 
-    evaluate_couplets(evaluation, rating, settings[JudgeSettings], settings[DecodingSettings], settings[DeviceSettings])
+    parts = settings[JudgeSettings], settings[DecodingSettings], settings[DeviceSettings]
+    with sharing_processes() as processes:
+        evaluate_couplets(evaluation, rating, *parts, processes)
     return 0
 
 

@@ -279,8 +279,9 @@ def _efficiency_tables(results: Results) -> list[tuple[str, Table]]:
 
 def _efficiency_rows(efficiency: Efficiency) -> list[tuple[str, str]]:
     batch, plural = efficiency["batch_size"], "s" if efficiency["threads"] > 1 else ""
+    processes = f" in each of {efficiency['processes']} processes" if efficiency["processes"] > 1 else ""
     return [
-        ("Device", f"{efficiency['device']}, {efficiency['dtype']}, {efficiency['threads']} thread{plural}"),
+        ("Device", f"{efficiency['device']}, {efficiency['dtype']}, {efficiency['threads']} thread{plural}{processes}"),
         ("Loading the model", f"{efficiency['load_seconds']:.2f} s"),
         (f"Throughput, batch {batch}", f"{efficiency['couplets_per_second']:,.1f} couplets/s"),
         (f"Throughput, batch {batch}", f"{efficiency['tokens_per_second']:,.0f} tokens/s"),

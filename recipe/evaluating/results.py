@@ -22,6 +22,8 @@ COLUMNS = SYSTEMS | {DIFFERENCE: "Model − baseline", UNSEEN: "Model, unseen"}
 
 # What an evaluation writes into its directory.
 RESULTS_FILE, PREDICTIONS_FILE = "results.json", "predictions.jsonl"
+# The answers of an evaluation that is not finished; removed when it is.
+KEPT_DIRECTORY = "unfinished"
 MARKDOWN_FILE, HTML_FILE = "report.md", "report.html"
 WRITTEN = (RESULTS_FILE, PREDICTIONS_FILE, MARKDOWN_FILE, HTML_FILE)
 
@@ -91,6 +93,7 @@ class Efficiency(TypedDict):
     dtype: str
     threads: int
     batch_size: int
+    processes: int
     load_seconds: float
     couplets_per_second: float
     tokens_per_second: float
