@@ -13,17 +13,20 @@ from recipe.evaluating.judged import is_judged, judge_problems, scale_problems
 from recipe.evaluating.predictions import baseline_model, evaluated_model, is_predictions, load_couplet_model
 from recipe.evaluating.rated import ReadRatings, rating_problems, read_rating_files
 from recipe.evaluating.results import WRITTEN
+from recipe.evaluating.served import endpoint_problems
 from recipe.evaluating.testset import TestSet, check_training_file, read_predictions, read_test_set, refuse_missing
 from recipe.generating.generator import check_settings as check_decoding
 from recipe.generating.loading import NamedModel
 from recipe.metrics.model_based import scorer_source
 from recipe.model.tokenization import load_tokenizer
+from recipe.rating.calls import call_problems
 from recipe.settings import (
     DecodingSettings,
     DeviceSettings,
     EvaluationSettings,
     JudgeSettings,
     RatingSettings,
+    ServedSettings,
 )
 from recipe.word_lists import read_word_list
 
@@ -52,6 +55,7 @@ def checked_test_set(
     settings: EvaluationSettings,
     rating: RatingSettings,
     judging: JudgeSettings,
+    served: ServedSettings,
     decoding: DecodingSettings,
     device: DeviceSettings,
 ) -> tuple[TestSet, ReadRatings | None]:
@@ -62,8 +66,10 @@ def checked_test_set(
             the files' contents.
     """
     problems = Problems()
-    check_names(settings, decoding, device, problems)
-    problems.found += rating_problems(rating, is_judged(judging)) + judge_problems(judging)
+    check_names(settings, served, decoding, device, problems)
+    problems.found += endpoint_problems(settings, served)
+    problems.found += rating_problems(rating, is_judged(judging)) + judge_problems(judging, served)
+    problems.found += call_problems(served, served.endpoint is not None or is_judged(judging))
     problems.raise_any()
     test_set = ratings = None
     with problems.collected():
@@ -85,10 +91,14 @@ def checked_test_set(
 
 
 def check_names(
-    settings: EvaluationSettings, decoding: DecodingSettings, device: DeviceSettings, problems: Problems
+    settings: EvaluationSettings,
+    served: ServedSettings,
+    decoding: DecodingSettings,
+    device: DeviceSettings,
+    problems: Problems,
 ) -> None:
     """Collect what is wrong with the settings, and with the names of the files and models among them."""
-    models = _models(settings)
+    models = _models(settings, served)
     problems.found += _setting_problems(settings, decoding, bool(models))
     with problems.collected():
         read_word_list("--listed_words", settings.listed_words)
@@ -144,9 +154,9 @@ def _setting_problems(settings: EvaluationSettings, decoding: DecodingSettings, 
     return problems
 
 
-def _models(settings: EvaluationSettings) -> list[NamedModel]:
-    """Return the models that are to answer."""
-    models = [] if settings.predictions else [evaluated_model(settings)]
+def _models(settings: EvaluationSettings, served: ServedSettings) -> list[NamedModel]:
+    """Return the models that are to be loaded and to answer."""
+    models = [] if settings.predictions or served.endpoint else [evaluated_model(settings)]
     if settings.baseline and not is_predictions(settings.baseline):
         models.append(baseline_model(settings))
     return models
