@@ -15,11 +15,13 @@ from recipe.evaluating.rated import ReadRatings, rating_problems, read_rating_fi
 from recipe.evaluating.results import WRITTEN
 from recipe.evaluating.served import endpoint_problems
 from recipe.evaluating.testset import TestSet, check_training_file, read_predictions, read_test_set, refuse_missing
+from recipe.formats.couplet import separator_problem
 from recipe.generating.generator import check_settings as check_decoding
 from recipe.generating.loading import NamedModel
 from recipe.metrics.model_based import scorer_source
 from recipe.model.tokenization import load_tokenizer
 from recipe.rating.calls import call_problems
+from recipe.rows.reading import repeated_files, same_column_twice
 from recipe.settings import (
     DecodingSettings,
     DeviceSettings,
@@ -140,8 +142,11 @@ def _setting_problems(settings: EvaluationSettings, decoding: DecodingSettings, 
         problems.append("no test file: give --test_file FILE, whose couplets are the references")
     if (settings.upper_column is None) != (settings.lower_column is None):
         problems.append("--upper_column and --lower_column go together; only one of them is set")
-    if len(settings.separator) != 1:
-        problems.append(f"--separator takes one character; found {settings.separator!r}")
+    problems += same_column_twice(settings.upper_column, settings.lower_column)
+    problems += repeated_files(settings.test_file, "--test_file") + repeated_files(settings.train_file, "--train_file")
+    problems += repeated_files(settings.predictions, "--predictions") + repeated_files(settings.baseline, "--baseline")
+    if problem := separator_problem(settings.separator):
+        problems.append(problem)
     for name, least in (("seeds", 1), ("bootstrap_samples", 1), ("latency_calls", 0), ("report_samples", 1)):
         if getattr(settings, name) < least:
             problems.append(f"--{name} {getattr(settings, name)}: must be at least {least}")
