@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -10,11 +11,19 @@ from recipe.couplet.form import DEFAULT_SEPARATOR, form_violations, is_same_mark
 from recipe.couplet.plan import FormPlan, TonePolicy, plan_form
 from recipe.couplet.tones import choose_system, rhythm_positions, tones_opposed
 from recipe.formats.base import ModelCard, PlannedForm, Text, TextFormat, TextSettings
-from recipe.rows.cleaning import Cleaned, RejectedRowError, clean_answer, clean_line, kinds_of
+from recipe.rows.cleaning import EMPTY, Cleaned, RejectedRowError, clean_answer, clean_line, kinds_of
 
 NO_SEPARATOR = "no separator"
 EMPTY_LINE = "empty upper or lower line"
 UNEQUAL = "lines of unequal length"
+LABELS = "labels such as 下联："
+
+# How other tools announce the lines: 上联：…；下联：…。横批：…
+_UPPER_LABEL, _LOWER_LABEL = r"(?:上联|上句|出句)[：:]", r"(?:下联|下句|对句)[：:]"
+_LABEL = re.compile(f"^(?:{_UPPER_LABEL}|{_LOWER_LABEL})")
+_LABELLED = re.compile(
+    f"(?:对联[：:])?{_UPPER_LABEL}(.*?)[-，；。,;、/|]?{_LOWER_LABEL}(.*?)[，；。,;]?(?:横[批额联][：:].*)?"
+)
 
 
 class LowerLineForm(PlannedForm):
@@ -39,7 +48,7 @@ class Couplet(TextFormat):
     name = "couplet"
     summary = "two lines and the form's rules"
     takes_pairs = True
-    prompt_name, answer_name = "upper", "lower"
+    prompt_name, answer_name, prompt_called = "upper", "lower", "upper line"
 
     @property
     def between(self) -> str:
@@ -78,19 +87,25 @@ class Couplet(TextFormat):
         if self.separator.isspace():
             cells = self._split_at_space(cells)
         cleaned = [clean_line(cell) for cell in cells]
-        lines = [line.text for line in cleaned]
-        if len(lines) == 2:
-            upper, lower = lines
-        elif (halves := split_couplet(lines[0], self.separator)) is None:
-            raise RejectedRowError(NO_SEPARATOR)
-        else:
-            upper, lower = halves
+        cleaned = [line for cell in cleaned for line in self._unlabelled(cell)]
+        if len(cleaned) == 1:
+            if (halves := split_couplet(cleaned[0].text, self.separator)) is None:
+                raise RejectedRowError(NO_SEPARATOR)
+            cleaned = [line for half in halves for line in self._unlabelled(Cleaned(half, cleaned[0].removed))]
+        upper, lower = cleaned[0].text, cleaned[-1].text
         if not upper or not lower:
             raise RejectedRowError(EMPTY_LINE)
         if len(upper) != len(lower) and not self.keeps_unequal:
             raise RejectedRowError(UNEQUAL)
         opening = self.opening(upper)
         return Text(opening + lower, len(opening), upper, kinds_of(cleaned))
+
+    def _unlabelled(self, line: Cleaned) -> list[Cleaned]:
+        """Return the two lines of 上联：…；下联：…, one line without its label, or the line as it is."""
+        whole = _LABELLED.fullmatch(line.text)
+        parts = [whole[1].removesuffix(self.separator), whole[2]] if whole else [_LABEL.sub("", line.text)]
+        removed = line.removed if parts == [line.text] else tuple(dict.fromkeys([*line.removed, LABELS]))
+        return [Cleaned(part, removed) for part in parts]
 
     def _split_at_space(self, cells: Sequence[Any]) -> Sequence[Any]:
         """Split a cell at its separating space before cleaning, which would remove it."""
@@ -102,17 +117,22 @@ class Couplet(TextFormat):
         """Return the upper line: without a separator at its end, and without the lower line of a whole couplet.
 
         A separator typed as its full-width double, or as another dash, is one too.
+
+        Raises:
+            RejectedRowError: as `clean_line`; also a label with nothing behind it.
         """
-        line, removed = clean_line(typed)
+        line, removed = self._unlabelled(clean_line(typed))[0]
+        if not line:
+            raise RejectedRowError(EMPTY)
         half, odd = divmod(len(line) - 1, 2)
         if half > 0 and not odd and is_same_mark(line[half], self.between):
             return Cleaned(line[:half], removed)
         is_long_dash = line.endswith("——")  # a mark of its own, which takes two places
         return Cleaned(line[:-1] if is_same_mark(line[-1], self.between) and not is_long_dash else line, removed)
 
-    def read_line(self, written: str) -> Cleaned:
-        """Return one of the lines of a couplet that another system wrote."""
-        return clean_answer(written)
+    def read_pair(self, upper: str, lower: str) -> tuple[Cleaned, Cleaned]:
+        """Return the lines of a couplet that another system wrote; nothing is refused, since they are to be scored."""
+        return self._unlabelled(clean_answer(upper))[0], self._unlabelled(clean_answer(lower))[-1]
 
     def violations(self, prompt: str, answer: str) -> list[str]:
         return [str(violation) for violation in form_violations(prompt, answer)]
