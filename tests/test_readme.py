@@ -11,6 +11,7 @@ from recipe.cli import parse_settings, training_argument_names
 from recipe.errors import UserError
 from recipe.settings import (
     TRAINING_DEFAULTS,
+    BenchmarkSettings,
     DataSettings,
     DecodingSettings,
     DeviceSettings,
@@ -36,6 +37,7 @@ GROUPS = {
     "run_finetune.py": (ModelSettings, DataSettings, RunSettings),
     "run_generate.py": (GenerationSettings, DecodingSettings, DeviceSettings),
     "run_evaluate.py": (EvaluationSettings, RatingSettings, DecodingSettings, DeviceSettings),
+    "run_benchmark.py": (BenchmarkSettings, DeviceSettings),
 }
 # Flags of other programs that the pages name.
 FOREIGN_FLAGS = {
@@ -88,7 +90,7 @@ def test_commands_parse(page, monkeypatch):
             assert not shown.startswith("error:"), f"{program} {shlex.join(arguments)} is accepted"
 
 
-def test_readme_shows_commands_of_all_three_programs():
+def test_readme_shows_commands_of_all_programs():
     assert {program for program, _, _ in commands(ROOT / "README.md")} == GROUPS.keys()
 
 
