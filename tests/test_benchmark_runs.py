@@ -14,7 +14,7 @@ from recipe.benchmarks import benchmark as job
 from recipe.benchmarks.definitions import definitions_of
 from recipe.benchmarks.language_model import ScoredModel, load_scored_model
 from recipe.benchmarks.names import BENCHMARKS
-from recipe.benchmarks.running import load_part, run_part
+from recipe.benchmarks.running import data_read_anew, load_part, run_part
 from recipe.errors import UserError, run_or_explain
 from recipe.settings import DeviceSettings
 
@@ -106,7 +106,7 @@ def test_all_other_definitions_give_planted_figures(run):
     def likelihood(prompt, option):
         preferred = ("true", "right", "more", "the old one", "No", "38", "he", "False", "a")
         text = re.sub(r" \d$", "", option.strip())
-        return 0.0 if text in preferred else -3.0 - len(text) / 1000
+        return -preferred.index(text) / 100 if text in preferred else -3.0 - len(text) / 1000
 
     def write(prompt):
         asked = prompt.split("\n\n")[-1]
@@ -191,9 +191,9 @@ def test_the_same_weights_under_both_tokenizers_get_the_same_figures(uer_model, 
     texts = ["春满神州花似锦", "问题1。A"]
     assert encodings(raw, texts) == encodings(published, texts)
     assert encodings(raw, texts)[0][0] == raw.tokenizer.cls_token_id
-    runs = [
-        run_part(load_part(BENCHMARKS["couplet"].parts[0], str(mirror)), model, None, 4) for model in (raw, published)
-    ]
+    with data_read_anew():
+        loaded = load_part(BENCHMARKS["couplet"].parts[0], str(mirror))
+        runs = [run_part(loaded, model, None, 4) for model in (raw, published)]
     first, second = (next(iter(found.answers.values())) for found in runs)
     assert first.picks == second.picks and first.statistics == second.statistics and first.keys == second.keys
 
@@ -209,13 +209,15 @@ def test_a_tokenizer_that_ends_every_prompt_is_refused(uer_model):
 
 def test_a_real_model_counts_what_it_cannot_read_and_what_was_cut(uer_model, mirror):
     model = load_scored_model(str(uer_model), CPU, 4)
-    found = run_part(load_part(BENCHMARKS["truthfulqa"].parts[0], str(mirror)), model, None, 1)
+    with data_read_anew():
+        loaded = load_part(BENCHMARKS["truthfulqa"].parts[0], str(mirror))
+        found = run_part(loaded, model, None, 1)
+        model._max_length = 16
+        cut = run_part(loaded, model, None, 1)
+    assert cut.reading.cut == 4
     assert found.reading.prompts == 4 and found.reading.cut == 0 and found.reading.tokens > 400
     found.reading.add([7, 8, 7], unknown_id=7, window=2)
     assert found.reading.unknown_share == 2 / found.reading.tokens and found.reading.cut == 1
-    model._max_length = 16
-    found = run_part(load_part(BENCHMARKS["truthfulqa"].parts[0], str(mirror)), model, None, 1)
-    assert found.reading.cut == 4
 
 
 def test_what_lm_eval_offers_is_what_the_table_names():

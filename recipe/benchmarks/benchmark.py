@@ -18,7 +18,7 @@ from recipe.benchmarks.names import Benchmark, Part, Runner
 from recipe.benchmarks.precheck import Asked
 from recipe.benchmarks.programs import Sampling, read_problems, run_programs
 from recipe.benchmarks.report import BenchmarkResults, html_report, markdown_report, summary
-from recipe.benchmarks.running import LoadedPart, cloze_of, load_part, own_questions, run_part
+from recipe.benchmarks.running import LoadedPart, cloze_of, data_read_anew, load_part, own_questions, run_part
 from recipe.benchmarks.table import HTML_FILE, MARKDOWN_FILE, RESULTS_FILE, WRITTEN, Row, failed_row, rows_of
 from recipe.errors import UserError, notice
 from recipe.evaluating.results import without_non_numbers
@@ -46,13 +46,8 @@ def run_benchmarks(settings: BenchmarkSettings, device: DeviceSettings, asked: A
         UserError: a model that cannot be loaded, or a run in which not a single question was answered.
     """
     models = _load(settings, device)
-    rows: list[Row] = []
-    if asked.questions:
-        for loaded in own_questions(asked.questions, Path(settings.mcq_file or "").name):
-            rows += _rows(OWN, loaded, models, settings)
-    for benchmark in asked.benchmarks:
-        for part in benchmark.parts:
-            rows += _part_rows(benchmark, part, models, settings)
+    with data_read_anew():
+        rows = _all_rows(asked, models, settings)
     if not any(row["questions"] for row in rows):
         reasons = [f"{row['title']}: {reason}" for row in rows for reason in row["reasons"]]
         raise UserError(["not a single question was answered, so there is no result", *reasons])
@@ -67,6 +62,17 @@ def run_benchmarks(settings: BenchmarkSettings, device: DeviceSettings, asked: A
     )
     _write(Path(settings.output_dir), results)
     return results
+
+
+def _all_rows(asked: Asked, models: Models, settings: BenchmarkSettings) -> list[Row]:
+    rows: list[Row] = []
+    if asked.questions:
+        for loaded in own_questions(asked.questions, Path(settings.mcq_file or "").name):
+            rows += _rows(OWN, loaded, models, settings)
+    for benchmark in asked.benchmarks:
+        for part in benchmark.parts:
+            rows += _part_rows(benchmark, part, models, settings)
+    return rows
 
 
 def _load(settings: BenchmarkSettings, device: DeviceSettings) -> Models:

@@ -27,14 +27,12 @@ class Measure:
         label: as the table names it.
         filter: which of a task's ways to read an answer counts; None where there is one.
         is_share: 0 or 1 for each question, so that the interval is Wilson's.
-        is_by_choice: the answer is the likeliest of some options, so that ties and constant answers can fake it.
     """
 
     metric: str
     label: str
     filter: str | None = None
     is_share: bool = True
-    is_by_choice: bool = True
 
 
 @dataclass(frozen=True)
@@ -101,9 +99,9 @@ ACCURACY = Measure("acc", "accuracy")
 NORMALIZED = Measure("acc_norm", "accuracy, by length")
 CLOZE = Measure("acc_norm", "accuracy, cloze variant")
 STEPS = "steps"  # ours: see `recipe.benchmarks.arithmetic`
-PASSED = Measure("passed", "pass", is_share=False, is_by_choice=False)
-_STRICT = Measure("prompt_level_strict_acc", "prompts followed, strict", is_by_choice=False)
-_FOLLOWED = Measure("inst_level_strict_acc", "instructions followed, strict", is_share=False, is_by_choice=False)
+PASSED = Measure("passed", "pass", is_share=False)
+_STRICT = Measure("prompt_level_strict_acc", "prompts followed, strict")
+_FOLLOWED = Measure("inst_level_strict_acc", "instructions followed, strict", is_share=False)
 # Parrish et al. 2022, section 6: from -100 (against the stereotype) to 100 (with it).
 _BIAS = (
     Measure("disamb_bias_score", "bias where the text answers (0 is none)", is_share=False),
@@ -155,7 +153,7 @@ BENCHMARKS: dict[str, Benchmark] = {
                     "Gaokao (AGIEval), mathematics to fill in",
                     "agieval",
                     ("agieval_gaokao_mathcloze",),
-                    (Measure("acc", "right answers", is_by_choice=False),),
+                    (Measure("acc", "right answers"),),
                 ),
             ),
             "MIT",
@@ -191,8 +189,8 @@ BENCHMARKS: dict[str, Benchmark] = {
                 "GSM8K",
                 "gsm8k",
                 "gsm8k",
-                Measure("exact_match", "right results", "strict-match", is_by_choice=False),
-                Measure(STEPS, "annotated steps that are right", "strict-match", is_share=False, is_by_choice=False),
+                Measure("exact_match", "right results", "strict-match"),
+                Measure(STEPS, "annotated steps that are right", "strict-match", is_share=False),
             ),
             "MIT",
             "1,319 problems",
@@ -284,7 +282,7 @@ BENCHMARKS: dict[str, Benchmark] = {
                     "MATH level 5",
                     "leaderboard/math",
                     ("leaderboard_math_*_hard",),
-                    (Measure("exact_match", "right results", is_by_choice=False),),
+                    (Measure("exact_match", "right results"),),
                 ),
                 # lm-eval's copy of IFEval for the leaderboard needs pkg_resources, which setuptools has dropped.
                 Part("IFEval", "ifeval", ("ifeval",), (_STRICT, _FOLLOWED)),

@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import math
 import random
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import datasets
@@ -76,6 +78,22 @@ def load_part(part: Part, data_dir: str) -> LoadedPart:
                 found = manager.load([definition.task])["tasks"]
             loaded.tasks |= found
     return loaded
+
+
+@contextlib.contextmanager
+def data_read_anew() -> Iterator[None]:
+    """Let data sets be read from their files inside the block, whose tasks must not be used behind it.
+
+    `datasets` 5.2 looks ./owner/name up in its cache by that name and not by what is in the files, so that a
+    mirror whose files have changed, or another mirror, would be scored on the old data.
+    """
+    kept = datasets.config.HF_DATASETS_CACHE
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
+        datasets.config.HF_DATASETS_CACHE = Path(directory)
+        try:
+            yield
+        finally:
+            datasets.config.HF_DATASETS_CACHE = kept
 
 
 @cache
