@@ -5,9 +5,13 @@ The last published model on couplets that it has not seen; the training file add
 Lines made elsewhere, with no model; and the difference between two systems.
     python run_evaluate.py --test_file test.csv --predictions upper.txt lower.txt
     python run_evaluate.py --test_file test.csv --model_name_or_path models/new --baseline models/old
+On all cards of this machine.
+    accelerate launch run_evaluate.py --test_file test.csv --train_file train.csv
 Blind sheets for people to rate; and what they said.
     python run_evaluate.py --test_file test.csv --rating_sheet sheets
     python run_evaluate.py --ratings li.jsonl wang.csv --rating_key sheets/key.json
+A served model that rates the same answers.
+    python run_evaluate.py --test_file test.csv --judge_endpoint http://127.0.0.1:8000/v1 --judge_model qwen
 """
 
 import sys
@@ -15,22 +19,27 @@ from collections.abc import Sequence
 
 from recipe.cli import parse_settings
 from recipe.errors import run_or_explain
-from recipe.settings import DecodingSettings, DeviceSettings, EvaluationSettings, RatingSettings
+from recipe.settings import DecodingSettings, DeviceSettings, EvaluationSettings, JudgeSettings, RatingSettings
 
 
 def main(argv: Sequence[str]) -> int:
-    groups = [EvaluationSettings, RatingSettings, DecodingSettings, DeviceSettings]
+    groups = [EvaluationSettings, RatingSettings, JudgeSettings, DecodingSettings, DeviceSettings]
     settings = parse_settings("run_evaluate.py", __doc__, groups, argv)
     evaluation, rating = settings[EvaluationSettings], settings[RatingSettings]
     if rating.ratings and not evaluation.test_file:
         from recipe.evaluating.rated import report_ratings
 
-        report_ratings(evaluation, rating, settings[DecodingSettings], settings[DeviceSettings])
+        report_ratings(
+            evaluation, rating, settings[JudgeSettings], settings[DecodingSettings], settings[DeviceSettings]
+        )
         return 0
     # Here, so that --help and a mistyped flag do not wait for torch.
     from recipe.evaluating.evaluation import evaluate_couplets
+    from recipe.generating.processes import sharing_processes
 
-    evaluate_couplets(evaluation, rating, settings[DecodingSettings], settings[DeviceSettings])
+    parts = settings[JudgeSettings], settings[DecodingSettings], settings[DeviceSettings]
+    with sharing_processes() as processes:
+        evaluate_couplets(evaluation, rating, *parts, processes)
     return 0
 
 

@@ -76,6 +76,16 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def make_directory(path: str | Path) -> None:
+    """Make a directory and those above it; where the name is a link to one that is not there yet, the one it means."""
+    Path(os.path.realpath(path)).mkdir(parents=True, exist_ok=True)
+
+
+def at_home(name: str) -> str:
+    """Return a name with the home directory for a `~` at its start, which the shell leaves alone in `--flag=~/x`."""
+    return os.path.expanduser(name)  # noqa: PTH111 (Path would make "." of "", and raise for a user who is not there)
+
+
 def find_shipped(name: str) -> str:
     """Return where a file is: as it is named, or else, for a `recipe/…` that is not there, where the package has it.
 
@@ -84,6 +94,23 @@ def find_shipped(name: str) -> str:
     shipped = Path(__file__).parents[1] / name
     is_ours = Path(name).parts[:1] == (Path(__file__).parent.name,)
     return str(shipped) if is_ours and not Path(name).exists() and shipped.exists() else name
+
+
+def find_stand_in(file: Path) -> str | None:
+    """Say what stands in the place of a file: nothing, a Git LFS pointer, or the web page that a download gave.
+
+    A clone without `git lfs` leaves a text of three lines for each large file; a browser, or curl with the address of
+    a page about the file, leaves that page.
+    """
+    with file.open("rb") as opened:
+        start = opened.read(64)
+    if not start:
+        return "is empty"
+    if start.startswith(b"version https://git-lfs.github.com/"):
+        return "is a Git LFS pointer, three lines that stand for the file: `git lfs pull` in its directory fetches it"
+    if start.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return "is a web page, which the download gave in the place of the file; fetch the file itself"
+    return None
 
 
 def sha256_of(path: str | Path) -> str:

@@ -67,7 +67,7 @@ def html_report(results: Results) -> str:
 
 
 def summary(results: Results) -> str:
-    """Return the main figures as a plain-text table."""
+    """Return the main figures as a plain-text table, and below it what the vocabularies of the models lack."""
     columns = columns_of(results)
     rows = [["", *columns.values()]]
     for figure in _figures(results):
@@ -75,7 +75,17 @@ def summary(results: Results) -> str:
             cells = results["figures"][figure["key"]]
             rows.append([figure["label"], *(_plain_cell(cells.get(column), figure["unit"]) for column in columns)])
     widths = [max(len(row[number]) for row in rows) for number in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return "\n".join([*table, *_vocabulary_lines(results)])
+
+
+def _vocabulary_lines(results: Results) -> list[str]:
+    systems = {"model": results["system"], "baseline": results["baseline"]}
+    return [
+        f"characters outside the {name}'s vocabulary: {_outside_vocabulary_text(system, results)}"
+        for name, system in systems.items()
+        if system and system["outside_vocabulary"] and system["outside_vocabulary"]["characters"]
+    ]
 
 
 # --- single figures in words ------------------------------------------------------------------------------------------
@@ -141,7 +151,7 @@ def _contents(results: Results) -> dict[str, Any]:
         "settings": _setting_table(results),
         "signatures": Table(("Figure", "sacrebleu"), list(results["signatures"].items())),
         "notes": results["notes"],
-        "ratings": rating_tables(results["ratings"]) if "ratings" in results else None,
+        "ratings": rating_tables(results["ratings"], results["descriptions"]) if "ratings" in results else None,
     }
 
 
@@ -157,8 +167,8 @@ def _facts(results: Results) -> list[tuple[str, str]]:
         ("Answers", _runs_text(system)),
     ]
     facts += [
-        (title, _outside_vocabulary_text(found, data["upper_lines"]))
-        for title, found in (("Outside the vocabulary", system), ("Outside the baseline's", baseline))
+        (title, _outside_vocabulary_text(found, results))
+        for title, found in (("Outside the model's vocabulary", system), ("Outside the baseline's", baseline))
         if found and found["outside_vocabulary"]
     ]
     if "leaks" in data:
@@ -170,8 +180,8 @@ def _facts(results: Results) -> list[tuple[str, str]]:
     return facts
 
 
-def _outside_vocabulary_text(system: SystemDescription, upper_lines: int) -> str:
-    found = system["outside_vocabulary"]
+def _outside_vocabulary_text(system: SystemDescription, results: Results) -> str:
+    found, upper_lines = system["outside_vocabulary"], results["data"]["upper_lines"]
     assert found is not None
     if not found["characters"]:
         return "no character of the test file"
@@ -269,8 +279,9 @@ def _efficiency_tables(results: Results) -> list[tuple[str, Table]]:
 
 def _efficiency_rows(efficiency: Efficiency) -> list[tuple[str, str]]:
     batch, plural = efficiency["batch_size"], "s" if efficiency["threads"] > 1 else ""
+    processes = f" in each of {efficiency['processes']} processes" if efficiency["processes"] > 1 else ""
     return [
-        ("Device", f"{efficiency['device']}, {efficiency['dtype']}, {efficiency['threads']} thread{plural}"),
+        ("Device", f"{efficiency['device']}, {efficiency['dtype']}, {efficiency['threads']} thread{plural}{processes}"),
         ("Loading the model", f"{efficiency['load_seconds']:.2f} s"),
         (f"Throughput, batch {batch}", f"{efficiency['couplets_per_second']:,.1f} couplets/s"),
         (f"Throughput, batch {batch}", f"{efficiency['tokens_per_second']:,.0f} tokens/s"),
