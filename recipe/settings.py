@@ -425,7 +425,9 @@ class JudgeSettings:
     )
 
 
-Texts, Numbers = list[str], list[int]  # inside a class with a field `list`, that name means the field
+# Inside a class with a field `list`, that name means the field.
+Texts = list[str]
+Numbers = list[int]
 
 
 @dataclass

@@ -89,9 +89,10 @@ def _number_problems(settings: BenchmarkSettings) -> list[str]:
 def _sampling_problems(settings: BenchmarkSettings) -> list[str]:
     """Say what is wrong with how programs are drawn."""
     problems = []
+    most = max(settings.pass_at, default=0)
     if not settings.pass_at or min(settings.pass_at) < 1:
         problems.append(f"--pass_at {settings.pass_at}: takes numbers of at least 1")
-    elif settings.code_samples < (most := max(settings.pass_at)):
+    elif settings.code_samples < most:
         problems.append(f"--code_samples {settings.code_samples}: Pass@{most} needs at least {most}")
     if not 0 <= settings.code_temperature <= 2:
         problems.append(f"--code_temperature {settings.code_temperature}: takes a number from 0 to 2")
