@@ -184,10 +184,10 @@ def encodings(model, texts):
 
 
 def test_the_same_weights_under_both_tokenizers_get_the_same_figures(uer_model, mirror, tmp_path):
-    raw = load_scored_model(str(uer_model), CPU, 4)
+    raw = load_scored_model(str(uer_model), "--baseline", CPU, 4)
     raw.tokenizer.save_pretrained(tmp_path)  # the published form: a fast tokenizer of [CLS] and single characters
     raw.model.save_pretrained(tmp_path)
-    published = load_scored_model(str(tmp_path), CPU, 4)
+    published = load_scored_model(str(tmp_path), "--baseline", CPU, 4)
     texts = ["春满神州花似锦", "问题1。A"]
     assert encodings(raw, texts) == encodings(published, texts)
     assert encodings(raw, texts)[0][0] == raw.tokenizer.cls_token_id
@@ -201,14 +201,14 @@ def test_the_same_weights_under_both_tokenizers_get_the_same_figures(uer_model, 
 def test_a_tokenizer_that_ends_every_prompt_is_refused(uer_model):
     from transformers import BertTokenizer
 
-    ready = load_scored_model(str(uer_model), CPU, 4)
+    ready = load_scored_model(str(uer_model), "--baseline", CPU, 4)
     raw = BertTokenizer.from_pretrained(uer_model, eos_token="[SEP]", bos_token="[CLS]")
     with pytest.raises(UserError, match=r"puts the end token \[SEP\] behind every prompt"):
         ScoredModel("raw", ready.model, raw, 4)
 
 
 def test_a_real_model_counts_what_it_cannot_read_and_what_was_cut(uer_model, mirror):
-    model = load_scored_model(str(uer_model), CPU, 4)
+    model = load_scored_model(str(uer_model), "--baseline", CPU, 4)
     with data_read_anew():
         loaded = load_part(BENCHMARKS["truthfulqa"].parts[0], str(mirror))
         found = run_part(loaded, model, None, 1)

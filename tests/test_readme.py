@@ -21,6 +21,7 @@ from recipe.settings import (
     ModelSettings,
     RatingSettings,
     RunSettings,
+    ServedSettings,
 )
 
 ROOT = Path(__file__).parents[1]
@@ -37,7 +38,14 @@ INSTALL_AND_TEST = (
 GROUPS = {
     "run_finetune.py": (ModelSettings, DataSettings, RunSettings),
     "run_generate.py": (GenerationSettings, DecodingSettings, DeviceSettings),
-    "run_evaluate.py": (EvaluationSettings, RatingSettings, JudgeSettings, DecodingSettings, DeviceSettings),
+    "run_evaluate.py": (
+        EvaluationSettings,
+        RatingSettings,
+        JudgeSettings,
+        ServedSettings,
+        DecodingSettings,
+        DeviceSettings,
+    ),
     "run_benchmark.py": (BenchmarkSettings, DeviceSettings),
 }
 # Flags of other programs that the pages name.
@@ -65,7 +73,7 @@ def commands(page: Path) -> list[tuple[str, list[str], str]]:
     for block in fenced_blocks(page):
         lines = block.replace("\\\n", " ").splitlines()
         for number, line in enumerate(lines):
-            match = re.search(r"(run_(?:finetune|generate|evaluate)\.py)(.*)", line)
+            match = re.search(r"(run_(?:finetune|generate|evaluate|benchmark)\.py)(.*)", line)
             if match and re.search(r"(?:^|\s)(?:python|accelerate|torchrun)\s", line[: match.start()]):
                 arguments = re.split(r"\s(?:&&|[|>&])\s?", match[2])[0]
                 shown = "\n".join(lines[number + 1 :]) if line.startswith("$ ") else ""

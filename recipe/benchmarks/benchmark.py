@@ -80,9 +80,10 @@ def _load(settings: BenchmarkSettings, device: DeviceSettings) -> Models:
     if name == PUBLISHED_MODEL and not Path(name).exists():
         name = find_shipped(SHIPPED_MODEL)
         notice(f"{PUBLISHED_MODEL}: nothing is published there yet, so the base that ships is asked")
-    model = load_scored_model(name, device, settings.batch_size, settings.state_dict_file)
-    other = settings.baseline and load_scored_model(settings.baseline, device, settings.batch_size)
-    return Models(model, other or None)
+    model = load_scored_model(name, "--model_name_or_path", device, settings.batch_size, settings.state_dict_file)
+    if settings.baseline is None:
+        return Models(model, None)
+    return Models(model, load_scored_model(settings.baseline, "--baseline", device, settings.batch_size))
 
 
 def _part_rows(benchmark: Benchmark, part: Part, models: Models, settings: BenchmarkSettings) -> list[Row]:

@@ -19,13 +19,15 @@ import transformers
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from tqdm import tqdm
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, PreTrainedTokenizerBase
 from typing_extensions import override
 
 from recipe.errors import UserError
+from recipe.model.configuration import model_type, not_loadable
+from recipe.model.finding import LOAD_ERRORS
 from recipe.model.modeling import load_model
 from recipe.model.placement import chosen_device, chosen_dtype
-from recipe.model.tokenization import LOAD_ERRORS, SPECIAL_TOKENS, load_config, load_tokenizer, not_a_model
+from recipe.model.tokenization import SPECIAL_TOKENS, load_tokenizer
 from recipe.settings import DeviceSettings, ModelSettings
 
 # Of a model's window, what an answer may take where its task asks for more than the window has.
@@ -111,18 +113,21 @@ class ScoredModel(HFLM):
 
 
 def load_scored_model(
-    name: str, device: DeviceSettings, batch_size: int, state_dict_file: str | None = None
+    name: str, flag: str, device: DeviceSettings, batch_size: int, state_dict_file: str | None = None
 ) -> ScoredModel:
-    """Load a model by the recipe's own loader where its vocabulary is BERT's, else as the library loads it.
+    """Load a model by the recipe's own loader where it is a GPT-2 with BERT's vocabulary, else as the library does.
+
+    Args:
+        flag: the setting that names the model, for messages.
 
     Raises:
         UserError: nothing there that can be loaded, or a tokenizer that ends every prompt.
     """
     place = chosen_device(device)
-    config = load_config(name)
-    if config.model_type == "gpt2" and _has_bert_vocabulary(name):
-        tokenizer: Any = load_tokenizer(name)
-        model: Any = load_model(name, tokenizer, ModelSettings(state_dict_file=state_dict_file))
+    tokenizer: Any = _own_tokenizer(name) if model_type(name, flag) == GPT2Config.model_type else None
+    model: Any
+    if tokenizer is not None:
+        model = load_model(name, tokenizer, ModelSettings(state_dict_file=state_dict_file))
     elif state_dict_file is not None:
         raise UserError(f"--state_dict_file goes over a GPT-2 with a BERT-style vocabulary; {name} is none")
     else:
@@ -130,14 +135,24 @@ def load_scored_model(
             tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
             model = AutoModelForCausalLM.from_pretrained(name, trust_remote_code=False)
         except LOAD_ERRORS as error:
-            raise UserError(not_a_model(name, error)) from None
-    model.to(device=place, dtype=chosen_dtype(device, place, config.hidden_size)).eval()
+            raise UserError(not_loadable(name, error)) from None
+    model.to(device=place, dtype=chosen_dtype(device, place, model.config.hidden_size)).eval()
     return ScoredModel(name, model, tokenizer, batch_size)
 
 
-def _has_bert_vocabulary(name: str) -> bool:
+def _own_tokenizer(name: str) -> PreTrainedTokenizerBase | None:
+    """Return the recipe's tokenizer for a model's vocabulary; None where that is another kind, such as byte pairs.
+
+    Raises:
+        UserError: there is no vocabulary that can be read.
+    """
     try:
-        vocabulary = AutoTokenizer.from_pretrained(name, trust_remote_code=False).get_vocab()
-    except LOAD_ERRORS as error:
-        raise UserError(not_a_model(name, error)) from None
-    return all(token in vocabulary for token in SPECIAL_TOKENS)
+        return load_tokenizer(name)
+    except UserError:
+        try:
+            vocabulary = AutoTokenizer.from_pretrained(name, trust_remote_code=False).get_vocab()
+        except LOAD_ERRORS:
+            vocabulary = dict.fromkeys(SPECIAL_TOKENS)
+        if all(token in vocabulary for token in SPECIAL_TOKENS):
+            raise
+        return None

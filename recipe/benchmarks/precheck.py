@@ -144,15 +144,15 @@ def find_sentence_model(data_dir: str) -> bool:
 
 
 def _model_problems(settings: BenchmarkSettings) -> list[str]:
-    from recipe.model.tokenization import load_config
+    from recipe.model.configuration import model_type
 
     problems = []
     if settings.state_dict_file is not None and (problem := path_problem(settings.state_dict_file)):
         problems.append(f"--state_dict_file {problem}")
-    for name in (settings.model_name_or_path, settings.baseline):
+    for flag, name in (("--model_name_or_path", settings.model_name_or_path), ("--baseline", settings.baseline)):
         if name is not None and (name != PUBLISHED_MODEL or Path(name).exists()):
             try:
-                load_config(name)
+                model_type(name, flag)
             except UserError as error:
                 problems += error.problems
     return problems
