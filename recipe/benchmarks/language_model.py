@@ -37,7 +37,7 @@ logging.getLogger("lm_eval").setLevel(logging.ERROR)
 transformers.logging.set_verbosity_error()
 # lm-eval 0.4.13 draws three bars for every task, also for those that take no time, 201 of them for CMMLU.
 for _module in (lm_eval.api.model, lm_eval.api.task, lm_eval.models.huggingface):
-    _module.tqdm = partial(tqdm, delay=2, leave=False)  # type: ignore[attr-defined]
+    _module.tqdm = partial(tqdm, delay=2, leave=False)
 
 
 @dataclass
