@@ -20,7 +20,7 @@ from recipe.errors import INTERRUPTED_EXIT_CODE, UserError, printable
 from recipe.generating.answer_writing import AnswerWriter, open_standard_output, output_kind, output_problem
 from recipe.generating.composing import Composer
 from recipe.generating.generator import Answer, Generator, PreparedPrompt, check_settings
-from recipe.generating.loading import load_ready_model
+from recipe.generating.loading import NamedModel, load_ready_model
 from recipe.generating.prompts import is_text, read_prompts
 from recipe.generating.ranking import parallelism_scorer, with_best_of
 from recipe.rows.cleaning import Cleaned, RejectedRowError, clean_line, listed
@@ -109,7 +109,7 @@ def _raise_some(reasons: Sequence[str]) -> None:
 
 
 def _check_job(job: GenerationSettings, decoding: DecodingSettings) -> None:
-    """Refuse settings that would be left aside."""
+    """Refuse settings that would be left aside, and names that nothing stands behind."""
     sources = {"--prompt or --prompts_file": bool(job.prompt or job.prompts_file), "--compose": job.compose}
     given = [name for name, is_given in {**sources, "--interactive": job.interactive}.items() if is_given]
     problems = [f"{' and '.join(given)} exclude each other: give one of them"] if len(given) > 1 else []
@@ -132,13 +132,14 @@ def _check_job(job: GenerationSettings, decoding: DecodingSettings) -> None:
     for name, file in read.items():
         if file and job.output_file and Path(file).resolve() == Path(job.output_file).resolve():
             problems.append(f"--output_file {job.output_file}: is {name} {file}, which it would replace; name another")
+    problems += NamedModel(job.model_name_or_path, job.state_dict_file).problems()
     if problems:
         raise UserError(problems)
 
 
 def _load_generator(settings: Settings, banned_words: Sequence[str]) -> Generator:
     job = settings[GenerationSettings]
-    ready = load_ready_model(job.model_name_or_path, settings[DeviceSettings])
+    ready = load_ready_model(job.model_name_or_path, settings[DeviceSettings], job.state_dict_file)
     print(ready, file=sys.stderr)
     text_format = ready.text_format
     decoding = with_best_of(settings[DecodingSettings], text_format)
