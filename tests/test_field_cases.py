@@ -456,6 +456,18 @@ case("09-unknown-tokens-in-rows", f"prepare {C}", {"a.csv": csv("春[UNK]-秋[UN
 case("09-unknown-tokens-in-predictions", "evaluate --test_file rows.csv --predictions l.txt", {"l.txt": lines(f"{LOWERS[0][:-1]}[UNK]", *LOWERS[1:])}, 0, "[UNK]")
 case("09-html-in-rows", f"prepare {C}", {"a.csv": csv("春&nbsp;风-秋&nbsp;月", "春风<br>-秋月<br>")}, 0, "2 rejected")
 
+case("09-tokens-apart-in-rows", f"prepare {C}", {"a.csv": csv("[CLS] 春 风 来 - 秋 月 去 [SEP]", "< s > 夏 - 冬 < / s >")}, 0, ("row: 春风来-秋月去\n", "row: 夏-冬\n", "special tokens of other tools (2)"))
+case("09-tokens-in-small-letters", ask(f"[cls]{U}[sep]<pad><pad>"), {}, 0, (f"\n{U}-", "taken out of prompts: special tokens of other tools (1)"))
+case("09-tokens-of-chat-models", ask(f"<|im_start|>{U}<|im_end|><｜end▁of▁sentence｜>"), {}, 0, f"\n{U}-")
+case("09-an-unknown-token-in-a-prompt", ask(f"{U[:-1]}<unk>"), {}, 2, ("cannot be answered", "in the place of a character"))
+case("09-html-in-a-prompt", ask(f"{U[:2]}&nbsp;{U[2:]}"), {}, 2, "HTML")
+case("09-html-in-predictions", "evaluate --test_file rows.csv --predictions l.txt", {"l.txt": lines(f"<p>{LOWERS[0]}&nbsp;</p>", *LOWERS[1:])}, 0, "HTML (1)")
+case("09-a-label-alone", ask("下联:"), {}, 2, "cannot be answered: empty")
+case("09-a-labelled-couplet-without-a-separator", f"prepare {C}", {"a.csv": csv("上联：春风来 下联：秋月去", "上联:山高；下联:水低。横批：自然")}, 0, ("row: 春风来-秋月去\n", "row: 山高-水低\n", "labels such as 下联： (2)"))
+case("09-a-labelled-couplet-as-a-prompt", ask(f"上联：{U}，下联：{LOWERS[0]}。"), {}, 0, f"\n{U}-")
+case("09-labelled-couplets-as-predictions", "evaluate --test_file rows.csv --predictions l.txt", {"l.txt": lines(*(f"上联：{u}；下联：{low}。" for u, low in PAIRS))}, 0, "labels such as 下联： (30)")
+case("09-what-only-looks-like-it", f"prepare {C}", {"a.csv": csv("春[风]<来>-秋[月]<去>", "你&我-天&地", "上联难-下联易")}, 0, ("0 rejected", "row: 春[风]<来>-秋[月]<去>", "row: 上联难-下联易"), "taken out")
+
 # 10. Model directories of other projects.
 case("10-config-without-a-type", f"prepare {A} --model_name_or_path m", {"m": model(drops=("model_type",))}, 0)
 case("10-config-without-a-type-generating", f"generate --model_name_or_path m --prompt {U}", {"m": model(drops=("model_type", "tokenizer_class", "architectures"))}, 0, f"{U}-")
@@ -690,6 +702,8 @@ case("24-a-bar-of-many-rows-into-a-file", "generate --prompts_file p.txt --outpu
 
 # 26. Unknown characters in one line at the end.
 case("26-unknown-characters", "generate --prompts_file p.txt", {"p.txt": lines(*(f"{u}龘" for u in UPPERS[:5]))}, 0, "5 upper lines hold characters that the model does not know", "answered without them\n" + UPPERS[1])
+case("26-many-unknown-characters", "generate --prompts_file p.txt", {"p.txt": lines(*(f"{u}{chr(0x9f00 + n)}" for n, u in enumerate(UPPERS)))}, 0, ("30 upper lines hold", "and 10 more", "--extend_vocabulary"))
+case("26-unknown-characters-interactively", "generate --interactive", {}, 0, ("下联>", "1 upper line holds characters that the model does not know (龘)"), stdin=lines(f"{U}龘"))
 case("26-unknown-characters-of-one-line", f"generate --prompt {U}龘", {}, 0, "龘")
 
 # 27. A second start.
@@ -718,15 +732,6 @@ case("30-parallelism-in-two-columns", f"generate --prompt {U} --best_of 2 --para
 
 # What is not mended yet, kind by kind: the reason, and the cases that a mend takes away from here.
 OPEN: dict[str, tuple[str, str]] = {
-    "09": (
-        "texts are not searched for the marks and labels of other tools",
-        "bert-in-rows bert-in-a-plain-text bert-in-prompts bert-in-predictions sentence-ends-in-rows "
-        "sentence-ends-in-a-plain-text sentence-ends-in-prompts sentence-ends-in-predictions end-of-text-in-rows "
-        "end-of-text-in-a-plain-text end-of-text-in-prompts end-of-text-in-predictions padding-in-rows "
-        "padding-in-a-plain-text padding-in-prompts padding-in-predictions labels-in-rows labels-in-columns "
-        "labels-with-a-final-mark labels-in-prompts labels-in-predictions whole-couplets-as-predictions "
-        "unknown-tokens-in-rows unknown-tokens-in-predictions html-in-rows",
-    ),
     "13": (
         "values are tried late, by the library",
         "seed--1 seed-99999999999 data_seed--1 lr_scheduler_type-warmup_stable_decay optim-adamw_bnb_8bit "
@@ -749,10 +754,6 @@ OPEN: dict[str, tuple[str, str]] = {
         "the library's words, or those of another command",
         "debug debug-tpu",
     ),
-    "22": (
-        "an empty continuation is not noticed",
-        "an-empty-continuation",
-    ),
     "23": (
         "the library's rule about save_steps and eval_steps is passed on",
         "eval-steps-beside-save-steps save-steps-beside-eval-steps saved-as-a-share",
@@ -760,10 +761,6 @@ OPEN: dict[str, tuple[str, str]] = {
     "24": (
         "tqdm draws its bar into files",
         "a-bar-into-a-file",
-    ),
-    "26": (
-        "unknown characters are named line by line",
-        "unknown-characters",
     ),
     "27": (
         "a second start is a start from step 0",
