@@ -282,7 +282,7 @@ def test_an_interrupted_batch_leaves_what_is_finished(model_directory, tmp_path,
         (["--prompts_file", "other.csv"], "Name the right one with --prompt_column"),
         (
             ["--prompt", "丁", "--best_of", "2", "--parallelism_file", "other.csv"],
-            "Name the right one with --parallelism_column",
+            "Name it with --parallelism_column text",
         ),
         (["--prompt", "丁", "--best_of", "2", "--parallelism_file", "folder"], "folder: is a directory"),
     ],
