@@ -218,7 +218,7 @@ class _Collect(argparse.Action):
 def _add_flag(section: Any, item: dataclasses.Field, hint: Any) -> None:
     factory = item.default_factory
     default = item.default if factory is dataclasses.MISSING else factory()
-    shown = " ".join(default) if isinstance(default, list) else default
+    shown = " ".join(map(str, default)) if isinstance(default, list) else default
     suffix = "" if default in (None, [], False) else f" (default: {shown})".replace("%", "%%")
     is_switch = bool in (hint, *typing.get_args(hint))
     section.add_argument(

@@ -277,7 +277,7 @@ def test_a_mistyped_flag_is_answered_at_once_and_without_torch():
     assert seconds < 3  # 0.1 on an idle machine; importing torch alone takes longer than this on a busy one
 
 
-@pytest.mark.parametrize("command", ["run_finetune.py", "run_generate.py", "run_evaluate.py"])
+@pytest.mark.parametrize("command", ["run_finetune.py", "run_generate.py", "run_evaluate.py", "run_benchmark.py"])
 def test_help_names_every_setting_without_torch(command):
     result = run_command(command, "--help", launcher=["-c", WATCH_IMPORTS])
     assert result.returncode == 0 and result.stderr == ""
