@@ -279,7 +279,7 @@ def test_an_interrupted_batch_leaves_what_is_finished(model_directory, tmp_path,
         (["--prompts_file", "folder"], "--prompts_file folder: is a directory"),
         (["--prompts_file", "empty.txt"], "no upper line to answer in empty.txt"),
         (["--prompts_file", "list.jsonl"], "list.jsonl: row 2: ['丁'] is not a text"),
-        (["--prompts_file", "other.csv"], "Name the right one with --prompt_column"),
+        (["--prompts_file", "other.csv"], "Name it with --prompt_column text"),
         (
             ["--prompt", "丁", "--best_of", "2", "--parallelism_file", "other.csv"],
             "Name it with --parallelism_column text",
