@@ -40,7 +40,7 @@ from recipe.settings import DataSettings
 from recipe.stored_files import stored
 
 # Part of the cache key: raise it when the same files would give other rows.
-_FORMAT_VERSION = 5
+_FORMAT_VERSION = 7
 _BATCH_ROWS = 20_000
 _SCHEMA = pa.schema([("text", pa.string()), ("opening_length", pa.int32()), ("file", pa.uint16()), ("row", pa.int64())])
 _QUARANTINE_TEXT_CHARS = 1_000  # a million-character cell should not make a million-character report
