@@ -692,7 +692,7 @@ case("19-a-column-of-predictions", "evaluate --test_file rows.csv --predictions 
 case("19-a-column-of-a-baseline", "evaluate --test_file rows.csv --predictions l.txt --baseline p.csv", {"l.txt": lines(*LOWERS), "p.csv": lines("upper,answer", *(",".join(pair) for pair in PAIRS))}, 2, ("--baseline p.csv", "'lower'", "must be called upper and lower"), ("--text_column", "--predictions"))
 case("19-a-column-of-the-test-file", "evaluate --test_file t.csv --predictions l.txt", {"l.txt": lines(*LOWERS), "t.csv": lines("couplet", *ROWS)}, 2, ("t.csv", "--text_column"), "--predictions")
 case("19-too-few-predictions", "evaluate --test_file rows.csv --predictions l.txt", {"l.txt": lines(*LOWERS[:9])}, 2, "--predictions l.txt: has 9 lines")
-case("19-too-many-files-of-a-baseline", "evaluate --test_file rows.csv --predictions l.txt --baseline l.txt l.txt l.txt", {"l.txt": lines(*LOWERS)}, 2, "--baseline takes one file")
+case("19-too-many-files-of-a-baseline", "evaluate --test_file rows.csv --predictions l.txt --baseline a.txt b.txt c.txt", {"l.txt": lines(*LOWERS), "a.txt": "一", "b.txt": "二", "c.txt": "三"}, 2, "--baseline takes one file")
 case("19-a-mistyped-model", f"generate --prompt {U} --model_name_or_path models/coupelt", {}, 2, ("models/coupelt", "neither a directory here"), "HF_ENDPOINT")
 case("19-a-directory-that-looks-like-a-path", f"generate --prompt {U} --model_name_or_path ./coupelt", {}, 2, "./coupelt: no such directory", "hub")
 case("19-a-directory-called-alike", f"generate --prompt {U} --model_name_or_path coupelt", {}, 2, ("coupelt: neither a directory here", "did you mean couplet?"))
@@ -705,6 +705,7 @@ case("19-a-mistyped-encoder", "evaluate --test_file rows.csv --predictions l.txt
 PTH: dict[str, Content] = {"best_model.pth": best_model_pth}
 case("20-answering-with-the-tutorials-weights", f"generate --model_name_or_path uer --state_dict_file best_model.pth --prompt {U}", PTH, 0, f"{U}-")
 case("20-evaluating-the-tutorials-weights", "evaluate --test_file rows.csv --model_name_or_path uer --state_dict_file best_model.pth", PTH, 0, "written to")
+case("20-the-downloaded-layout-without-the-librarys-report", f"generate --model_name_or_path uer --prompt {U}", {}, 0, f"{U}-", "UNEXPECTED")
 case("20-weights-without-their-model", f"generate --state_dict_file no.pth --prompt {U}", {}, 2, "no.pth")
 case("20-the-tutorials-weights-as-a-baseline", "evaluate --test_file rows.csv --predictions l.txt --baseline uer --baseline_state_dict_file best_model.pth --seeds 1 --latency_calls 0", PTH | {"l.txt": lines(*LOWERS)}, 0, "written to")
 case("20-weights-as-predictions", "evaluate --test_file rows.csv --predictions l.txt --state_dict_file best_model.pth", PTH | {"l.txt": lines(*LOWERS)}, 2, "--state_dict_file")

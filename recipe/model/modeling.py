@@ -19,7 +19,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
-from transformers.utils.logging import disable_progress_bar
+from transformers.utils.logging import disable_progress_bar, get_verbosity, set_verbosity, set_verbosity_error
 
 from recipe.errors import UserError
 from recipe.model.configuration import load_config, not_loadable
@@ -80,6 +80,9 @@ def load_model(
     """
     config = _prepared(load_config(name_or_path), settings.dropout if settings is not None else None)
     disable_progress_bar()  # the library's bar over the weights of one small file only flickers
+    verbosity = get_verbosity()
+    # Its report warns of the buffers that old files carry; what matters of it is refused below, by name.
+    set_verbosity_error()
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             find_model(name_or_path),
@@ -92,6 +95,8 @@ def load_model(
         model, report = loaded
     except LOAD_ERRORS as error:
         raise UserError(not_loadable(name_or_path, error)) from None
+    finally:
+        set_verbosity(verbosity)
     _check_complete(name_or_path, report, tied=model.config.tie_word_embeddings)
     if settings is not None and settings.state_dict_file:
         _load_state_dict(model, settings.state_dict_file)
