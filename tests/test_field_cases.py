@@ -746,10 +746,6 @@ OPEN: dict[str, tuple[str, str]] = {
         "tqdm draws its bar into files",
         "a-bar-into-a-file",
     ),
-    "26": (
-        "unknown characters are named line by line",
-        "unknown-characters",
-    ),
     "27": (
         "a second start is a start from step 0",
         "again-when-finished again-with-other-settings again-and-fresh a-longer-run",

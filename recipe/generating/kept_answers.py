@@ -38,6 +38,7 @@ class KeptAnswers:
     own, and only ever adds to it; a line that a kill has cut in two is dropped.
 
     Attributes:
+        file: that of the main process; None where nothing outlasts the process.
         batches: as far as this process knows; all of them after `share`.
         taken_up: how many prompts had been answered before this start.
     """
@@ -51,7 +52,7 @@ class KeptAnswers:
         self.processes = processes
         self.batches: dict[int, Batch] = {}
         self.taken_up = 0
-        self._file = file
+        self.file = file
         self._handle: IO[str] | None = None
 
     def open(self, job: dict[str, Any]) -> None:
@@ -63,9 +64,9 @@ class KeptAnswers:
         self._close()
         self.batches = self.processes.from_main(lambda: self._take_up(job))
         self.taken_up = sum(len(batch.answers) for batch in self.batches.values())
-        if self._file is None:
+        if self.file is None:
             return
-        own = self._file
+        own = self.file
         if not self.processes.is_main:
             own = own.with_name(f"{own.name}.{self.processes.index}")
             write_text(own, json.dumps(job) + "\n")
@@ -85,8 +86,8 @@ class KeptAnswers:
     def remove(self) -> None:
         """Remove the files: the job is done, and its answers stand elsewhere."""
         self._close()
-        if self._file is not None and self.processes.is_main:
-            for file in _files(self._file):
+        if self.file is not None and self.processes.is_main:
+            for file in _files(self.file):
                 file.unlink(missing_ok=True)
 
     def _close(self) -> None:
@@ -96,13 +97,13 @@ class KeptAnswers:
 
     def _take_up(self, job: dict[str, Any]) -> dict[int, Batch]:
         """Read the files of all processes there were into the one of the main process."""
-        if self._file is None:
+        if self.file is None:
             return {}
-        files = _files(self._file)
+        files = _files(self.file)
         kept = {place: batch for file in files if read_job(file) == job for place, batch in _read_batches(file)}
-        write_text(self._file, json.dumps(job) + "\n" + "".join(_line(*item) for item in kept.items()))
+        write_text(self.file, json.dumps(job) + "\n" + "".join(_line(*item) for item in kept.items()))
         for file in files:
-            if file != self._file:
+            if file != self.file:
                 file.unlink()
         return kept
 
