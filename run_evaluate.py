@@ -12,6 +12,8 @@ Blind sheets for people to rate; and what they said.
     python run_evaluate.py --ratings li.jsonl wang.csv --rating_key sheets/key.json
 A served model that rates the same answers.
     python run_evaluate.py --test_file test.csv --judge_endpoint http://127.0.0.1:8000/v1 --judge_model qwen
+A served model as the evaluated system.
+    python run_evaluate.py --test_file test.csv --endpoint http://127.0.0.1:11434/v1 --endpoint_model qwen
 """
 
 import sys
@@ -19,25 +21,31 @@ from collections.abc import Sequence
 
 from recipe.cli import parse_settings
 from recipe.errors import run_or_explain
-from recipe.settings import DecodingSettings, DeviceSettings, EvaluationSettings, JudgeSettings, RatingSettings
+from recipe.settings import (
+    DecodingSettings,
+    DeviceSettings,
+    EvaluationSettings,
+    JudgeSettings,
+    RatingSettings,
+    ServedSettings,
+)
 
 
 def main(argv: Sequence[str]) -> int:
-    groups = [EvaluationSettings, RatingSettings, JudgeSettings, DecodingSettings, DeviceSettings]
+    groups = [EvaluationSettings, RatingSettings, JudgeSettings, ServedSettings, DecodingSettings, DeviceSettings]
     settings = parse_settings("run_evaluate.py", __doc__, groups, argv)
     evaluation, rating = settings[EvaluationSettings], settings[RatingSettings]
+    judging, served = settings[JudgeSettings], settings[ServedSettings]
     if rating.ratings and not evaluation.test_file:
         from recipe.evaluating.rated import report_ratings
 
-        report_ratings(
-            evaluation, rating, settings[JudgeSettings], settings[DecodingSettings], settings[DeviceSettings]
-        )
+        report_ratings(evaluation, rating, judging, served, settings[DecodingSettings], settings[DeviceSettings])
         return 0
     # Here, so that --help and a mistyped flag do not wait for torch.
     from recipe.evaluating.evaluation import evaluate_couplets
     from recipe.generating.processes import sharing_processes
 
-    parts = settings[JudgeSettings], settings[DecodingSettings], settings[DeviceSettings]
+    parts = judging, served, settings[DecodingSettings], settings[DeviceSettings]
     with sharing_processes() as processes:
         evaluate_couplets(evaluation, rating, *parts, processes)
     return 0

@@ -51,7 +51,7 @@ def main() -> int:
     for count in options.lines:
         prompts, answers = DIRECTORY / f"lines-{count}.txt", DIRECTORY / f"answers-{count}.tsv"
         write_lines(prompts, count)
-        command = ["run_generate.py", "--model_name_or_path", str(directory), "--device", "cpu"]
+        command = ["run_generate.py", "--model_name_or_path", str(directory), "--device", "cpu", "--best_of", "1"]
         command += ["--prompts_file", str(prompts), "--output_file", str(answers)]
         size, seconds = largest_memory(command, DIRECTORY / "answering-memory.log")
         found.append(size)

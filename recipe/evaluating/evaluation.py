@@ -42,6 +42,7 @@ from recipe.evaluating.results import (
     without_non_numbers,
 )
 from recipe.evaluating.scoring import System, score
+from recipe.evaluating.served import served_answers
 from recipe.evaluating.testset import TestSet, chance_lines, read_training_file
 from recipe.files import atomic_open, make_directory, sha256_of, write_text
 from recipe.generating.processes import Processes
@@ -49,7 +50,14 @@ from recipe.metrics.material import Material, TrainingFile
 from recipe.metrics.registry import METRICS
 from recipe.rows.cleaning import listed
 from recipe.screen import outliving_its_reader
-from recipe.settings import DecodingSettings, DeviceSettings, EvaluationSettings, JudgeSettings, RatingSettings
+from recipe.settings import (
+    DecodingSettings,
+    DeviceSettings,
+    EvaluationSettings,
+    JudgeSettings,
+    RatingSettings,
+    ServedSettings,
+)
 from recipe.word_lists import read_word_list
 
 
@@ -58,6 +66,7 @@ def evaluate_couplets(
     settings: EvaluationSettings,
     rating: RatingSettings,
     judging: JudgeSettings,
+    served: ServedSettings,
     decoding: DecodingSettings,
     device: DeviceSettings,
     processes: Processes,
@@ -70,10 +79,13 @@ def evaluate_couplets(
         UserError: settings that contradict each other, or files, models and lines that cannot be used.
     """
     started = time.perf_counter()
-    test_set, ratings = checked_test_set(settings, rating, judging, decoding, device)
+    test_set, ratings = checked_test_set(settings, rating, judging, served, decoding, device)
     # The models come before the training file, so that the peak memory said is theirs, not that of the file.
     answering = Answering(settings, decoding, device, processes)
-    answers = answers_of(answering, test_set)
+    if served.endpoint is not None:
+        answers = processes.from_main(lambda: served_answers(settings, served, test_set))
+    else:
+        answers = answers_of(answering, test_set)
     baseline = baseline_of(answering, test_set)
     training_file = read_training_file(settings) if processes.is_main else None
     material = Material(settings, training_file, read_word_list("--listed_words", settings.listed_words))
@@ -89,7 +101,7 @@ def evaluate_couplets(
     if baseline is not None:
         systems[BASELINE] = baseline.system
     first_runs = {name: system.runs[0] for name, system in systems.items()}
-    rated = Rated(settings, rating, judging, decoding.seed, ratings, test_set, first_runs)
+    rated = Rated(settings, rating, judging, served, decoding.seed, ratings, test_set, first_runs)
     scoring_started = time.perf_counter()
     bootstrap = Bootstrap(settings.bootstrap_samples, decoding.seed)
     scores = score(METRICS, material, test_set, systems, same_shape, bootstrap, rated.line_figures)
@@ -121,7 +133,7 @@ def _remove_kept(directory: Path, *systems: Answers | None) -> None:
 
 
 def _describe(answers: Answers) -> SystemDescription:
-    return SystemDescription(
+    described = SystemDescription(
         name=answers.system.name,
         runs=len(answers.system.runs),
         seeds=answers.seeds,
@@ -129,6 +141,9 @@ def _describe(answers: Answers) -> SystemDescription:
         efficiency=answers.efficiency,
         outside_vocabulary=answers.outside_vocabulary,
     )
+    if answers.served is not None:
+        described["served"] = answers.served
+    return described
 
 
 def _describe_data(

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from recipe.errors import UserError, notice
 from recipe.evaluating.likelihood import line_losses
-from recipe.evaluating.results import KEPT_DIRECTORY, Efficiency, OutsideVocabulary
+from recipe.evaluating.results import KEPT_DIRECTORY, Efficiency, OutsideVocabulary, ServedDescription
 from recipe.evaluating.scoring import Likelihood, System
 from recipe.evaluating.testset import TestSet, read_predictions
 from recipe.formats.couplet import Couplet
@@ -22,6 +22,7 @@ from recipe.generating.generator import Generator, PreparedPrompt
 from recipe.generating.kept_answers import Batch, KeptAnswers, answer_all, answers_in_order, fingerprint
 from recipe.generating.loading import ReadyModel, load_ready_model
 from recipe.generating.processes import Processes
+from recipe.generating.ranking import parallelism_scorer
 from recipe.memory import MIB, peak_memory
 from recipe.metrics.timing import GenerationTiming
 from recipe.model.tokenization import characters_known
@@ -42,6 +43,7 @@ class Answers:
     loaded: ReadyModel | None = None
     notes: list[str] = dataclasses.field(default_factory=list)
     kept: list[KeptAnswers] = dataclasses.field(default_factory=list)
+    served: ServedDescription | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +91,8 @@ def _answers_of_model(name: str, answering: Answering, test_set: TestSet) -> Ans
     settings, decoding, processes = answering.settings, answering.decoding, answering.processes
     loaded = load_couplet_model(name, answering.device)
     banned_words = read_word_list("--banned_words", decoding.banned_words)
-    generator = Generator(loaded.model, loaded.tokenizer, decoding, banned_words, loaded.text_format)
+    parallelism = parallelism_scorer(decoding, loaded.text_format)
+    generator = Generator(loaded.model, loaded.tokenizer, decoding, banned_words, loaded.text_format, parallelism)
     prompts = generator.prepare(test_set.uppers)
     refused = sum(prompt.refusal is not None for prompt in prompts)
     answerable = [prompt for prompt in prompts if prompt.refusal is None]

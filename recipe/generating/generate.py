@@ -32,7 +32,7 @@ from recipe.generating.kept_answers import KeptAnswers, answer_all, answers_in_o
 from recipe.generating.loading import load_ready_model
 from recipe.generating.processes import Processes, sharing_processes
 from recipe.generating.prompts import STANDARD_INPUT, is_text, read_prompts
-from recipe.generating.ranking import learn_parallelism
+from recipe.generating.ranking import parallelism_scorer, with_best_of
 from recipe.rows.cleaning import RejectedRowError, clean_line, listed
 from recipe.screen import outliving_its_reader
 from recipe.settings import DecodingSettings, DeviceSettings, GenerationSettings
@@ -66,10 +66,10 @@ def _generate(settings: Settings, processes: Processes) -> int:
     if job.interactive:
         return converse(generator)
     if job.compose:
-        return compose_all(Composer(generator, job.line_length), generator, job)
+        return compose_all(Composer(generator, job.line_length), generator, settings)
     checked = check_prompts(generator, typed)
     _say_what_was_taken_out(checked)
-    code = PromptJob(generator, typed, job, processes).run(checked.digest)
+    code = PromptJob(generator, typed, settings, processes).run(checked.digest)
     _say_unknown_characters(generator, checked)
     return code
 
@@ -79,12 +79,13 @@ def _say_what_was_taken_out(checked: Checked) -> None:
         print(f"taken out of prompts: {listed(checked.removed)}", file=sys.stderr)
 
 
-def _open_output(generator: Generator, job: GenerationSettings, kept_bytes: int = 0) -> AnswerWriter:
+def _open_output(generator: Generator, settings: Settings, kept_bytes: int = 0) -> AnswerWriter:
+    job, decoding = settings[GenerationSettings], settings[DecodingSettings]
     return AnswerWriter(
         output_kind(job.output_format, job.output_file),
         job.output_file,
         generator.text_format,
-        shows_likelihood=bool(generator.settings.best_of) or generator.settings.num_return_sequences > 1,
+        shows_likelihood=bool(decoding.best_of) or decoding.num_return_sequences > 1,
         kept_bytes=kept_bytes,
     )
 
@@ -98,8 +99,8 @@ def _check_job(job: GenerationSettings, decoding: DecodingSettings, processes: P
         problems.append("--interactive: standard input is closed; start it in a terminal, or give --prompt")
     if job.interactive and (job.output_file or job.output_format):
         problems.append("--interactive answers on the screen; leave --output_file and --output_format off")
-    if job.parallelism_file and not decoding.best_of:
-        problems.append("--parallelism_file ranks lines; it needs --best_of N")
+    if job.parallelism_file and (decoding.best_of == 1 or (not decoding.do_sample and decoding.best_of is None)):
+        problems.append("--parallelism_file ranks lines; it needs --best_of with more than one")
     if job.parallelism_file and (problem := path_problem(job.parallelism_file)):
         problems.append(f"--parallelism_file {problem}")
     if job.parallelism_column != GenerationSettings.parallelism_column and not job.parallelism_file:
@@ -140,12 +141,11 @@ def _load_generator(settings: Settings, banned_words: Sequence[str]) -> Generato
     job = settings[GenerationSettings]
     ready = load_ready_model(job.model_name_or_path, settings[DeviceSettings])
     print(ready, file=sys.stderr)
-    file, text_format = job.parallelism_file, ready.text_format
-    parallelism = learn_parallelism(file, job.parallelism_column, job.encoding, text_format).score if file else None
+    text_format = ready.text_format
+    decoding = with_best_of(settings[DecodingSettings], text_format)
+    parallelism = parallelism_scorer(decoding, text_format, job.parallelism_file, job.parallelism_column, job.encoding)
     try:
-        return Generator(
-            ready.model, ready.tokenizer, settings[DecodingSettings], banned_words, text_format, parallelism
-        )
+        return Generator(ready.model, ready.tokenizer, decoding, banned_words, text_format, parallelism)
     except UserError as error:
         raise UserError([f"{ready.name}: {problem}" for problem in error.problems]) from None
 
@@ -171,11 +171,9 @@ class PromptJob:
     answers of the chunk that is not finished.
     """
 
-    def __init__(
-        self, generator: Generator, prompts: StoredPrompts, job: GenerationSettings, processes: Processes
-    ) -> None:
-        self._generator, self._prompts, self._job, self._processes = generator, prompts, job, processes
-        self._partial = partial_file(job.output_file)
+    def __init__(self, generator: Generator, prompts: StoredPrompts, settings: Settings, processes: Processes) -> None:
+        self._generator, self._prompts, self._settings, self._processes = generator, prompts, settings, processes
+        self._partial = partial_file(settings[GenerationSettings].output_file)
         state_file = self._partial and self._partial.with_name(f"{self._partial.name}.state")
         self._kept = KeptAnswers(state_file, processes)
 
@@ -186,7 +184,7 @@ class PromptJob:
         if state["prompts"]:
             notice(f"going on after {state['prompts']:,} of {len(self._prompts):,} prompts, in {self._partial}")
         started, answered_before, total = time.perf_counter(), state["answers"], len(self._prompts)
-        writer = _open_output(self._generator, self._job, state["bytes"]) if self._processes.is_main else None
+        writer = _open_output(self._generator, self._settings, state["bytes"]) if self._processes.is_main else None
         progress = tqdm(total=total, initial=state["prompts"], unit="line", delay=2, leave=False)
         with progress:
             try:
@@ -217,7 +215,8 @@ class PromptJob:
         return fresh
 
     def _fingerprint(self, prompts_digest: str) -> str:
-        job, ranking = self._job, self._job.parallelism_file
+        job = self._settings[GenerationSettings]
+        ranking = job.parallelism_file
         others = [prompts_digest, str(self._generator.settings.seed), output_kind(job.output_format, job.output_file)]
         return fingerprint(self._generator, *others, *([sha256_of(ranking), job.parallelism_column] if ranking else []))
 
@@ -262,10 +261,10 @@ def _interrupted(done: str, writer: AnswerWriter | None, more: str = "") -> int:
     return INTERRUPTED_EXIT_CODE
 
 
-def compose_all(composer: Composer, generator: Generator, job: GenerationSettings) -> int:
+def compose_all(composer: Composer, generator: Generator, settings: Settings) -> int:
     """Write couplets whose upper lines begin with the themes; what is finished is written even if the rest is not."""
     themes, refused, finished = [], Refusals(), 0
-    for theme in job.compose:
+    for theme in settings[GenerationSettings].compose:
         try:
             themes.append(clean_line(theme).text)
         except RejectedRowError as rejection:
@@ -273,7 +272,7 @@ def compose_all(composer: Composer, generator: Generator, job: GenerationSetting
     for reason in composer.refusals(themes):
         refused.add(reason)
     refused.raise_any()
-    writer = _open_output(generator, job)
+    writer = _open_output(generator, settings)
     _end_by_kill_as_by_ctrl_c()
     try:
         with writer, generator.seeded():

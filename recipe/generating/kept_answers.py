@@ -17,7 +17,8 @@ from typing import IO, Any, NamedTuple
 import torch
 import transformers
 
-from recipe.files import write_text
+from recipe.couplet.parallelism import SHIPPED_TABLE
+from recipe.files import sha256_of, write_text
 from recipe.generating.generator import Answer, Generator, PreparedPrompt
 from recipe.generating.processes import Processes
 
@@ -191,7 +192,7 @@ def fingerprint(generator: Generator, *others: str) -> str:
     config = {name: value for name, value in model.config.to_dict().items() if name not in _NAMES_AND_VERSIONS}
     settings = dataclasses.asdict(dataclasses.replace(generator.settings, seed=0, banned_words=None))
     plain = [torch.__version__, transformers.__version__, model.device.type, config, settings, generator.banned_words]
-    plain += [tokenizer.backend_tokenizer.to_str(), generator.text_format.carried(), *others]
+    plain += [sha256_of(SHIPPED_TABLE), tokenizer.backend_tokenizer.to_str(), generator.text_format.carried(), *others]
     digest = hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode())
     for name, weights in model.state_dict(keep_vars=True).items():
         digest.update(f"{name} {weights.dtype} {tuple(weights.shape)}".encode())

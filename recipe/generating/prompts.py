@@ -7,6 +7,7 @@ import itertools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 from recipe.characters import is_blank
 from recipe.errors import UserError
@@ -73,6 +74,7 @@ def _read_file(settings: GenerationSettings) -> Iterator[str]:
         raise UserError(f"--prompts_file {problem}")
     if path.suffix.lower() not in FORMAT_ENDINGS:
         with open_text(str(path), settings.encoding) as lines:
+            cast(io.TextIOWrapper, lines).reconfigure(newline="\n")  # a lone carriage return ends no line
             for line in lines:
                 yield from text_lines(line)
         return
