@@ -29,13 +29,14 @@ from recipe.generating.checking import Checked, Refusals, StoredPrompts, check_p
 from recipe.generating.composing import Composer
 from recipe.generating.generator import Generator, check_settings
 from recipe.generating.kept_answers import KeptAnswers, answer_all, answers_in_order, fingerprint, read_job
-from recipe.generating.loading import load_ready_model
+from recipe.generating.loading import NamedModel, load_ready_model
 from recipe.generating.processes import Processes, sharing_processes
 from recipe.generating.prompts import STANDARD_INPUT, is_text, read_prompts
 from recipe.generating.ranking import parallelism_scorer, with_best_of
 from recipe.rows.cleaning import RejectedRowError, clean_line, listed
 from recipe.screen import outliving_its_reader
 from recipe.settings import DecodingSettings, DeviceSettings, GenerationSettings
+from recipe.stored_files import stored
 from recipe.text_files import path_problem
 from recipe.word_lists import read_word_list
 
@@ -91,7 +92,7 @@ def _open_output(generator: Generator, settings: Settings, kept_bytes: int = 0) 
 
 
 def _check_job(job: GenerationSettings, decoding: DecodingSettings, processes: Processes) -> None:
-    """Refuse settings that would be left aside."""
+    """Refuse settings that would be left aside, and names that nothing stands behind."""
     sources = {"--prompt or --prompts_file": bool(job.prompt or job.prompts_file), "--compose": job.compose}
     given = [name for name, is_given in {**sources, "--interactive": job.interactive}.items() if is_given]
     problems = [f"{' and '.join(given)} exclude each other: give one of them"] if len(given) > 1 else []
@@ -116,6 +117,7 @@ def _check_job(job: GenerationSettings, decoding: DecodingSettings, processes: P
             problems.append(f"--output_file {job.output_file}: is {name} {file}, which it would replace; name another")
     if processes.count > 1:
         problems += _problems_of_several_processes(job, processes.count)
+    problems += NamedModel(job.model_name_or_path, job.state_dict_file).problems()
     if problems:
         raise UserError(problems)
 
@@ -139,7 +141,7 @@ def _problems_of_several_processes(job: GenerationSettings, count: int) -> list[
 
 def _load_generator(settings: Settings, banned_words: Sequence[str]) -> Generator:
     job = settings[GenerationSettings]
-    ready = load_ready_model(job.model_name_or_path, settings[DeviceSettings])
+    ready = load_ready_model(job.model_name_or_path, settings[DeviceSettings], job.state_dict_file)
     print(ready, file=sys.stderr)
     text_format = ready.text_format
     decoding = with_best_of(settings[DecodingSettings], text_format)
@@ -218,7 +220,9 @@ class PromptJob:
         job = self._settings[GenerationSettings]
         ranking = job.parallelism_file
         others = [prompts_digest, str(self._generator.settings.seed), output_kind(job.output_format, job.output_file)]
-        return fingerprint(self._generator, *others, *([sha256_of(ranking), job.parallelism_column] if ranking else []))
+        return fingerprint(
+            self._generator, *others, *([sha256_of(stored(ranking)), job.parallelism_column] if ranking else [])
+        )
 
     def _answer_chunks(self, state: dict[str, Any], writer: AnswerWriter | None, progress: tqdm) -> None:
         """Answer and write the prompts that are not finished; `state` follows, chunk by chunk."""

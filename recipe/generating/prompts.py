@@ -7,12 +7,12 @@ import itertools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
 
 from recipe.characters import is_blank
 from recipe.errors import UserError
-from recipe.rows.reading import FORMAT_ENDINGS, Row, Source, read_rows
+from recipe.rows.reading import FORMAT_ENDINGS, PAIR_COLUMNS, Row, Source, read_rows
 from recipe.settings import GenerationSettings
+from recipe.stored_files import content_ending
 from recipe.text_files import decode_text, open_text, path_problem, text_lines
 
 STANDARD_INPUT = "-"
@@ -72,15 +72,20 @@ def _read_file(settings: GenerationSettings) -> Iterator[str]:
     path = Path(str(settings.prompts_file))
     if problem := path_problem(str(path)):
         raise UserError(f"--prompts_file {problem}")
-    if path.suffix.lower() not in FORMAT_ENDINGS:
+    if content_ending(str(path)) not in FORMAT_ENDINGS:
         with open_text(str(path), settings.encoding) as lines:
-            cast(io.TextIOWrapper, lines).reconfigure(newline="\n")  # a lone carriage return ends no line
             for line in lines:
                 yield from text_lines(line)
         return
+    source = Source(
+        (str(path),),
+        (settings.prompt_column,),
+        settings.encoding,
+        column_settings=("--prompt_column",),
+        other_columns=tuple((upper,) for upper, _ in PAIR_COLUMNS),
+    )
     faulty, count = [], 0
-    columns = (settings.prompt_column,)
-    for row in read_rows(Source((str(path),), columns, settings.encoding, column_settings="--prompt_column")):
+    for row in read_rows(source):
         if fault := _fault(row):
             count += 1
             if count <= _ROWS_NAMED:
