@@ -7,12 +7,11 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Protocol, cast
 
-from recipe.characters import is_blank
 from recipe.errors import UserError
 from recipe.formats.base import TextFormat
 
@@ -76,6 +75,17 @@ def open_standard_output() -> IO[str]:
     return output
 
 
+def partial_file(output_file: str | None) -> Path | None:
+    """Return the file that grows until `output_file` is whole; None where answers go to no regular file."""
+    if output_file is None or output_file in _STANDARD_STREAMS:
+        return None
+    path = Path(output_file)
+    if path.exists() and not path.is_file():
+        return None
+    target = Path(os.path.realpath(path))
+    return target.with_name(target.name + ".part")
+
+
 class AnswerWriter:
     """Writes answers line by line, as a context manager.
 
@@ -84,39 +94,46 @@ class AnswerWriter:
     directly, and a symbolic link stays: the file that it leads to is replaced.
     """
 
-    def __init__(self, kind: str, output_file: str | None, text_format: TextFormat, shows_likelihood: bool) -> None:
+    def __init__(
+        self,
+        kind: str,
+        output_file: str | None,
+        text_format: TextFormat,
+        shows_likelihood: bool,
+        kept_bytes: int = 0,
+    ) -> None:
         """Open the output.
 
         Args:
             kind: what `output_kind` returned.
             text_format: says how prompt and answer are joined in text, and what their columns are called elsewhere.
             shows_likelihood: whether text shows the log-probability of each answer; the other kinds always have it.
+            kept_bytes: go on behind so many bytes of what an interrupted run left behind.
 
         Raises:
             UserError: the file cannot be written.
         """
-        self.written = self.prompts = 0  # answers, and prompts that have all of theirs
-        self.empty = 0  # of them, those that hold nothing
         self._target: Path | None = None
         self.partial: Path | None = None
-        self._file = self._open(output_file)
+        self._file = self._open(output_file, kept_bytes)
         self._join, self._shows_likelihood = text_format.join, shows_likelihood
         self._columns = (text_format.prompt_name, text_format.answer_name, "log_probability", "tones")
         self._line = _LINES[kind]
-        if kind in _DELIMITERS:
+        if kind in _DELIMITERS and not kept_bytes:
             self._file.write(_DELIMITERS[kind].join(self._columns) + "\n")
 
-    def _open(self, output_file: str | None) -> IO[str]:
+    def _open(self, output_file: str | None, kept_bytes: int) -> IO[str]:
         if output_file is None:
             return open_standard_output()
-        path = Path(output_file)
         try:
-            if output_file in _STANDARD_STREAMS or (path.exists() and not path.is_file()):
-                return path.open("a", encoding="utf-8", newline="")
-            self._target = Path(os.path.realpath(path))
-            self.partial = self._target.with_name(self._target.name + ".part")
+            self.partial = partial_file(output_file)
+            if self.partial is None:
+                return Path(output_file).open("a", encoding="utf-8", newline="")
+            self._target = Path(os.path.realpath(output_file))
             self.partial.parent.mkdir(parents=True, exist_ok=True)
-            return self.partial.open("w", encoding="utf-8", newline="")
+            if kept_bytes:
+                os.truncate(self.partial, kept_bytes)
+            return self.partial.open("a" if kept_bytes else "w", encoding="utf-8", newline="")
         except OSError as error:
             raise UserError(f"--output_file {output_file}: cannot be written ({error.strerror})") from None
 
@@ -124,13 +141,24 @@ class AnswerWriter:
         """Write the answers to one prompt."""
         for answer in answers:
             self._file.write(self._line(self, answer) + "\n")
-            self.written += 1
-            self.empty += is_blank(answer.text)
-        self.prompts += 1
+
+    def write_all(self, found: Iterable[Sequence[RatedText]]) -> None:
+        """Write the answers to several prompts, and hand them to the system."""
+        for answers in found:
+            self.write(answers)
+        self.flush()
 
     def flush(self) -> None:
         """Hand everything written so far to the system."""
         self._file.flush()
+
+    def position(self) -> int:
+        """Return how many bytes of the growing file are safe on the disk; 0 where no file grows."""
+        if self.partial is None:
+            return 0
+        self.flush()
+        os.fsync(self._file.fileno())
+        return self.partial.stat().st_size
 
     def __enter__(self) -> AnswerWriter:
         return self

@@ -8,31 +8,41 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from tqdm import tqdm
 
 from recipe.characters import is_blank
 from recipe.cli import Settings
-from recipe.errors import INTERRUPTED_EXIT_CODE, UserError, printable
-from recipe.generating.answer_writing import AnswerWriter, open_standard_output, output_kind, output_problem
+from recipe.errors import INTERRUPTED_EXIT_CODE, UserError, notice, printable
+from recipe.files import sha256_of
+from recipe.generating.answer_writing import (
+    AnswerWriter,
+    open_standard_output,
+    output_kind,
+    output_problem,
+    partial_file,
+)
+from recipe.generating.checking import Checked, Refusals, StoredPrompts, check_prompts, prepared_chunks, unusable
 from recipe.generating.composing import Composer
-from recipe.generating.generator import Answer, Generator, PreparedPrompt, check_settings
+from recipe.generating.generator import Generator, check_settings
+from recipe.generating.kept_answers import KeptAnswers, answer_all, answers_in_order, fingerprint, read_job
 from recipe.generating.loading import NamedModel, load_ready_model
-from recipe.generating.prompts import is_text, read_prompts
+from recipe.generating.processes import Processes, sharing_processes
+from recipe.generating.prompts import STANDARD_INPUT, is_text, read_prompts
 from recipe.generating.ranking import parallelism_scorer, with_best_of
-from recipe.rows.cleaning import Cleaned, RejectedRowError, clean_line, listed
+from recipe.rows.cleaning import RejectedRowError, clean_line, listed
 from recipe.screen import outliving_its_reader, progress_bar
 from recipe.settings import DecodingSettings, DeviceSettings, GenerationSettings
+from recipe.stored_files import stored
 from recipe.text_files import path_problem
 from recipe.word_lists import read_word_list
 
 # Lines that are grouped by length before the first of them is written: a second or a minute of work.
 _BATCHES_PER_CHUNK = 64
-_LINES_NAMED = 20
 _CHARACTERS_NAMED = 20
 
 
@@ -43,73 +53,46 @@ def generate(settings: Settings) -> int:
         UserError: prompts, files, words or a model that cannot be used, before anything is decoded.
     """
     # Answers that go to a file need no screen.
-    with outliving_its_reader() if settings[GenerationSettings].output_file else nullcontext():
-        return _generate(settings)
+    outliving = outliving_its_reader() if settings[GenerationSettings].output_file else nullcontext()
+    with sharing_processes() as processes, outliving:
+        return _generate(settings, processes)
 
 
-def _generate(settings: Settings) -> int:
+def _generate(settings: Settings, processes: Processes) -> int:
     job, decoding = settings[GenerationSettings], settings[DecodingSettings]
-    _check_job(job, decoding)
+    _check_job(job, decoding, processes)
     banned_words = read_word_list("--banned_words", decoding.banned_words)
     check_settings(decoding, banned_words)
-    typed = [] if job.interactive or job.compose else read_prompts(job)
+    typed = StoredPrompts([] if job.interactive or job.compose else read_prompts(job))
     generator = _load_generator(settings, banned_words)
     if job.interactive:
         return converse(generator)
-    composer = Composer(generator, job.line_length) if job.compose else None
-    cleaned = _cleaned(typed, generator.text_format.read_prompt)
-    themes = [theme.text for theme in _cleaned(job.compose, clean_line)]
-    prompts = generator.prepare([prompt.text for prompt in cleaned])
-    _raise_some(composer.refusals(themes) if composer else _refusals(prompts))
-    _say_what_was_taken_out(cleaned)
-    writer = AnswerWriter(
+    if job.compose:
+        return compose_all(Composer(generator, job.line_length), generator, settings)
+    checked = check_prompts(generator, typed)
+    _say_what_was_taken_out(checked)
+    code = PromptJob(generator, typed, settings, processes).run(checked.digest)
+    _say_unknown_characters(generator, checked)
+    return code
+
+
+def _say_what_was_taken_out(checked: Checked) -> None:
+    if checked.removed:
+        print(f"taken out of prompts: {listed(checked.removed)}", file=sys.stderr)
+
+
+def _open_output(generator: Generator, settings: Settings, kept_bytes: int = 0) -> AnswerWriter:
+    job, decoding = settings[GenerationSettings], settings[DecodingSettings]
+    return AnswerWriter(
         output_kind(job.output_format, job.output_file),
         job.output_file,
         generator.text_format,
         shows_likelihood=bool(decoding.best_of) or decoding.num_return_sequences > 1,
+        kept_bytes=kept_bytes,
     )
-    if composer is not None:
-        return compose_all(composer, generator, themes, writer)
-    return answer_all(generator, prompts, writer)
 
 
-def _cleaned(typed: Sequence[str], clean: Callable[[str], Cleaned]) -> list[Cleaned]:
-    """Clean what was typed as training rows are.
-
-    Raises:
-        UserError: what no training row could hold.
-    """
-    found, reasons = [], []
-    for text in typed:
-        try:
-            found.append(clean(text))
-        except RejectedRowError as rejection:
-            reasons.append(_unusable(text, rejection))
-    _raise_some(reasons)
-    return found
-
-
-def _unusable(typed: str, rejection: RejectedRowError) -> str:
-    return f"{typed[:40]!r} cannot be answered: {rejection.reason}"
-
-
-def _say_what_was_taken_out(cleaned: Sequence[Cleaned]) -> None:
-    if removed := Counter(kind for one in cleaned for kind in one.removed):
-        print(f"taken out of prompts: {listed(removed)}", file=sys.stderr)
-
-
-def _refusals(prompts: Sequence[PreparedPrompt]) -> list[str]:
-    return [prompt.refusal for prompt in prompts if prompt.refusal is not None]
-
-
-def _raise_some(reasons: Sequence[str]) -> None:
-    """Raise the first reasons as one UserError that says how many there are; nothing if there is none."""
-    more = [f"and {len(reasons) - _LINES_NAMED:,} more"] if len(reasons) > _LINES_NAMED else []
-    if reasons:
-        raise UserError([*reasons[:_LINES_NAMED], *more])
-
-
-def _check_job(job: GenerationSettings, decoding: DecodingSettings) -> None:
+def _check_job(job: GenerationSettings, decoding: DecodingSettings, processes: Processes) -> None:
     """Refuse settings that would be left aside, and names that nothing stands behind."""
     sources = {"--prompt or --prompts_file": bool(job.prompt or job.prompts_file), "--compose": job.compose}
     given = [name for name, is_given in {**sources, "--interactive": job.interactive}.items() if is_given]
@@ -133,9 +116,28 @@ def _check_job(job: GenerationSettings, decoding: DecodingSettings) -> None:
     for name, file in read.items():
         if file and job.output_file and Path(file).resolve() == Path(job.output_file).resolve():
             problems.append(f"--output_file {job.output_file}: is {name} {file}, which it would replace; name another")
+    if processes.count > 1:
+        problems += _problems_of_several_processes(job, processes.count)
     problems += NamedModel(job.model_name_or_path, job.state_dict_file).problems()
     if problems:
         raise UserError(problems)
+
+
+def _problems_of_several_processes(job: GenerationSettings, count: int) -> list[str]:
+    """Name what only one process can do: talk, read a pipe, draw upper lines."""
+    has_file = job.prompts_file not in (None, STANDARD_INPUT)
+    reads_input = job.prompts_file == STANDARD_INPUT or not (job.prompt or has_file or job.compose or job.interactive)
+    is_alone = {
+        "--interactive": job.interactive,
+        "--compose": job.compose,
+        "standard input": reads_input,
+        f"--prompts_file {job.prompts_file}, a pipe,": has_file and Path(str(job.prompts_file)).is_fifo(),
+    }
+    return [
+        f"{name} is for one process, and the launcher started {count}: run `python run_generate.py`, without a launcher"
+        for name, is_given in is_alone.items()
+        if is_given
+    ]
 
 
 def _load_generator(settings: Settings, banned_words: Sequence[str]) -> Generator:
@@ -151,20 +153,19 @@ def _load_generator(settings: Settings, banned_words: Sequence[str]) -> Generato
         raise UserError([f"{ready.name}: {problem}" for problem in error.problems]) from None
 
 
-def _say_unknown_characters(generator: Generator, prompts: Sequence[PreparedPrompt]) -> None:
+def _say_unknown_characters(generator: Generator, checked: Checked) -> None:
     """Say in one line how many prompts hold characters that the model does not know, and what to do."""
-    unknown = Counter(char for prompt in prompts for char in prompt.unknown)
-    if generator.form is None or not unknown:
+    if generator.form is None or not checked.unknown_prompts:
         return
-    named = [char for char, _ in unknown.most_common(_CHARACTERS_NAMED)]
-    more = f" and {len(unknown) - len(named):,} more" if len(unknown) > len(named) else ""
-    count = sum(bool(prompt.unknown) for prompt in prompts)
-    called = generator.text_format.prompt_called
+    named = " ".join(character for character, _ in checked.unknown.most_common(_CHARACTERS_NAMED))
+    rest = len(checked.unknown) - _CHARACTERS_NAMED
+    called, count = generator.text_format.prompt_called, checked.unknown_prompts
     holding = f"1 {called} holds" if count == 1 else f"{count:,} {called}s hold"
     print(
         printable(
-            f"{holding} characters that the model does not know ({' '.join(named)}{more}); it answered without seeing "
-            "them. Write them in simplified or more common characters, or train with --extend_vocabulary"
+            f"{holding} characters that the model does not know ({named}{f' and {rest:,} more' if rest > 0 else ''}); "
+            "it answered without seeing them. Write them in simplified or more common characters, or train with "
+            "--extend_vocabulary"
         ),
         file=sys.stderr,
     )
@@ -179,22 +180,95 @@ def _say_empty_answers(texts: int, empty: int) -> None:
         )
 
 
-def answer_all(generator: Generator, prompts: Sequence[PreparedPrompt], writer: AnswerWriter) -> int:
-    """Answer `prompts` in their order, chunk by chunk; what is finished is written even if the rest is not."""
-    started, fewer = time.perf_counter(), 0
-    chunk = _BATCHES_PER_CHUNK * generator.settings.generation_batch_size
-    _end_by_kill_as_by_ctrl_c()
-    with progress_bar(total=len(prompts), unit="line", delay=2, leave=False) as progress:
-        try:
-            with writer, generator.seeded():
-                for start in range(0, len(prompts), chunk):
-                    fewer += _answer_chunk(generator, prompts[start : start + chunk], writer, progress)
-        except KeyboardInterrupt:
-            return _interrupted(f"{writer.prompts:,} of {len(prompts):,} prompts", writer)
-    _say_unknown_characters(generator, prompts)
-    _say_empty_answers(writer.written, writer.empty)
-    _say_summary(generator, writer.written, fewer, time.perf_counter() - started)
-    return 0
+class PromptJob:
+    """Prompts answered in their order, chunk by chunk; what is finished outlasts an interruption, and is gone on from.
+
+    Beside the growing file stands another, which says what job it is of and how much of it is good, and holds the
+    answers of the chunk that is not finished.
+    """
+
+    def __init__(self, generator: Generator, prompts: StoredPrompts, settings: Settings, processes: Processes) -> None:
+        self._generator, self._prompts, self._settings, self._processes = generator, prompts, settings, processes
+        self._partial = partial_file(settings[GenerationSettings].output_file)
+        state_file = self._partial and self._partial.with_name(f"{self._partial.name}.state")
+        self._kept = KeptAnswers(state_file, processes)
+
+    def run(self, prompts_digest: str) -> int:
+        """Answer all prompts that are not answered yet, and return the exit code."""
+        _end_by_kill_as_by_ctrl_c()
+        state = self._processes.from_main(lambda: self._state(prompts_digest))
+        if state["prompts"]:
+            notice(f"going on after {state['prompts']:,} of {len(self._prompts):,} prompts, in {self._partial}")
+        started, before, total = time.perf_counter(), dict(state), len(self._prompts)
+        writer = _open_output(self._generator, self._settings, state["bytes"]) if self._processes.is_main else None
+        progress = progress_bar(total=total, initial=state["prompts"], unit="line", delay=2, leave=False)
+        with progress:
+            try:
+                with writer or nullcontext():
+                    self._answer_chunks(state, writer, progress)
+            except KeyboardInterrupt:
+                more = ", and the same command goes on from there" if self._partial else ""
+                return _interrupted(f"{state['done']:,} of {total:,} prompts", writer, more)
+        self._kept.remove()
+        _say_empty_answers(state["answers"], state["empty"])
+        self._say_summary(state["answers"] - before["answers"], state["fewer"], time.perf_counter() - started)
+        return 0
+
+    def _state(self, prompts_digest: str) -> dict[str, Any]:
+        """Return what is finished: that of an interrupted start of this very job, or nothing."""
+        fresh: dict[str, Any] = {"job": "", "prompts": 0, "done": 0, "answers": 0, "empty": 0, "fewer": 0}
+        fresh["bytes"] = 0
+        if self._partial is None or self._kept.file is None:
+            return fresh
+        fresh["job"] = self._fingerprint(prompts_digest)
+        found = read_job(self._kept.file)
+        is_there = found is not None and self._partial.exists()
+        if not is_there or found is None:
+            return fresh
+        if found.get("job") == fresh["job"] and self._partial.stat().st_size >= found["bytes"]:
+            return found
+        aside = self._partial.with_name(f"{self._partial.name}.old")
+        self._partial.replace(aside)
+        notice(f"{self._partial} is of other prompts, another model or other settings: it is {aside} now")
+        return fresh
+
+    def _fingerprint(self, prompts_digest: str) -> str:
+        job = self._settings[GenerationSettings]
+        ranking = job.parallelism_file
+        others = [prompts_digest, str(self._generator.settings.seed), output_kind(job.output_format, job.output_file)]
+        return fingerprint(
+            self._generator, *others, *([sha256_of(stored(ranking)), job.parallelism_column] if ranking else [])
+        )
+
+    def _answer_chunks(self, state: dict[str, Any], writer: AnswerWriter | None, progress: tqdm) -> None:
+        """Answer and write the prompts that are not finished; `state` follows, chunk by chunk."""
+        generator, kept = self._generator, self._kept
+        wanted, size = generator.settings.num_return_sequences, generator.settings.generation_batch_size
+        for chunk in prepared_chunks(generator, self._prompts, _BATCHES_PER_CHUNK * size, state["prompts"]):
+            first = state["prompts"]
+            kept.open({**state, "done": first})
+            progress.update(kept.taken_up)
+            try:
+                answer_all(generator, chunk, kept, generator.settings.seed, progress.update, first)
+            finally:
+                found = answers_in_order(generator, chunk, kept, first)
+                state["done"] = progress.n = first + len(found)
+                if writer is not None:
+                    writer.write_all(found.values())
+            state["prompts"] = state["done"]
+            state["answers"] += sum(map(len, found.values()))
+            state["empty"] += sum(is_blank(answer.text) for answers in found.values() for answer in answers)
+            state["fewer"] += sum(len(answers) < wanted for answers in found.values())
+            state["bytes"] = self._processes.from_main(lambda: writer.position() if writer else 0)
+
+    def _say_summary(self, texts: int, fewer: int, seconds: float) -> None:
+        if fewer:
+            wanted = self._generator.settings.num_return_sequences
+            print(
+                f"prompts with fewer than {wanted} different answers, all that were found: {fewer:,}", file=sys.stderr
+            )
+        if texts > 1:
+            print(f"{texts:,} answers in {seconds:.1f} s: {texts / seconds:.1f} answers/s", file=sys.stderr)
 
 
 def _end_by_kill_as_by_ctrl_c() -> None:
@@ -202,37 +276,24 @@ def _end_by_kill_as_by_ctrl_c() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
-def _interrupted(done: str, writer: AnswerWriter) -> int:
-    where = f"; they are in {writer.partial}" if writer.partial else ""
-    print(f"interrupted after {done}{where}", file=sys.stderr)
+def _interrupted(done: str, writer: AnswerWriter | None, more: str = "") -> int:
+    where = f"; they are in {writer.partial}" if writer and writer.partial else ""
+    print(f"interrupted after {done}{where}{more}", file=sys.stderr)
     return INTERRUPTED_EXIT_CODE
 
 
-def _answer_chunk(generator: Generator, prompts: Sequence[PreparedPrompt], writer: AnswerWriter, progress: tqdm) -> int:
-    """Answer and write some prompts; return how many of them have fewer answers than were asked for."""
-    found: dict[int, list[Answer]] = {}
-    try:
-        for index, answers in generator.answer_each(prompts):
-            found[index] = answers
-            progress.update()
-    finally:
-        for _, answers in sorted(found.items()):
-            writer.write(answers)
-        writer.flush()
-    return sum(len(answers) < generator.settings.num_return_sequences for answers in found.values())
-
-
-def _say_summary(generator: Generator, texts: int, fewer: int, seconds: float) -> None:
-    if fewer:
-        wanted = generator.settings.num_return_sequences
-        print(f"prompts with fewer than {wanted} different answers, all that were found: {fewer:,}", file=sys.stderr)
-    if texts > 1:
-        print(f"{texts:,} answers in {seconds:.1f} s: {texts / seconds:.1f} answers/s", file=sys.stderr)
-
-
-def compose_all(composer: Composer, generator: Generator, themes: Sequence[str], writer: AnswerWriter) -> int:
-    """Write couplets whose upper lines begin with `themes`; what is finished is written even if the rest is not."""
-    finished = 0
+def compose_all(composer: Composer, generator: Generator, settings: Settings) -> int:
+    """Write couplets whose upper lines begin with the themes; what is finished is written even if the rest is not."""
+    themes, refused, finished = [], Refusals(), 0
+    for theme in settings[GenerationSettings].compose:
+        try:
+            themes.append(clean_line(theme).text)
+        except RejectedRowError as rejection:
+            refused.add(unusable(theme, rejection))
+    for reason in composer.refusals(themes):
+        refused.add(reason)
+    refused.raise_any()
+    writer = _open_output(generator, settings)
     _end_by_kill_as_by_ctrl_c()
     try:
         with writer, generator.seeded():
@@ -266,17 +327,18 @@ def converse(generator: Generator) -> int:
             try:
                 cleaned = generator.text_format.read_prompt(typed)
             except RejectedRowError as rejection:
-                print(printable(_unusable(typed, rejection)))
+                print(printable(unusable(typed, rejection)))
                 continue
             prompts = generator.prepare([cleaned.text])
-            if reasons := _refusals(prompts):
-                print(printable("\n".join(reasons)))
+            if reason := prompts[0].refusal:
+                print(printable(reason))
                 continue
-            _say_what_was_taken_out([cleaned])
+            seen = Checked(Counter(cleaned.removed), Counter(prompts[0].unknown), len(prompts[0].unknown) > 0)
+            _say_what_was_taken_out(seen)
             for _, answers in generator.answer_each(prompts):
                 print(*(f"{answered}> {answer.text}  ({answer.log_probability:.2f})" for answer in answers), sep="\n")
                 _say_empty_answers(len(answers), sum(is_blank(answer.text) for answer in answers))
-            _say_unknown_characters(generator, prompts)
+            _say_unknown_characters(generator, seen)
     return 0
 
 

@@ -17,7 +17,8 @@ from typing import IO, Any, NamedTuple
 import torch
 import transformers
 
-from recipe.files import write_text
+from recipe.couplet.parallelism import SHIPPED_TABLE
+from recipe.files import sha256_of, write_text
 from recipe.generating.generator import Answer, Generator, PreparedPrompt
 from recipe.generating.processes import Processes
 
@@ -38,6 +39,7 @@ class KeptAnswers:
     own, and only ever adds to it; a line that a kill has cut in two is dropped.
 
     Attributes:
+        file: that of the main process; None where nothing outlasts the process.
         batches: as far as this process knows; all of them after `share`.
         taken_up: how many prompts had been answered before this start.
     """
@@ -51,7 +53,7 @@ class KeptAnswers:
         self.processes = processes
         self.batches: dict[int, Batch] = {}
         self.taken_up = 0
-        self._file = file
+        self.file = file
         self._handle: IO[str] | None = None
 
     def open(self, job: dict[str, Any]) -> None:
@@ -63,9 +65,9 @@ class KeptAnswers:
         self._close()
         self.batches = self.processes.from_main(lambda: self._take_up(job))
         self.taken_up = sum(len(batch.answers) for batch in self.batches.values())
-        if self._file is None:
+        if self.file is None:
             return
-        own = self._file
+        own = self.file
         if not self.processes.is_main:
             own = own.with_name(f"{own.name}.{self.processes.index}")
             write_text(own, json.dumps(job) + "\n")
@@ -85,8 +87,8 @@ class KeptAnswers:
     def remove(self) -> None:
         """Remove the files: the job is done, and its answers stand elsewhere."""
         self._close()
-        if self._file is not None and self.processes.is_main:
-            for file in _files(self._file):
+        if self.file is not None and self.processes.is_main:
+            for file in _files(self.file):
                 file.unlink(missing_ok=True)
 
     def _close(self) -> None:
@@ -96,13 +98,13 @@ class KeptAnswers:
 
     def _take_up(self, job: dict[str, Any]) -> dict[int, Batch]:
         """Read the files of all processes there were into the one of the main process."""
-        if self._file is None:
+        if self.file is None:
             return {}
-        files = _files(self._file)
+        files = _files(self.file)
         kept = {place: batch for file in files if read_job(file) == job for place, batch in _read_batches(file)}
-        write_text(self._file, json.dumps(job) + "\n" + "".join(_line(*item) for item in kept.items()))
+        write_text(self.file, json.dumps(job) + "\n" + "".join(_line(*item) for item in kept.items()))
         for file in files:
-            if file != self._file:
+            if file != self.file:
                 file.unlink()
         return kept
 
@@ -190,7 +192,7 @@ def fingerprint(generator: Generator, *others: str) -> str:
     config = {name: value for name, value in model.config.to_dict().items() if name not in _NAMES_AND_VERSIONS}
     settings = dataclasses.asdict(dataclasses.replace(generator.settings, seed=0, banned_words=None))
     plain = [torch.__version__, transformers.__version__, model.device.type, config, settings, generator.banned_words]
-    plain += [tokenizer.backend_tokenizer.to_str(), generator.text_format.carried(), *others]
+    plain += [sha256_of(SHIPPED_TABLE), tokenizer.backend_tokenizer.to_str(), generator.text_format.carried(), *others]
     digest = hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode())
     for name, weights in model.state_dict(keep_vars=True).items():
         digest.update(f"{name} {weights.dtype} {tuple(weights.shape)}".encode())

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from recipe.characters import is_blank
@@ -10,35 +13,44 @@ from recipe.errors import UserError
 from recipe.rows.reading import FORMAT_ENDINGS, PAIR_COLUMNS, Row, Source, read_rows
 from recipe.settings import GenerationSettings
 from recipe.stored_files import content_ending
-from recipe.text_files import decode_text, path_problem, read_text, text_lines
+from recipe.text_files import decode_text, open_text, path_problem, text_lines
 
 STANDARD_INPUT = "-"
 _ROWS_NAMED = 20
 
 
-def read_prompts(settings: GenerationSettings) -> list[str]:
-    """Return the prompts that the settings name, as written; lines with nothing to see are left out.
+def read_prompts(settings: GenerationSettings) -> Iterator[str]:
+    """Yield the prompts that the settings name, as written; lines with nothing to see are left out. None is held.
 
     A prompt is one line, wherever it comes from: a line end inside `--prompt` ends a prompt too.
 
     Raises:
-        UserError: no prompt anywhere, or a file that cannot be read.
+        UserError: no prompt anywhere, or a file that cannot be read; at the end, lines that are no text.
     """
-    prompts = [line for prompt in settings.prompt for line in text_lines(prompt)]
+    given = [line for prompt in settings.prompt for line in text_lines(prompt)]
+    read: Iterator[str] = iter(())
     if settings.prompts_file not in (None, STANDARD_INPUT):
-        prompts += _read_file(settings)
-    elif settings.prompts_file == STANDARD_INPUT or not prompts:
-        prompts += _read_standard_input(settings)
-    kept = [prompt for prompt in prompts if not is_blank(prompt)]
-    if broken := [prompt for prompt in kept if not is_text(prompt)]:
+        read = _read_file(settings)
+    elif settings.prompts_file == STANDARD_INPUT or not given:
+        read = _read_standard_input(settings)
+    count = 0
+    broken: list[str] = []
+    for prompt in itertools.chain(given, read):
+        if is_blank(prompt):
+            continue
+        count += 1
+        if is_text(prompt):
+            yield prompt
+        elif len(broken) < _ROWS_NAMED:
+            broken.append(prompt)
+    if broken:
         raise UserError([f"{prompt!r} is not UTF-8 text; set the terminal to UTF-8" for prompt in broken])
-    if not kept:
+    if not count:
         source = "standard input" if settings.prompts_file == STANDARD_INPUT else settings.prompts_file
         raise UserError(
             f"no upper line to answer{f' in {source}' if source else ''}: give --prompt 春满神州花似锦, --prompts_file "
             "FILE, lines on standard input, or --interactive"
         )
-    return kept
 
 
 def is_text(prompt: str) -> bool:
@@ -46,21 +58,25 @@ def is_text(prompt: str) -> bool:
     return not any("\ud800" <= char <= "\udfff" for char in prompt)
 
 
-def _read_standard_input(settings: GenerationSettings) -> list[str]:
+def _read_standard_input(settings: GenerationSettings) -> Iterator[str]:
     if sys.stdin is None:
         raise UserError("standard input is closed; give --prompt 春满神州花似锦 or --prompts_file FILE")
     # Somebody who gives no prompt at all is told how to, not left before a terminal that waits.
     if settings.prompts_file is None and sys.stdin.isatty():
-        return []
-    return text_lines(decode_text(sys.stdin.buffer.read(), "standard input", settings.encoding))
+        return
+    for line in io.StringIO(decode_text(sys.stdin.buffer.read(), "standard input", settings.encoding), newline="\n"):
+        yield from text_lines(line)
 
 
-def _read_file(settings: GenerationSettings) -> list[str]:
+def _read_file(settings: GenerationSettings) -> Iterator[str]:
     path = Path(str(settings.prompts_file))
     if problem := path_problem(str(path)):
         raise UserError(f"--prompts_file {problem}")
     if content_ending(str(path)) not in FORMAT_ENDINGS:
-        return text_lines(read_text(str(path), settings.encoding))
+        with open_text(str(path), settings.encoding) as lines:
+            for line in lines:
+                yield from text_lines(line)
+        return
     source = Source(
         (str(path),),
         (settings.prompt_column,),
@@ -68,11 +84,17 @@ def _read_file(settings: GenerationSettings) -> list[str]:
         column_settings=("--prompt_column",),
         other_columns=tuple((upper,) for upper, _ in PAIR_COLUMNS),
     )
-    rows = list(read_rows(source))
-    if faulty := [f"{row.file}: row {row.number}: {fault}" for row in rows if (fault := _fault(row))]:
-        more = [f"and {len(faulty) - _ROWS_NAMED:,} more rows"] if len(faulty) > _ROWS_NAMED else []
-        raise UserError(faulty[:_ROWS_NAMED] + more)
-    return [row.cells[0] for row in rows if row.cells and row.cells[0] is not None]
+    faulty, count = [], 0
+    for row in read_rows(source):
+        if fault := _fault(row):
+            count += 1
+            if count <= _ROWS_NAMED:
+                faulty.append(f"{row.file}: row {row.number}: {fault}")
+        elif row.cells and row.cells[0] is not None:
+            yield row.cells[0]
+    if faulty:
+        more = [f"and {count - _ROWS_NAMED:,} more rows"] if count > _ROWS_NAMED else []
+        raise UserError([*faulty, *more])
 
 
 def _fault(row: Row) -> str:
