@@ -36,7 +36,7 @@ from recipe.rating.dimensions import ANCHORED_POINTS, chosen_dimensions
 from recipe.rating.evidence import Comment, Evidence, gather, merged
 from recipe.rating.keys import read_keys
 from recipe.rating.ratings import RatingFiles, first_faults, read_ratings
-from recipe.rating.sheets import SheetOptions, SheetSet, build_sheets
+from recipe.rating.sheets import COUPLET_LABELS, SheetOptions, SheetSet, build_sheets
 from recipe.rating.uncertainty import SampleSize
 from recipe.settings import (
     DecodingSettings,
@@ -261,11 +261,18 @@ def _notes(files: RatingFiles) -> list[str]:
     return notes
 
 
-def made_sheets(settings: RatingSettings, seed: int, uppers: list[str], answers: Mapping[str, list[str]]) -> SheetSet:
+def made_sheets(
+    settings: RatingSettings,
+    seed: int,
+    prompts: list[str],
+    answers: Mapping[str, list[str]],
+    labels: Mapping[str, tuple[str, str]] = COUPLET_LABELS,
+) -> SheetSet:
     """Return blind sheets of what the systems answered, for people and for judges.
 
     Args:
-        answers: system → one lower line for each of `uppers`.
+        answers: system → one answer to each of `prompts`; in a couplet a lower line to each upper line.
+        labels: language → what the two are called.
     """
     options = SheetOptions(
         kind=settings.rating_kind,
@@ -273,9 +280,10 @@ def made_sheets(settings: RatingSettings, seed: int, uppers: list[str], answers:
         points=settings.rating_points,
         items=settings.rating_items,
         sheets=settings.rating_sheets,
+        labels=labels,
         seed=seed,
     )
-    return build_sheets(uppers, answers, options)
+    return build_sheets(prompts, answers, options)
 
 
 def report_ratings(
@@ -308,10 +316,14 @@ def report_ratings(
     assert read is not None
     samples, least = evaluation.bootstrap_samples, judging.judge_agreement
     results = rating_results(settings, read, samples, decoding.seed, least_agreement=least)
-    directory = Path(evaluation.output_dir)
+    write_ratings_report(Path(evaluation.output_dir), results)
+    return results
+
+
+def write_ratings_report(directory: Path, results: RatingResults) -> None:
+    """Write `ratings.json` and `ratings.md`, and print the summary."""
     make_directory(directory)
     write_text(directory / "ratings.json", json.dumps(results, ensure_ascii=False, indent=2) + "\n")
     write_text(directory / "ratings.md", render("ratings.md", ratings=rating_tables(results)))
     print(rating_summary(results))
     print(f"written to {directory}: ratings.json, ratings.md")
-    return results
