@@ -60,6 +60,12 @@ def setting(
     return field(default=default, metadata=metadata)
 
 
+STATE_DICT_HELP = (
+    "a state dict saved by torch.save (the tutorial's best_model.pth) or a .safetensors file, loaded over that model's "
+    "weights"
+)
+
+
 @dataclass
 class ModelSettings:
     """Model: where the weights come from."""
@@ -72,7 +78,7 @@ class ModelSettings:
     )
     state_dict_file: str | None = setting(
         None,
-        "a state dict saved by torch.save (the tutorial's best_model.pth) loaded over that model's weights",
+        STATE_DICT_HELP,
         is_file=True,
     )
     from_scratch: bool = setting(
@@ -208,7 +214,9 @@ class DecodingSettings:
     num_beams: int = setting(1, "beams of beam search, which goes with --do_sample false; 1 for none")
     num_return_sequences: int = setting(1, "different lower lines to return for each upper line")
     best_of: int | None = setting(
-        None, "make so many different lower lines and return the best by likelihood and tones"
+        None,
+        "make so many different lower lines and return the best by likelihood, tones and parallelism; unset: 16 where "
+        "run_generate.py draws couplets, else 1, which takes the first one drawn",
     )
     tones: str = setting(
         "prefer",
@@ -240,6 +248,7 @@ class GenerationSettings:
         "local model directory or hub id; default: the last published one, or the base that ships if there is none",
         is_file=True,
     )
+    state_dict_file: str | None = setting(None, STATE_DICT_HELP, is_file=True)
     prompt: list[str] = setting([], "one or more upper lines; a separator at the end (春满神州花似锦-) may stay")
     prompts_file: str | None = setting(
         None,
@@ -265,7 +274,8 @@ class GenerationSettings:
     line_length: int = setting(7, "compose: characters of a line")
     parallelism_file: str | None = setting(
         None,
-        "best_of: couplets (CSV, TSV, JSON Lines, Parquet) to learn from which characters answer which; it counts too",
+        "best_of: couplets (CSV, TSV, JSON Lines, Parquet) to learn from which characters answer which, in place of "
+        "the table that ships, learned from Tang and Song verse",
         is_file=True,
     )
     parallelism_column: str = setting("text1", "column of the parallelism file that holds whole couplets")
@@ -296,6 +306,7 @@ class EvaluationSettings:
         "that ships if there is none",
         is_file=True,
     )
+    state_dict_file: str | None = setting(None, STATE_DICT_HELP, is_file=True)
     predictions: list[str] = setting(
         [],
         "score lines made elsewhere, with no model: a text file of upper and one of lower lines; or one TSV, CSV, JSON "
@@ -306,6 +317,9 @@ class EvaluationSettings:
         [],
         "a second model directory, or predictions in one of those forms, for the paired difference",
         is_file=True,
+    )
+    baseline_state_dict_file: str | None = setting(
+        None, "a state dict loaded over the baseline's weights, as state_dict_file over the model's", is_file=True
     )
     test_file: list[str] = setting(
         [], "one or more CSV, TSV, JSON Lines or Parquet files of couplets, the references", is_file=True

@@ -221,7 +221,7 @@ def test_bad_input_gets_one_clear_message(folder, tmp_path, capsys):
     no_couplets.write_text("text1\n没有分隔\n", encoding="utf-8")
     message = failure(capsys, "--test_file", str(no_couplets), "--predictions", str(short))
     assert "holds no couplet to compare with (1 no separator)" in message
-    wrong = ["--seeds", "0", "--encoding", "klingon", "--separator", "::"]
+    wrong = ["--seeds", "0", "--encoding", "klingon", "--separator", ""]
     message = failure(capsys, "--test_file", test_file, "--model_name_or_path", str(folder / "model"), *wrong)
     assert all(part in message for part in ("3 problems", "--seeds 0", "--encoding klingon", "--separator"))
     message = failure(capsys, "--test_file", test_file, "--predictions", str(short), "--temperature", "0.9")

@@ -159,6 +159,10 @@ class TextFormat(ABC):
             RejectedRowError: they hold none.
         """
 
+    def cells_of_lines(self, lines: Sequence[str]) -> Sequence[str]:
+        """Return the cells of a row whose text comes in pieces, as collections of poems have it: one whole text."""
+        return ["".join(lines)]
+
     @property
     def needed_characters(self) -> str:
         """The characters without which a vocabulary cannot hold this format."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -15,6 +16,23 @@ from recipe.rows.cleaning import Cleaned, RejectedRowError, clean_answer, clean_
 NO_SEPARATOR = "no separator"
 EMPTY_LINE = "empty upper or lower line"
 UNEQUAL = "lines of unequal length"
+SAME_LINES = "both lines are the same"
+# What ends a sentence, and with it a whole couplet (上联；下联。).
+_FINAL_MARKS = "。！？；，.!?;,"
+# What nobody can type in a shell: \n, \t, \x02, \u0002.
+_ESCAPES = re.compile(r"\\(?:n|t|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4})")
+
+
+def spelled_out(separator: str) -> str:
+    r"""Return a separator with what is written as \n, \t, \x02 or \u0002 as the character that it stands for."""
+    return _ESCAPES.sub(lambda found: found[0].encode("ascii").decode("unicode_escape"), separator)
+
+
+def separator_problem(separator: str) -> str | None:
+    """Return what is wrong with what stands between the lines; None if nothing."""
+    if spelled_out(separator):
+        return None
+    return r"--separator is empty; give what stands between the lines, such as - or ； or —— or \n"
 
 
 class LowerLineForm(PlannedForm):
@@ -29,7 +47,7 @@ class Couplet(TextFormat):
     """A couplet.
 
     Attributes:
-        separator: the one character between the lines in the user's files.
+        separator: what stands between the lines in the user's files.
         keeps_unequal: whether lines may differ in length.
     """
 
@@ -43,8 +61,9 @@ class Couplet(TextFormat):
 
     @property
     def between(self) -> str:
-        """The files' separator; but white space, which vocabularies have no token for, becomes the default one."""
-        return DEFAULT_SEPARATOR if self.separator.isspace() else self.separator
+        """The files' separator if it is one visible character; others, which are no token, become the default one."""
+        is_token = len(self.separator) == 1 and self.separator.isprintable() and not self.separator.isspace()
+        return self.separator if is_token else DEFAULT_SEPARATOR
 
     @property
     def asks_for(self) -> tuple[str, str]:
@@ -56,13 +75,12 @@ class Couplet(TextFormat):
 
     @classmethod
     def from_settings(cls, settings: TextSettings) -> Self:
-        return cls(settings.separator, settings.unequal_lines == "keep")
+        return cls(spelled_out(settings.separator), settings.unequal_lines == "keep")
 
     @classmethod
     def problems(cls, settings: TextSettings) -> list[str]:
-        if len(settings.separator) == 1:
-            return []
-        return [f"--separator takes one character; found {settings.separator!r}"]
+        problem = separator_problem(settings.separator)
+        return [problem] if problem else []
 
     @classmethod
     def from_carried(cls, carried: Mapping[str, Any]) -> Self:
@@ -75,28 +93,43 @@ class Couplet(TextFormat):
         return {"text_format": self.name, "separator": self.between}
 
     def check(self, cells: Sequence[Any]) -> Text:
-        if self.separator.isspace():
-            cells = self._split_at_space(cells)
+        if self.separator != self.between:
+            cells = self._split_uncleaned(cells)
         cleaned = [clean_line(cell) for cell in cells]
         lines = [line.text for line in cleaned]
         if len(lines) == 2:
             upper, lower = lines
-        elif (halves := split_couplet(lines[0], self.separator)) is None:
+        elif (halves := self._halves(lines[0])) is None:
             raise RejectedRowError(NO_SEPARATOR)
         else:
             upper, lower = halves
+        if len(lower) == len(upper) + 1 and lower[-1] in _FINAL_MARKS:
+            lower = lower[:-1]  # it ends the couplet, and answers nothing in the upper line
         if not upper or not lower:
             raise RejectedRowError(EMPTY_LINE)
         if len(upper) != len(lower) and not self.keeps_unequal:
             raise RejectedRowError(UNEQUAL)
+        if upper == lower:
+            raise RejectedRowError(SAME_LINES)
         opening = self.opening(upper)
         return Text(opening + lower, len(opening), upper, kinds_of(cleaned))
 
-    def _split_at_space(self, cells: Sequence[Any]) -> Sequence[Any]:
-        """Split a cell at its separating space before cleaning, which would remove it."""
+    def _split_uncleaned(self, cells: Sequence[Any]) -> Sequence[Any]:
+        """Split a cell before cleaning, which would remove or refuse a separator that is no visible character."""
         if len(cells) == 1 and isinstance(cells[0], str):
-            return split_couplet(cells[0].strip(), self.separator) or cells
+            return self._halves(cells[0].strip()) or cells
         return cells
+
+    def _halves(self, text: str) -> tuple[str, str] | None:
+        """Split a whole couplet; the middle may also be that of the text without a mark at its end."""
+        halves = split_couplet(text, self.separator)
+        if halves is None and text and text[-1] in _FINAL_MARKS:
+            return split_couplet(text[:-1], self.separator)
+        return halves
+
+    def cells_of_lines(self, lines: Sequence[str]) -> Sequence[str]:
+        """Return two pieces as the two lines; more or fewer are one text."""
+        return lines if len(lines) == 2 else super().cells_of_lines(lines)
 
     def read_prompt(self, typed: str) -> Cleaned:
         """Return the upper line: without a separator at its end, and without the lower line of a whole couplet.

@@ -20,9 +20,9 @@ from recipe.errors import INTERRUPTED_EXIT_CODE, UserError, printable
 from recipe.generating.answer_writing import AnswerWriter, open_standard_output, output_kind, output_problem
 from recipe.generating.composing import Composer
 from recipe.generating.generator import Answer, Generator, PreparedPrompt, check_settings
-from recipe.generating.loading import load_ready_model
+from recipe.generating.loading import NamedModel, load_ready_model
 from recipe.generating.prompts import is_text, read_prompts
-from recipe.generating.ranking import learn_parallelism
+from recipe.generating.ranking import parallelism_scorer, with_best_of
 from recipe.rows.cleaning import Cleaned, RejectedRowError, clean_line, listed
 from recipe.screen import outliving_its_reader
 from recipe.settings import DecodingSettings, DeviceSettings, GenerationSettings
@@ -109,7 +109,7 @@ def _raise_some(reasons: Sequence[str]) -> None:
 
 
 def _check_job(job: GenerationSettings, decoding: DecodingSettings) -> None:
-    """Refuse settings that would be left aside."""
+    """Refuse settings that would be left aside, and names that nothing stands behind."""
     sources = {"--prompt or --prompts_file": bool(job.prompt or job.prompts_file), "--compose": job.compose}
     given = [name for name, is_given in {**sources, "--interactive": job.interactive}.items() if is_given]
     problems = [f"{' and '.join(given)} exclude each other: give one of them"] if len(given) > 1 else []
@@ -117,8 +117,8 @@ def _check_job(job: GenerationSettings, decoding: DecodingSettings) -> None:
         problems.append("--interactive: standard input is closed; start it in a terminal, or give --prompt")
     if job.interactive and (job.output_file or job.output_format):
         problems.append("--interactive answers on the screen; leave --output_file and --output_format off")
-    if job.parallelism_file and not decoding.best_of:
-        problems.append("--parallelism_file ranks lines; it needs --best_of N")
+    if job.parallelism_file and (decoding.best_of == 1 or (not decoding.do_sample and decoding.best_of is None)):
+        problems.append("--parallelism_file ranks lines; it needs --best_of with more than one")
     if job.parallelism_file and (problem := path_problem(job.parallelism_file)):
         problems.append(f"--parallelism_file {problem}")
     if job.parallelism_column != GenerationSettings.parallelism_column and not job.parallelism_file:
@@ -132,20 +132,20 @@ def _check_job(job: GenerationSettings, decoding: DecodingSettings) -> None:
     for name, file in read.items():
         if file and job.output_file and Path(file).resolve() == Path(job.output_file).resolve():
             problems.append(f"--output_file {job.output_file}: is {name} {file}, which it would replace; name another")
+    problems += NamedModel(job.model_name_or_path, job.state_dict_file).problems()
     if problems:
         raise UserError(problems)
 
 
 def _load_generator(settings: Settings, banned_words: Sequence[str]) -> Generator:
     job = settings[GenerationSettings]
-    ready = load_ready_model(job.model_name_or_path, settings[DeviceSettings])
+    ready = load_ready_model(job.model_name_or_path, settings[DeviceSettings], job.state_dict_file)
     print(ready, file=sys.stderr)
-    file, text_format = job.parallelism_file, ready.text_format
-    parallelism = learn_parallelism(file, job.parallelism_column, job.encoding, text_format).score if file else None
+    text_format = ready.text_format
+    decoding = with_best_of(settings[DecodingSettings], text_format)
+    parallelism = parallelism_scorer(decoding, text_format, job.parallelism_file, job.parallelism_column, job.encoding)
     try:
-        return Generator(
-            ready.model, ready.tokenizer, settings[DecodingSettings], banned_words, text_format, parallelism
-        )
+        return Generator(ready.model, ready.tokenizer, decoding, banned_words, text_format, parallelism)
     except UserError as error:
         raise UserError([f"{ready.name}: {problem}" for problem in error.problems]) from None
 

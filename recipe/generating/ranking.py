@@ -1,16 +1,43 @@
-"""What `best_of` ranks by beside the model itself: which characters answer which, learned from a file of couplets."""
+"""`best_of`: how many lines where nobody said, and what ranks them beside the model: which characters answer which."""
 
 from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 
-from recipe.couplet.parallelism import CharacterAssociation
+from recipe.couplet.parallelism import CharacterAssociation, shipped_association
 from recipe.errors import UserError
 from recipe.formats.base import TextFormat
 from recipe.formats.couplet import Couplet
 from recipe.rows.cleaning import RejectedRowError, listed
-from recipe.rows.reading import Source, checked_text, read_rows
+from recipe.rows.reading import Row, Source, checked_text, other_couplet_columns, read_rows, shown_row, why_rejected
+from recipe.settings import DecodingSettings
+
+# Chosen by the table of docs/generation.md: more lines gain little, and take longer.
+DEFAULT_BEST_OF = 16
+
+
+def with_best_of(settings: DecodingSettings, text_format: TextFormat) -> DecodingSettings:
+    """Return the settings, with `best_of` filled in where it is unset and couplets are drawn in their form."""
+    draws = settings.do_sample and not settings.continue_freely and isinstance(text_format, Couplet)
+    if settings.best_of is not None or not draws:
+        return settings
+    return replace(settings, best_of=max(DEFAULT_BEST_OF, settings.num_return_sequences))
+
+
+def parallelism_scorer(
+    settings: DecodingSettings, text_format: TextFormat, file: str | None = None, column: str = "", encoding: str = ""
+) -> Callable[[str, str], float] | None:
+    """Return what rates the parallelism of (upper, lower) for `best_of`, by a file or else by the table that ships.
+
+    None where nothing is ranked, or where the texts are no couplets. Raises what `learn_parallelism` does.
+    """
+    if file is not None:
+        return learn_parallelism(file, column, encoding, text_format).score
+    ranks = (settings.best_of or 1) > 1 and isinstance(text_format, Couplet)
+    return shipped_association().score if ranks else None
 
 
 def learn_parallelism(file: str, column: str, encoding: str, text_format: TextFormat) -> CharacterAssociation:
@@ -24,12 +51,21 @@ def learn_parallelism(file: str, column: str, encoding: str, text_format: TextFo
     if not isinstance(text_format, Couplet):
         kind = text_format.name
         raise UserError(f"--parallelism_file ranks couplets; this model writes texts of another kind: {kind}")
-    pairs, rejected, cleaned = [], Counter[str](), Counter[str]()
-    for row in read_rows(Source((file,), (column,), encoding, column_settings="--parallelism_column")):
+    pairs, rejected, cleaned, first = [], Counter[str](), Counter[str](), dict[str, Row]()
+    source = Source(
+        (file,),
+        (column,),
+        encoding,
+        column_settings=("--parallelism_column",),
+        other_columns=other_couplet_columns(column, (column,)),
+        separator=text_format.separator,
+    )
+    for row in read_rows(source):
         try:
             text, opening_length, _, removed = checked_text(row, text_format)
         except RejectedRowError as rejection:
             rejected[rejection.reason] += 1
+            first.setdefault(rejection.reason, shown_row(row, rejection.reason))
         else:
             pairs.append(text_format.split(text, opening_length))
             cleaned.update(removed)
@@ -37,7 +73,7 @@ def learn_parallelism(file: str, column: str, encoding: str, text_format: TextFo
     if not pairs:
         raise UserError(
             f"--parallelism_file {file}: holds no couplet whose lines are of one length, with {text_format.between!r} "
-            f"between them as in the model's training rows ({found})"
+            f"between them as in the model's training rows ({found})" + why_rejected(source, first, rejected)
         )
     if rejected:
         print(f"--parallelism_file {file}: {rejected.total():,} rows are left out ({found})", file=sys.stderr)
