@@ -27,7 +27,7 @@ from recipe.evaluating.rated import (
     write_ratings_report,
 )
 from recipe.evaluating.results import RatingResults
-from recipe.files import make_directory
+from recipe.files import make_directory, unwritable
 from recipe.rating.calls import call_problems
 from recipe.rating.dimensions import DIALOGUE_DIMENSIONS
 from recipe.rating.evidence import gather
@@ -163,6 +163,8 @@ def _problems(
         )
     if dataclasses.replace(decoding, seed=DecodingSettings().seed) != DecodingSettings():
         problems.append("no model is evaluated, so the settings of decoding say nothing; leave them out")
+    if reason := unwritable(evaluation.output_dir):
+        problems.append(f"--output_dir {evaluation.output_dir}: {reason}; name another")
     if evaluation.bootstrap_samples < 1:
         problems.append(f"--bootstrap_samples {evaluation.bootstrap_samples}: must be at least 1")
     if judging.judge_reference:

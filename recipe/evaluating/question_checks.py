@@ -8,6 +8,7 @@ from recipe.errors import UserError
 from recipe.evaluating.judged import is_judged, judge_problems
 from recipe.evaluating.served import endpoint_problems
 from recipe.evaluating.testset import refuse_missing
+from recipe.files import unwritable
 from recipe.generating.generator import check_settings as check_decoding
 from recipe.rating.calls import call_problems
 from recipe.settings import (
@@ -40,6 +41,8 @@ def question_problems(
         problems.append(f"with --questions no couplets are evaluated; of that job's settings only {_listed()} apply")
     if rating != RatingSettings():
         problems.append("ratings and sheets are of couplets and dialogues; leave their settings out with --questions")
+    if reason := unwritable(evaluation.output_dir):
+        problems.append(f"--output_dir {evaluation.output_dir}: {reason}; name another")
     if evaluation.bootstrap_samples < 1:
         problems.append(f"--bootstrap_samples {evaluation.bootstrap_samples}: must be at least 1")
     if settings.max_questions is not None and settings.max_questions < 1:

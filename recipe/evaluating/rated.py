@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +17,7 @@ from recipe.evaluating.results import JudgeBiases, RatersPanel, RatingResults, w
 from recipe.evaluating.scoring import LineFigures
 from recipe.evaluating.testset import refuse_missing
 from recipe.evaluating.wording import counted
-from recipe.files import make_directory, sha256_of, write_text
+from recipe.files import make_directory, sha256_of, unwritable, write_text
 from recipe.rating.analysis import (
     AgreementRow,
     CorrelationRow,
@@ -143,12 +142,9 @@ def _directory_problems(directory: Path) -> list[str]:
         return [f"--rating_sheet {directory}: the directory is in use; name a new one, so that no key is lost"]
     if directory.exists() and not directory.is_dir():
         return [f"--rating_sheet {directory}: is a file; name a new directory"]
-    nearest = next(parent for parent in (directory, *directory.absolute().parents) if parent.exists())
-    try:
-        with tempfile.TemporaryDirectory(dir=nearest):
-            return []
-    except OSError as error:
-        return [f"--rating_sheet {directory}: nothing can be written into {nearest} ({error.strerror}); name another"]
+    if reason := unwritable(directory):
+        return [f"--rating_sheet {directory}: {reason}; name another"]
+    return []
 
 
 def read_rating_files(settings: RatingSettings) -> ReadRatings | None:
@@ -310,6 +306,8 @@ def report_ratings(
         problems.append("no model is evaluated, so the settings of decoding say nothing; leave them out")
     if evaluation.bootstrap_samples < 1:
         problems.append(f"--bootstrap_samples {evaluation.bootstrap_samples}: must be at least 1")
+    if reason := unwritable(evaluation.output_dir):
+        problems.append(f"--output_dir {evaluation.output_dir}: {reason}; name another")
     if problems:
         raise UserError(problems)
     read = read_rating_files(settings)

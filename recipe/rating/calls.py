@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from recipe.files import unwritable
 from recipe.rating.chat import Chat, Endpoint, Request
 from recipe.settings import ServedSettings
 
@@ -20,6 +21,8 @@ def call_problems(settings: ServedSettings, is_called: bool) -> list[str]:
         problems.append("settings of calls say nothing without --judge_endpoint URL or --endpoint URL; leave them out")
     if not 1 <= settings.call_concurrency <= _MOST_AT_ONCE:
         problems.append(f"--call_concurrency {settings.call_concurrency}: must be 1 to {_MOST_AT_ONCE}")
+    if is_called and (reason := unwritable(settings.call_cache_dir)):
+        problems.append(f"--call_cache_dir {settings.call_cache_dir}: {reason}; name another")
     for name in ("call_timeout", "calls_per_minute"):
         value = getattr(settings, name)
         if value is not None and not 0 < value < math.inf:
