@@ -106,7 +106,8 @@ class DataSettings:
 
     train_file: list[str] = setting(
         [],
-        "one or more CSV, TSV, JSON Lines or Parquet files; the format follows the file's ending",
+        "one or more CSV, TSV, JSON (an array, or one record a line) or Parquet files, or pipes; the format follows "
+        "the file's ending (.csv, .csv.gz, …)",
         is_file=True,
     )
     validation_file: list[str] = setting(
@@ -135,7 +136,9 @@ class DataSettings:
         "couplet", "; ".join(f"{name}: {kind.summary}" for name, kind in FORMATS.items()), choices=tuple(FORMATS)
     )
     separator: str = setting(
-        "-", "the one character between the lines; the one in the exact middle separates (a space is kept as -)"
+        "-",
+        "what stands between the lines: the mark in the exact middle separates (several characters, white space and "
+        "'\\x02' are kept as -)",
     )
     encoding: str = setting("utf-8", "encoding of the text files (a BOM is fine); GB18030 is common in China")
     unequal_lines: str = setting(
@@ -332,7 +335,7 @@ class EvaluationSettings:
     text_column: str = setting("text1", "column that holds the whole text, upper line + separator + lower line")
     upper_column: str | None = setting(None, "column of upper lines, for files with a column for each line")
     lower_column: str | None = setting(None, "column of lower lines; goes with upper_column")
-    separator: str = setting("-", "the one character between the lines in text_column")
+    separator: str = setting("-", "what stands between the lines in text_column; '\\n' and the like may be written out")
     encoding: str = setting("utf-8", "encoding of all text files (a BOM is fine); GB18030 is common in China")
     output_dir: str = setting(
         "outputs/evaluation", "directory of results.json, predictions.jsonl and the two reports", is_written=True

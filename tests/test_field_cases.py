@@ -12,6 +12,7 @@ import contextlib
 import gzip
 import io
 import json
+import lzma
 import os
 import resource
 import shlex
@@ -358,6 +359,8 @@ case("04-comma-in-the-test-file", "evaluate --test_file t.csv --predictions l.tx
 case("04-comma-in-prompts", "generate --prompts_file p.csv", {"p.csv": lines("text1", "春风,得意")}, 2, ("row 2", "more cells"))
 case("04-comma-in-a-parallelism-file", f"generate --prompt {U} --best_of 2 --parallelism_file a.csv", {"a.csv": lines("text1", *["春风,得意-秋月,无边"] * 20)}, 2, ("a.csv", "more cells"))
 case("04-tab-in-predictions", "evaluate --test_file rows.csv --predictions p.tsv", {"p.tsv": lines("upper\tlower", *("\t".join(pair) for pair in PAIRS[1:]), f"{PAIRS[0][0]}\t{PAIRS[0][1][:2]}\t{PAIRS[0][1][2:]}")}, 2, "more cells")
+case("04-under-a-column-without-a-name", f"prepare {C}", {"a.csv": csv("春风,得意-秋月,无边", header="text1,,")}, 0, ("1 rejected", "more cells"), "row: 春风")
+case("04-another-key-twice-loses-nothing", "prepare --train_file a.json", {"a.json": '[{"id": 1, "id": 2, "text1": "春来-秋去"}, ' + json.dumps([{"text1": row} for row in ROWS])[1:]}, 0, ("0 rejected", "row: 春来-秋去"))
 case("04-a-key-twice", "prepare --train_file a.jsonl", {"a.jsonl": jsonl(*({"text1": row} for row in ROWS)) + '{"text1": "春来-秋去", "text1": "山高-水低"}\n'}, 0, ("1 rejected", "twice"))
 
 # 5. A quotation mark that opens and never closes.
@@ -371,6 +374,10 @@ case("05-in-plain-texts", f"prepare {C} --text_format plain", {"a.csv": csv('"�
 case("05-in-prompts", "generate --prompts_file p.csv", {"p.csv": lines("text1", U, f'"{UPPERS[1]}', UPPERS[2])}, 2, ("line 3", "quot"))
 case("05-in-the-test-file", "evaluate --test_file t.csv --predictions l.txt", {"t.csv": csv('"春风-秋月'), "l.txt": lines(*LOWERS)}, 2, ("line 12", "quot"))
 case("05-a-quote-in-tsv-is-a-character", "prepare --train_file a.tsv", {"a.tsv": csv('"春风来-"秋月去', '夏"-"冬')}, 0, ("0 rejected", 'row: 夏"-"冬', 'row: "春风来-"秋月去'))
+case("05-a-long-cell-is-no-swallowed-row", f"prepare {C} --text_format plain", {"a.csv": csv('"春来-秋去\n夏来-冬去\n山高-水低\n花开-叶落"')}, 0, ("0 rejected", "row: 春来-秋去 夏来-冬去 山高-水低 花开-叶落"))
+case("05-a-note-of-many-lines", f"prepare {C}", {"a.csv": lines("text1,note", *(f'{row},"- 好\n- 新\n- 短"' for row in ROWS))}, 0, ("0 rejected", f"row: {ROWS[0]}"))
+case("05-behind-a-good-quoted-cell", f"prepare {C}", {"a.csv": csv('"山高\n-水低"', '"春风-秋月')}, 2, ("line 14", "quot"))
+case("05-in-two-columns", "prepare --train_file a.csv", {"a.csv": lines("upper,lower", *(",".join(pair) for pair in PAIRS[:5]), '"春风,秋月', *(",".join(pair) for pair in PAIRS[5:15]), '夏雨","冬雪"', *(",".join(pair) for pair in PAIRS[15:]))}, 2, ("line 7", "quot"))
 case("05-a-quoted-cell-in-tsv", "prepare --train_file a.tsv", {"a.tsv": csv('"春""来-秋""去"')}, 0, 'row: 春"来-秋"去')
 
 # 6. Lines end at \n and \r\n, nowhere else.
@@ -386,6 +393,10 @@ for name, mark_ in {"line-separator": "\u2028", "paragraph-separator": "\u2029",
     case(f"06-{name}-in-prompts", "generate --prompts_file p.txt", {"p.txt": lines(U[:2] + mark_ + U[2:])}, 0, f"{U}-")
 case("06-line-separator-on-standard-input", "generate --prompts_file -", {}, 0, f"{U}-", stdin=lines(f"{U[:2]}\u2028{U[2:]}"))
 case("06-line-separator-in-a-word-list", f"generate --prompt {U} --banned_words b.txt", {"b.txt": lines("\u2028".join(U[:2]))}, 2, U[:2])
+
+case("06-an-old-mac", f"prepare {C}", {"a.csv": lines("text1", *ROWS, end="\r")}, 0, ("rows: 30 read", f"row: {ROWS[29]}"))
+case("06-a-pair-from-an-old-mac", "prepare --upper_file in.txt --lower_file out.txt", {"in.txt": lines(*UPPERS, end="\r"), "out.txt": lines(*LOWERS)}, 0, ("rows: 30 read", f"row: {ROWS[29]}"))
+case("06-unicode-line-ends-in-tsv", "prepare --train_file a.tsv", {"a.tsv": lines("text1", *(row + "\u2028" for row in ROWS))}, 0, ("rows: 30 read", f"row: {ROWS[29]}"))
 
 # 7. What cannot be right.
 case("07-no-vocabulary", f"prepare {A} --model_name_or_path m", {"m": model(without=("vocab.txt",))}, 2, ("m: holds no vocabulary", "vocab.txt"), "--extend_vocabulary")
@@ -403,6 +414,9 @@ case("07-one-column-as-both", f"prepare {C} --upper_column u --lower_column u", 
 case("07-one-column-as-both-in-an-evaluation", "evaluate --test_file a.csv --upper_column u --lower_column u --predictions l.txt", {"a.csv": lines("u", *UPPERS), "l.txt": lines(*LOWERS)}, 2, "--lower_column")
 case("07-a-file-twice", "prepare --train_file rows.csv rows.csv", {}, 2, "rows.csv")
 case("07-predictions-are-the-upper-lines", "evaluate --test_file rows.csv --predictions in.txt in.txt", {"in.txt": lines(*UPPERS)}, 2, "in.txt")
+case("07-a-packed-copy-as-the-other", "prepare --upper_file in.txt --lower_file out.txt.gz", {"in.txt": lines(*UPPERS), "out.txt.gz": gzip.compress(lines(*UPPERS).encode())}, 2, "same")
+case("07-a-test-file-twice", "evaluate --test_file rows.csv ./rows.csv --predictions l.txt", {"l.txt": lines(*LOWERS)}, 2, ("--test_file", "twice"))
+case("07-a-copy-of-the-upper-lines-as-predictions", "evaluate --test_file rows.csv --predictions c.txt", {"c.txt": lines(*(" ".join(u) for u in UPPERS))}, 2, ("c.txt", "upper line"))
 case("07-held-out-is-trained-on", f"prepare {A} --validation_file rows.csv", {}, 2, "rows.csv")
 
 # 8. Links are followed, and ~ is the home.
@@ -505,6 +519,15 @@ case("11-json-array-as-predictions", "evaluate --test_file rows.csv --prediction
 case("11-poems", "prepare --train_file a.json --text_format plain --text_column paragraphs", {"a.json": json.dumps(POEMS, ensure_ascii=False)}, 0, f"row: {UPPERS[0]}，{LOWERS[0]}。{LOWERS[0]}，{UPPERS[0]}。")
 case("11-poems-in-json-lines", "prepare --train_file a.jsonl --text_format plain --text_column paragraphs", {"a.jsonl": jsonl(*POEMS)}, 0, f"row: {UPPERS[0]}，{LOWERS[0]}。")
 case("11-a-pair-as-a-list", "prepare --train_file a.jsonl --text_column c", {"a.jsonl": jsonl(*({"c": pair} for pair in PAIRS))}, 0, GOOD)
+case("11-poems-of-two-sentences", "prepare --train_file a.json --text_format plain --text_column paragraphs", {"a.json": json.dumps([{"title": "春", "paragraphs": [u, low]} for u, low in PAIRS])}, 0, f"row: {UPPERS[0]}{LOWERS[0]}")
+case("11-pretty-printed-records", "prepare --train_file a.json", {"a.json": "\n".join(json.dumps(record, indent=2) for record in RECORDS)}, 0, ("rows: 30 read", GOOD))
+case("11-csv-xz", "prepare --train_file a.csv.xz", {"a.csv.xz": lzma.compress(csv().encode())}, 0, GOOD)
+case("11-a-zip-from-a-mac", "prepare --train_file a.zip", {"a.zip": zipped(a_csv=csv(), **{"__MACOSX/__a_csv": "x"})}, 0, GOOD)
+case("11-csv-called-gz", "prepare --train_file a.csv.gz", {"a.csv.gz": csv()}, 2, "a.csv.gz: cannot be unpacked")
+case("11-a-cut-gz", "prepare --train_file a.csv.gz", {"a.csv.gz": gzip.compress(csv().encode())[:-12]}, 2, "a.csv.gz: cannot be unpacked")
+case("11-a-pdf", f"prepare {C}", {"a.csv": b"%PDF-1.7\n" + bytes(range(256))}, 2, ("a.csv", "PDF"), "gb18030")
+case("11-json-lines-from-a-pipe", "prepare --train_file a", {"a": pipe(jsonl(*RECORDS))}, 0, GOOD)
+case("11-a-pair-with-a-final-mark", f"prepare {C} --separator ，", {"a.csv": lines("text1", *(f"{u}，{u}，{low}，{low}。" for u, low in PAIRS))}, 0, ("0 rejected", f"{UPPERS[0]}，{UPPERS[0]}，{LOWERS[0]}，{LOWERS[0]}"))
 case("11-csv-gz", "prepare --train_file a.csv.gz", {"a.csv.gz": gzip.compress(csv().encode())}, 0, GOOD)
 case("11-jsonl-gz", "prepare --train_file a.jsonl.gz", {"a.jsonl.gz": gzip.compress(jsonl(*RECORDS).encode())}, 0, GOOD)
 case("11-a-pair-in-gz", "prepare --upper_file in.txt.gz --lower_file out.txt.gz", {"in.txt.gz": gzip.compress(lines(*UPPERS).encode()), "out.txt.gz": gzip.compress(lines(*LOWERS).encode())}, 0, GOOD)
@@ -552,6 +575,9 @@ case("12-another-separator-in-the-test-file", "evaluate --test_file t.csv --pred
 case("12-no-separator-at-all", f"prepare {C}", {"a.csv": lines("text1", *UPPERS)}, 2, (UPPERS[0], "--separator", "--text_format plain"))
 case("12-only-numbers", f"prepare {C} --text_column id", {"a.csv": lines("id,text1", *(f"{n},{row}" for n, row in enumerate(ROWS)))}, 2, ("--text_column text1",))
 case("12-wrong-column", f"prepare {C}", {"a.csv": lines("id,content", *(f"{n},{row}" for n, row in enumerate(ROWS)))}, 2, ("id, content", "--text_column content"))
+case("12-a-space-separates", f"prepare {C}", {"a.csv": lines("text1", *(row.replace("-", " ") for row in ROWS))}, 2, "--separator ' '")
+case("12-dashes-separate", f"prepare {C}", {"a.csv": lines("text1", *(row.replace("-", "——") for row in ROWS))}, 2, "--separator ——")
+case("12-two-other-columns", f"prepare {C}", {"a.csv": lines("n,shang,xia", *(f"{n},{','.join(pair)}" for n, pair in enumerate(PAIRS)))}, 2, ("--upper_column shang", "--lower_column xia"))
 case("12-semicolons", f"prepare {C}", {"a.csv": lines("id;text1", *(f"{n};{row}" for n, row in enumerate(ROWS)))}, 2, ("a.csv", "';'", "comma"))
 case("12-tabs-in-csv", f"prepare {C}", {"a.csv": lines("id\ttext1", *(f"{n}\t{row}" for n, row in enumerate(ROWS)))}, 2, ("a.csv", "tab", ".tsv"))
 case("12-commas-in-tsv", "prepare --train_file a.tsv", {"a.tsv": lines("id,text1", *(f"{n},{row}" for n, row in enumerate(ROWS)))}, 2, ("a.tsv", "comma", ".csv"))
@@ -684,6 +710,8 @@ case("30-test-in-one-column-training-in-two", "evaluate --test_file rows.csv --t
 case("30-two-columns-without-a-flag", "evaluate --test_file t.csv --predictions l.txt", {"t.csv": TWO, "l.txt": lines(*LOWERS)}, 0, "written to")
 case("30-validation-in-two-columns", f"prepare {A} --validation_file v.csv", {"v.csv": lines("upper,lower", "春来,秋去")}, 0, "row: 春来-秋去")
 case("30-two-training-files-of-two-shapes", "prepare --train_file rows.csv t.csv", {"t.csv": lines("upper,lower", "春来,秋去")}, 0, "row: 春来-秋去")
+case("30-chinese-names", f"prepare {C}", {"a.csv": lines("id,上联,下联", *(f"{n},{','.join(pair)}" for n, pair in enumerate(PAIRS)))}, 0, GOOD)
+case("30-prompts-in-two-columns", "generate --prompts_file t.csv", {"t.csv": lines("upper,lower", ",".join(PAIRS[0]))}, 0, f"{U}-")
 case("30-parallelism-in-two-columns", f"generate --prompt {U} --best_of 2 --parallelism_file t.csv", {"t.csv": TWO}, 0, f"{U}-")
 
 # fmt: on

@@ -33,8 +33,8 @@ def delimited_records(lines: Iterable[str], file: str, ending: str, separator: s
     """Yield the records of a file of `ending` from its lines.
 
     Args:
-        separator: what stands inside every row, "" if that is not known: lines of a cell that look like rows are known
-            by it.
+        separator: what stands inside every row that is in one column, "" if that is not known: by it, and by the number
+            of their commas, lines of a cell are known that look like rows.
 
     Raises:
         UserError: a quotation mark that does not close, or not where a cell ends.
@@ -78,6 +78,8 @@ def _csv_records(lines: Iterable[str], file: str, separator: str) -> Iterator[Re
             width = width or len(cells)
             if len(taken) >= _ROWS_IN_A_CELL and _swallows_rows(taken, width, separator):
                 raise csv.Error
+            if records.line_num == 2 and not any(separator in cell for cell in cells):
+                separator = ""  # the rows of this file are in two columns
             yield Record(number, cells)
             number = records.line_num + 1
             taken.clear()
