@@ -84,6 +84,7 @@ def test_mt_bench_answered_judged_and_written_back(tmp_path, capsys):
     single = (tmp_path / "out/model_judgment/judge_single.jsonl").read_text("utf-8").splitlines()
     assert sorted(json.loads(line)["score"] for line in single) == [2, 4, 9]
     assert "judge, score, all: 5.00" in capsys.readouterr().out
+    assert not any("of its own" in note for note in results["notes"])
     report = (tmp_path / "out/questions.md").read_text("utf-8")
     assert "Judged by judge" in report and "<script>" not in report
 
@@ -105,9 +106,10 @@ def test_alpaca_eval_with_answers_from_a_file_and_facts(tmp_path):
         return play(prompt)
 
     with JudgeServer(judge) as server:
-        judging = ["--judge_endpoint", server.url, "--judge_model", "judge", "--facts", str(tmp_path / "facts.txt")]
+        judging = ["--judge_endpoint", server.url, "--judge_model", "mine", "--facts", str(tmp_path / "facts.txt")]
         files = ["--questions", str(tmp_path / "eval.json"), "--answers", str(tmp_path / "mine.json")]
         results = run(tmp_path, *files, *judging, "--max_questions", "6")
+    assert results["notes"] == ["mine judged answers of its own; models tend to prefer what they wrote"]
     (judged,) = results["judges"]
     pairs = judged["pairs"]
     # Lengths 6 4 6 4 6 4 against 1 2 3 4 5 6: won, won, won, tie, won, lost.
@@ -115,7 +117,7 @@ def test_alpaca_eval_with_answers_from_a_file_and_facts(tmp_path):
     assert pairs["length_effect"] > 0 and 0 < pairs["length_controlled"]["value"] < 1
     facts = judged["facts"]
     assert (facts["texts"], facts["responding"], facts["statements"], facts["precision"]) == (6, 6, 2, 0.5)
-    rows = json.loads((tmp_path / "out/judge/annotations.json").read_text("utf-8"))
+    rows = json.loads((tmp_path / "out/mine/annotations.json").read_text("utf-8"))
     assert [row["preference"] for row in rows] == [2, 2, 2, 1.5, 2, 1]
     assert (rows[0]["generator_1"], rows[0]["generator_2"]) == ("base", "mine")
 

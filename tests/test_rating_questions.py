@@ -71,6 +71,9 @@ def test_alpaca_eval_files_are_read_and_answers_come_back(tmp_path):
         ('{"question_id": 1, "turns": ["x"]}\n' * 2, "the question_id 1 comes twice"),
         ('[{"instruction": 3}]', "is no list of texts"),
         ("[1]", "row 1: is no question"),
+        ('{"question_id": 1, "turns": []}', "it has no turn"),
+        ('{"question_id": 1, "turns": ["\\ud800"]}', "half of a character"),
+        ("[" * 100_000, "cannot be read"),
     ],
 )
 def test_files_that_are_no_questions(tmp_path, text, said):
@@ -78,6 +81,11 @@ def test_files_that_are_no_questions(tmp_path, text, said):
     with pytest.raises(UserError) as caught:
         read_questions(str(tmp_path / "q"))
     assert said in str(caught.value) and str(tmp_path / "q") in str(caught.value)
+
+
+def test_a_line_separator_inside_a_text_ends_no_line(tmp_path):
+    (tmp_path / "q").write_text('{"question_id": 1, "turns": ["一\u2028二"]}\n', encoding="utf-8")
+    assert read_questions(str(tmp_path / "q")).questions[0].turns == ("一\u2028二",)
 
 
 def test_answers_that_lack_something(tmp_path):

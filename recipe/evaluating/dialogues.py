@@ -39,6 +39,7 @@ from recipe.settings import (
     RatingSettings,
     ServedSettings,
 )
+from recipe.text_files import read_utf8, text_lines
 
 LABELS = {"zh": ("编号", "对话"), "en": ("Number", "Dialogue")}
 _ROLES = {"user": "用户", "human": "用户", "assistant": "助手", "gpt": "助手", "system": "系统"}
@@ -68,11 +69,7 @@ def read_dialogues(files: Sequence[str]) -> tuple[list[str], dict[str, list[str]
 
 def _dialogues_of(file: str) -> dict[str, str]:
     found: dict[str, str] = {}
-    try:
-        lines = Path(file).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--dialogues {file}: cannot be read as UTF-8 text ({error})") from None
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(text_lines(read_utf8(file)), start=1):
         if not line.strip():
             continue
         try:
@@ -98,8 +95,8 @@ def _as_text(turns: Any) -> str:
             role, text = str(turn["role"]), turn["content"]
         else:
             role, text = ("user", "assistant")[number % 2], turn
-        if not isinstance(text, str):
-            raise ValueError(f"{str(text)[:40]!r} is no text")
+        if not isinstance(text, str) or any("\ud800" <= char <= "\udfff" for char in text):
+            raise ValueError(f"{str(text)[:40]!r} is no text, or a damaged one")
         lines.append(f"{_ROLES.get(role, role)}：{text}")
     return "\n".join(lines)
 

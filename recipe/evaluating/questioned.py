@@ -149,6 +149,8 @@ class QuestionJob:
         print(f"answers written to {written}")
         for judge in made_judges(self.judging, self.served, {}) if self.judging.judge_model else []:
             results["judges"].append(self._judged(judge.chat, answers))
+        if answers.model in self.judging.judge_model:
+            results["notes"].append(f"{answers.model} judged answers of its own; models tend to prefer what they wrote")
         results["notes"] += judge_notes([found["report"] for found in results["judges"]])
         results = without_non_numbers(results)
         write_text(self.directory / RESULTS, json.dumps(results, ensure_ascii=False, indent=2) + "\n")

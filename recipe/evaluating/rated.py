@@ -15,7 +15,6 @@ from recipe.evaluating.rating_tables import rating_summary, rating_tables
 from recipe.evaluating.resampling import Interval
 from recipe.evaluating.results import JudgeBiases, RatersPanel, RatingResults, without_non_numbers
 from recipe.evaluating.scoring import LineFigures
-from recipe.evaluating.testset import refuse_missing
 from recipe.evaluating.wording import counted
 from recipe.files import make_directory, sha256_of, unwritable, write_text
 from recipe.rating.analysis import (
@@ -46,6 +45,7 @@ from recipe.settings import (
     ServedSettings,
 )
 from recipe.templating import render
+from recipe.text_files import path_problem
 
 ROWS = (
     RaterRow,
@@ -124,11 +124,8 @@ def rating_problems(settings: RatingSettings, is_judged: bool = False) -> list[s
         chosen_dimensions("--rating_dimensions", settings.rating_dimensions)
     except UserError as error:
         problems += error.problems
-    for files in (settings.ratings, settings.rating_key):
-        try:
-            refuse_missing(files)
-        except UserError as error:
-            problems += error.problems
+    # Workbooks are among them, which no reader of rows takes.
+    problems += [problem for file in (*settings.ratings, *settings.rating_key) if (problem := path_problem(file))]
     return problems
 
 

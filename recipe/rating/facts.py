@@ -18,6 +18,7 @@ from recipe.errors import UserError
 from recipe.rating.chat import Chat, Request
 from recipe.rating.judge import JudgeReport, ask_until_readable
 from recipe.rating.judge_prompts import facts_in, facts_schema, filled, prompt_hash, prompt_text, quoted
+from recipe.text_files import read_utf8, text_lines
 
 EXPECTED_FACTS = 10  # a text with fewer statements is penalised: the paper's gamma
 PASSAGES_SHOWN = 5
@@ -81,9 +82,12 @@ def read_passages(files: Sequence[str]) -> list[str]:
     problems: list[str] = []
     for file in files:
         try:
-            text = Path(file).read_text(encoding="utf-8-sig")
+            text = read_utf8(file)
             found = _json_passages(text) if Path(file).suffix == ".jsonl" else re.split(r"\n\s*\n", text)
-        except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
+        except UserError as error:
+            problems += [f"--facts {problem}" for problem in error.problems]
+            continue
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             problems.append(f"--facts {file}: cannot be read as passages ({error}); it takes paragraphs, or JSON Lines")
             continue
         found = [passage.strip() for passage in found if passage.strip()]
@@ -96,8 +100,9 @@ def read_passages(files: Sequence[str]) -> list[str]:
 
 
 def _json_passages(text: str) -> list[str]:
-    rows = [json.loads(line) for line in text.splitlines() if line.strip()]
-    return ["\n".join(str(row[key]) for key in ("title", "text") if key == "text" or row.get(key)) for row in rows]
+    rows = [json.loads(line) for line in text_lines(text) if line.strip()]
+    found = ["\n".join(str(row[key]) for key in ("title", "text") if key == "text" or row.get(key)) for row in rows]
+    return [passage.encode("utf-8", "replace").decode() for passage in found]  # half characters, from JSON escapes
 
 
 def search_terms(text: str) -> list[str]:

@@ -17,6 +17,7 @@ from typing import Any
 
 from recipe.errors import UserError
 from recipe.files import atomic_open, write_text
+from recipe.text_files import read_utf8, text_lines
 
 MT_BENCH, ALPACA_EVAL = "mt_bench", "alpaca_eval"
 
@@ -77,9 +78,10 @@ def read_questions(file: str) -> QuestionFile:
 
 def _mt_bench_question(number: int, record: Mapping[str, Any]) -> Question:
     references = record.get("reference") or []
-    return Question(
-        str(record["question_id"]), _texts(record["turns"]), str(record.get("category", "")), _texts(references), record
-    )
+    turns = _texts(record["turns"])
+    if not turns:
+        raise ValueError("it has no turn")
+    return Question(str(record["question_id"]), turns, str(record.get("category", "")), _texts(references), record)
 
 
 def _alpaca_question(number: int, record: Mapping[str, Any]) -> Question:
@@ -89,6 +91,8 @@ def _alpaca_question(number: int, record: Mapping[str, Any]) -> Question:
 def _texts(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
         raise ValueError(f"{str(value)[:40]!r} is no list of texts")
+    if any("\ud800" <= char <= "\udfff" for text in value for char in text):
+        raise ValueError("it holds half of a character; the file was damaged on its way")
     return tuple(value)
 
 
@@ -99,12 +103,12 @@ def _said(error: Exception) -> str:
 def _records(file: str, setting: str) -> tuple[str, list[Any]]:
     """Return the kind of a file and its objects: a JSON list is AlpacaEval's, JSON Lines are MT-Bench's."""
     try:
-        text = Path(file).read_text(encoding="utf-8-sig")
+        text = read_utf8(file)
         if text.lstrip().startswith("["):
             kind, records = ALPACA_EVAL, json.loads(text)
         else:
-            kind, records = MT_BENCH, [json.loads(line) for line in text.splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
+            kind, records = MT_BENCH, [json.loads(line) for line in text_lines(text) if line.strip()]
+    except (ValueError, RecursionError) as error:
         raise UserError(
             f"{setting} {file}: cannot be read ({error}); it takes JSON Lines of MT-Bench, or a JSON list of AlpacaEval"
         ) from None
