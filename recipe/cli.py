@@ -24,11 +24,15 @@ from recipe.errors import UserError, did_you_mean
 from recipe.files import at_home, find_shipped
 from recipe.settings import CONFIG_DIRECTORY
 from recipe.text_files import where_looked
+from recipe.unknown_flags import unknown_flags, unknown_key, with_plain_dashes
+from recipe.yaml_files import read_settings
 
 Group = typing.TypeVar("Group")
 
+_EMPTY = "is empty; name a file or directory, or leave it out"
 # Fields of the library that name a file or directory, or may.
 _TRAINING_PATHS = ("output_dir", "resume_from_checkpoint", "deepspeed", "accelerator_config", "fsdp_config")
+_SWITCHES_TOO = ("resume_from_checkpoint",)  # a text to the library, which reads "true" out of it
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
@@ -38,6 +42,7 @@ class Settings:
 
     groups: dict[type, Any]
     training: dict[str, Any] = field(default_factory=dict)
+    given: frozenset[str] = frozenset()  # names that the command line or a file sets, whatever to
 
     def __getitem__(self, group: type[Group]) -> Group:
         return typing.cast(Group, self.groups[group])
@@ -85,21 +90,21 @@ def parse_settings(
     passthrough = frozenset() if passthrough_defaults is None else training_argument_names()
     own = {item.name: (group, item) for group in groups for item in dataclasses.fields(group)}
     parser = _build_parser(program, description, groups, passthrough - own.keys())
-    problems: list[str] = []
+    known = own.keys() | passthrough
+    argv, problems = with_plain_dashes(argv, known)
     try:
-        given, unknown = parser.parse_known_args(list(argv))
+        given, unknown = parser.parse_known_args(argv)
     except argparse.ArgumentError as error:
         is_bare = error.message.startswith("expected")  # "one argument", "at least one argument"
         raise UserError(f"{error.argument_name} needs a value" if is_bare else f"{error} (see --help)") from None
     command_line = {key: value for key, value in vars(given).items() if value is not _UNSET}
-    known = own.keys() | passthrough
-    problems += _unknown_flags(unknown, known)
+    problems += unknown_flags(program, unknown, known)
     values: dict[str, tuple[Any, str]] = {}
     if "config" in own:
         path = command_line.get("config", [own["config"][1].default])[-1]
         for key, value in _read_yaml(path, problems).items():
             if key not in known or key == "config":
-                problems.append(f"{path}: {_unknown_key(str(key), known)}")
+                problems.append(f"{path}: {unknown_key(program, str(key), known)}")
             else:
                 values[key] = (value, f"{path}: {key}")
     values |= {key: (value, f"--{key}") for key, value in command_line.items()}
@@ -119,6 +124,8 @@ def _convert_all(
     for key, (value, origin) in values.items():
         if key not in own:
             value = value[0] if isinstance(value, list) and len(value) == 1 else value
+            if value == "" and key in _TRAINING_PATHS:
+                problems.append(f"{origin} {_EMPTY}")
             training[key] = at_home(value) if key in _TRAINING_PATHS and isinstance(value, str) else value
             continue
         group, item = own[key]
@@ -130,7 +137,7 @@ def _convert_all(
             problems.append(f"{origin} {error}")
     if problems:
         raise UserError(problems)
-    return Settings({group: group(**fields) for group, fields in collected.items()}, training)
+    return Settings({group: group(**fields) for group, fields in collected.items()}, training, frozenset(values))
 
 
 def convert(value: Any, hint: Any, choices: Sequence[str] = ()) -> Any:
@@ -201,7 +208,8 @@ def _build_parser(
         )
         for name in sorted(passthrough):
             # "str | bool" and "bool | None" are switches too; "dict[str, bool]" is none.
-            nargs = "*" if "bool" in _training_annotations()[name].split(" | ") else "+"
+            is_switch = name in _SWITCHES_TOO or "bool" in _training_annotations()[name].split(" | ")
+            nargs = "*" if is_switch else "+"
             section.add_argument(f"--{name}", nargs=nargs, action=_Collect, help=argparse.SUPPRESS)
     return parser
 
@@ -218,7 +226,7 @@ class _Collect(argparse.Action):
 def _add_flag(section: Any, item: dataclasses.Field, hint: Any) -> None:
     factory = item.default_factory
     default = item.default if factory is dataclasses.MISSING else factory()
-    shown = " ".join(default) if isinstance(default, list) else default
+    shown = " ".join(map(str, default)) if isinstance(default, list) else default
     suffix = "" if default in (None, [], False) else f" (default: {shown})".replace("%", "%%")
     is_switch = bool in (hint, *typing.get_args(hint))
     section.add_argument(
@@ -239,9 +247,11 @@ def _located(value: Any, item: dataclasses.Field) -> Any:
     """Return names of files, one, several or none, below the home that a `~` means, and shipped ones where they are."""
     if isinstance(value, list):
         return [_located(name, item) for name in value]
-    if item.metadata["is_file"] and value:
-        return find_shipped(at_home(value))
-    return at_home(value) if item.metadata["is_written"] and value else value
+    if value is None or not (item.metadata["is_file"] or item.metadata["is_written"]):
+        return value
+    if not value:
+        raise ValueError(_EMPTY)
+    return find_shipped(at_home(value)) if item.metadata["is_file"] else at_home(value)
 
 
 def _config_file(name: str) -> Path:
@@ -255,37 +265,18 @@ def _read_yaml(path: str | None, problems: list[str]) -> dict[str, Any]:
     if path is None or path == "none":
         return {}
     try:
-        loaded = yaml.safe_load(_config_file(path).read_text(encoding="utf-8-sig"))
+        return read_settings(_config_file(path))
     except FileNotFoundError:
         shipped = sorted(file.stem for file in Path(find_shipped(CONFIG_DIRECTORY)).glob("*.yaml"))
         hint = did_you_mean(Path(path).stem, shipped)
         problems.append(
             f"--config {path}: no such file{where_looked(Path(path))}; shipped ones: {', '.join(shipped)}{hint}"
         )
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        problems.append(f"--config {path}: cannot be read as UTF-8 YAML: {' '.join(str(error).split())}")
-    else:
-        if loaded is None or isinstance(loaded, dict):
-            return loaded or {}
-        problems.append(f"--config {path}: expected lines of `key: value`, found {type(loaded).__name__}")
+    except OSError as error:
+        problems.append(f"--config {path}: cannot be read ({error.strerror}); it takes a file of lines `key: value`")
+    except ValueError as error:
+        problems.append(f"--config {path}: {error}")
     return {}
-
-
-def _unknown_flags(words: Sequence[str], known: typing.AbstractSet[str]) -> list[str]:
-    """Name the flags among the words that argparse left over, and words that belong to no flag at all."""
-    problems = []
-    after_flag = False
-    for word in words:
-        if word.startswith("--"):
-            problems.append(_unknown_key(word[2:].split("=")[0], known, prefix="--"))
-        elif not after_flag:
-            problems.append(f"{word!r} stands alone; settings are written --name value")
-        after_flag = word.startswith("--") or after_flag
-    return problems
-
-
-def _unknown_key(key: str, known: typing.AbstractSet[str], prefix: str = "") -> str:
-    return f"unknown setting {prefix}{key}{did_you_mean(key, known, prefix)}"
 
 
 def to_yaml(settings: Settings) -> str:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
+from tqdm import tqdm
+
 # A pipe without a reader (`head` has seen enough), a terminal that is closed, a full disk behind `> log.txt`.
 _GONE = (errno.EPIPE, errno.EIO, errno.ENOSPC, errno.EDQUOT)
 
@@ -20,6 +22,16 @@ def take_every_character(*screens: IO[str] | None) -> None:
         # A notebook's streams are no TextIOWrapper and take everything; a closed one is None.
         if isinstance(screen, io.TextIOWrapper) and screen.errors == "strict":
             screen.reconfigure(errors="backslashreplace")
+
+
+def is_terminal() -> bool:
+    """Whether what goes to standard error is shown on a terminal."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+def progress_bar(*args: Any, disable: bool = False, **options: Any) -> tqdm:
+    """Return a progress bar that draws itself on a terminal alone: in a file or a pipe it leaves control characters."""
+    return tqdm(*args, disable=disable or not is_terminal(), **options)
 
 
 class LastingScreen:

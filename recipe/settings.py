@@ -37,6 +37,7 @@ TRAINING_DEFAULTS: dict[str, Any] = {
     "logging_steps": 30,  # the tutorial's
     "save_total_limit": 3,  # the newest three; the best is kept besides
     "load_best_model_at_end": True,
+    "resume_from_checkpoint": "auto",  # a second start goes on with the run; the library begins it anew
     "metric_for_best_model": "loss",
     "report_to": "none",
     "logging_nan_inf_filter": False,  # it would hide a loss that is not finite
@@ -500,4 +501,56 @@ class QuestionSettings:
         [],
         "have dialogues rated (--rating_sheet, judges): a JSON Lines file for each system, with turns or messages",
         is_file=True,
+    )
+
+
+# Inside a class with a field `list`, that name means the field.
+Texts = list[str]
+Numbers = list[int]
+
+
+@dataclass
+class BenchmarkSettings:
+    """Benchmarks: published tests of general ability, before and after fine-tuning."""
+
+    model_name_or_path: str = setting(
+        PUBLISHED_MODEL,
+        "local model directory or hub id; default: the last published one, or the base that ships if there is none",
+        is_file=True,
+    )
+    baseline: str | None = setting(
+        None, "a second model, such as the one before fine-tuning, for the paired difference", is_file=True
+    )
+    state_dict_file: str | None = setting(
+        None,
+        "a state dict saved by torch.save (the tutorial's best_model.pth) loaded over the model's weights",
+        is_file=True,
+    )
+    tasks: Texts = setting([], "benchmarks by their short names, which --list shows; all is every one")
+    list: bool = setting(False, "say what there is, which data it needs and whether they are here; run nothing")
+    data_dir: str = setting(
+        "benchmark-data",
+        "mirror of data sets: a directory that holds them under their names on the hub (benchmark-data/openai/gsm8k); "
+        "nothing is fetched by itself",
+    )
+    mcq_file: str | None = setting(
+        None,
+        'multiple-choice questions of your own, JSON Lines: {"question": "…", "choices": ["…", "…"], "answer": "A"}',
+        is_file=True,
+    )
+    shots: int | None = setting(
+        None, "solved examples before each question; unset takes what the task's definition says, else 0"
+    )
+    limit: int | None = setting(None, "only the first so many questions of each task (for trials)")
+    batch_size: int = setting(16, "prompts that the model reads together")
+    output_dir: str = setting("outputs/benchmark", "directory of results.json and the two reports")
+    allow_code_execution: bool = setting(
+        False,
+        "run programs that the model writes (humaneval, mbpp) on this machine, in a limited process that is no sandbox",
+    )
+    code_samples: int = setting(1, "programs written for each problem of humaneval and mbpp; at least the k of pass_at")
+    pass_at: Numbers = setting([1], "k of Pass@k: the chance that one of k programs passes; several are several rows")
+    code_temperature: float = setting(
+        0.0,
+        "temperature of the programs; 0 takes the likeliest one, so more samples need from 0.2 (k 1) to 0.8 (k 100)",
     )

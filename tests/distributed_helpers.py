@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from finetune_helpers import ROOT, flags
 from safetensors.torch import load_file
 from torch import Tensor
@@ -30,7 +31,9 @@ def start_agent(directory: Path, processes: int, agents: int = 1, port: int = 0,
     meeting = ["--rdzv_backend", "c10d", "--rdzv_endpoint", f"127.0.0.1:{port}", "--rdzv_id", str(port)]
     launcher = ["-m", "torch.distributed.run", "--nnodes", str(agents), "--nproc_per_node", str(processes), *meeting]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    words = [str(SCRIPT), str(directory), *flags(output_dir=directory, use_cpu=True, **settings)]
+    # Without a GPU several processes take the CPU by themselves.
+    on_cpu = {"use_cpu": True} if torch.accelerator.is_available() else {}
+    words = [str(SCRIPT), str(directory), *flags(output_dir=directory, **on_cpu, **settings)]
     return subprocess.Popen(
         [sys.executable, *launcher, *words],
         stdout=subprocess.PIPE,

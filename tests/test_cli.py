@@ -159,7 +159,7 @@ def test_a_word_that_belongs_to_no_flag_is_named():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("hidden_size: [1, 2", "cannot be read as UTF-8 YAML"),
+        ("hidden_size: [1, 2", "cannot be read as YAML: line 1: "),
         ("- hidden_size", "expected lines of `key: value`, found list"),
         ("just words", "expected lines of `key: value`, found str"),
         ("hidden_size:", "hidden_size takes a whole number; found None"),
@@ -277,7 +277,7 @@ def test_a_mistyped_flag_is_answered_at_once_and_without_torch():
     assert seconds < 3  # 0.1 on an idle machine; importing torch alone takes longer than this on a busy one
 
 
-@pytest.mark.parametrize("command", ["run_finetune.py", "run_generate.py", "run_evaluate.py"])
+@pytest.mark.parametrize("command", ["run_finetune.py", "run_generate.py", "run_evaluate.py", "run_benchmark.py"])
 def test_help_names_every_setting_without_torch(command):
     result = run_command(command, "--help", launcher=["-c", WATCH_IMPORTS])
     assert result.returncode == 0 and result.stderr == ""

@@ -456,6 +456,18 @@ case("09-unknown-tokens-in-rows", f"prepare {C}", {"a.csv": csv("春[UNK]-秋[UN
 case("09-unknown-tokens-in-predictions", "evaluate --test_file rows.csv --predictions l.txt", {"l.txt": lines(f"{LOWERS[0][:-1]}[UNK]", *LOWERS[1:])}, 0, "[UNK]")
 case("09-html-in-rows", f"prepare {C}", {"a.csv": csv("春&nbsp;风-秋&nbsp;月", "春风<br>-秋月<br>")}, 0, "2 rejected")
 
+case("09-tokens-apart-in-rows", f"prepare {C}", {"a.csv": csv("[CLS] 春 风 来 - 秋 月 去 [SEP]", "< s > 夏 - 冬 < / s >")}, 0, ("row: 春风来-秋月去\n", "row: 夏-冬\n", "special tokens of other tools (2)"))
+case("09-tokens-in-small-letters", ask(f"[cls]{U}[sep]<pad><pad>"), {}, 0, (f"\n{U}-", "taken out of prompts: special tokens of other tools (1)"))
+case("09-tokens-of-chat-models", ask(f"<|im_start|>{U}<|im_end|><｜end▁of▁sentence｜>"), {}, 0, f"\n{U}-")
+case("09-an-unknown-token-in-a-prompt", ask(f"{U[:-1]}<unk>"), {}, 2, ("cannot be answered", "in the place of a character"))
+case("09-html-in-a-prompt", ask(f"{U[:2]}&nbsp;{U[2:]}"), {}, 2, "HTML")
+case("09-html-in-predictions", "evaluate --test_file rows.csv --predictions l.txt", {"l.txt": lines(f"<p>{LOWERS[0]}&nbsp;</p>", *LOWERS[1:])}, 0, "HTML (1)")
+case("09-a-label-alone", ask("下联:"), {}, 2, "cannot be answered: empty")
+case("09-a-labelled-couplet-without-a-separator", f"prepare {C}", {"a.csv": csv("上联：春风来 下联：秋月去", "上联:山高；下联:水低。横批：自然")}, 0, ("row: 春风来-秋月去\n", "row: 山高-水低\n", "labels such as 下联： (2)"))
+case("09-a-labelled-couplet-as-a-prompt", ask(f"上联：{U}，下联：{LOWERS[0]}。"), {}, 0, f"\n{U}-")
+case("09-labelled-couplets-as-predictions", "evaluate --test_file rows.csv --predictions l.txt", {"l.txt": lines(*(f"上联：{u}；下联：{low}。" for u, low in PAIRS))}, 0, "labels such as 下联： (30)")
+case("09-what-only-looks-like-it", f"prepare {C}", {"a.csv": csv("春[风]<来>-秋[月]<去>", "你&我-天&地", "上联难-下联易")}, 0, ("0 rejected", "row: 春[风]<来>-秋[月]<去>", "row: 上联难-下联易"), "taken out")
+
 # 10. Model directories of other projects.
 case("10-config-without-a-type", f"prepare {A} --model_name_or_path m", {"m": model(drops=("model_type",))}, 0)
 case("10-config-without-a-type-generating", f"generate --model_name_or_path m --prompt {U}", {"m": model(drops=("model_type", "tokenizer_class", "architectures"))}, 0, f"{U}-")
@@ -596,6 +608,13 @@ case("12-the-columns-of-predictions", "evaluate --test_file rows.csv --predictio
 for flag in ("--seed -1", "--seed 99999999999", "--data_seed -1", "--lr_scheduler_type warmup_stable_decay", "--optim adamw_bnb_8bit", "--optim galore_adamw", "--output_dir ''", "--cache_dir ''", "--publish_dir ''", "--logging_steps 0", "--save_steps 0", "--eval_steps 0", "--eval_steps -5", "--save_steps nan", "--max_grad_norm -1", "--max_grad_norm nan", "--adam_epsilon -1", "--accelerator_config x.json", "--torch_compile_backend nonsense", "--deepspeed ds.json", "--neftune_noise_alpha -5", "--label_smoothing_factor 2", "--save_total_limit -1", "--num_train_epochs inf --max_steps -1", "--learning_rate inf", "--num_threads 0"):
     case(f"13-{flag.removeprefix('--').replace(' ', '-')}", f"train {A} {flag}", {}, 2, flag.split()[0])
 
+for flag in ("--seed nan", "--num_train_epochs -0", "--max_steps -5", "--warmup_steps 2.5", "--logging_steps 1e12", "--adam_beta1 1", "--num_layers 99999999", "--hidden_size 1e9", "--max_length 999999999", "--num_threads 99999999", "--gradient_accumulation_steps 99999999999", "--lr_scheduler_kwargs {", "--lr_scheduler_kwargs '{\"power\": 2}'", "--fsdp_config []", "--optim_args x", "--optim lomo", "--lr_scheduler_type cosine_with_min_lr", "--torch_compile_mode fastest", "--ddp_timeout 0", "--bf16_full_eval maybe", "--train_file ''", "--config ''"):
+    case(f"13-also-{flag.removeprefix('--').replace(' ', '-')}", f"train {A} {flag}", {}, 2, flag.split()[0])
+case("13-what-a-schedule-needs", f"train {A} --lr_scheduler_type warmup_stable_decay", {}, 2, "--lr_scheduler_kwargs '{\"num_decay_steps\"")
+case("13-a-schedule-with-what-it-needs", f"train {A} --warmup_steps 0 --lr_scheduler_type warmup_stable_decay --lr_scheduler_kwargs '{{\"num_decay_steps\": 1}}'", {}, 0)
+case("13-an-answer-to-nowhere", f"generate --prompt {U} --output_file ''", {}, 2, "--output_file")
+case("13-an-evaluation-nowhere", "evaluate --test_file rows.csv --predictions l.txt --output_dir ''", {"l.txt": lines(*LOWERS)}, 2, "--output_dir")
+
 # 15. Any terminal.
 for name in ("gbk", "latin-1", "ascii"):
     case(f"15-{name}-training", f"train {A} --publish_dir m --sample_prompts {U} --eval_strategy steps --eval_steps 1 --save_steps 1", {}, 0, "published", encoding=name)
@@ -631,6 +650,26 @@ case("17-yaml-in-gbk", f"prepare {A} --config c.yaml --from_scratch", {"c.yaml":
 case("17-no-evaluation", f"train {A} --eval_strategy no --publish_dir m", {}, 0, "published")
 case("17-evaluation-by-epochs", f"train {A} --eval_strategy epoch --max_steps -1 --num_train_epochs 1", {}, 0)
 case("17-no-saving", f"train {A} --save_strategy no --publish_dir m", {}, 0, "published")
+case("17-no-evaluation-in-yaml", "train --config c.yaml --from_scratch --publish_dir m", {"c.yaml": lines("train_file: rows.csv", "eval_strategy: no", "save_steps: 7")}, 0, "published")
+case("17-a-best-model-without-evaluations", f"train {A} --eval_strategy no --load_best_model_at_end true", {}, 2, ("--load_best_model_at_end", "--eval_strategy no"))
+case("17-the-best-saved-without-evaluations", f"train {A} --eval_strategy no --save_strategy best", {}, 2, ("--save_strategy best", "--eval_strategy no"))
+case("17-saving-by-epochs", f"train {A} --save_strategy epoch --max_steps -1 --num_train_epochs 1", {}, 0, "held out", left=("run/checkpoint-4",))
+case("17-no-learning", f"train {A} --learning_rate 0 --publish_dir m", {}, 2, ("--learning_rate 0", "run_evaluate.py"))
+case("17-a-key-twice-in-a-list", f"prepare {A} --config c.yaml --from_scratch", {"c.yaml": lines("train_file:", "  - a.csv", "train_file: b.csv")}, 2, ("c.yaml", "train_file is set twice", "line 3"))
+case("17-a-full-width-colon-below-a-list", f"prepare {A} --config c.yaml --from_scratch", {"c.yaml": lines("sample_prompts: [春风]", "num_train_epochs ： 3")}, 2, "write `num_train_epochs: 3`")
+case("17-a-config-that-is-a-directory", f"prepare {A} --config uer", {}, 2, "--config uer: cannot be read")
+case("17-yaml-with-a-list-on-top", f"prepare {A} --config c.yaml", {"c.yaml": lines("- seed: 1")}, 2, ("c.yaml", "key: value"))
+case("17-a-full-width-equals-sign", f"prepare {A} --seed＝1", {}, 2, "write --seed=1")
+case("17-a-minus-sign-for-dashes", f"prepare {A} −−learning_rate=1e-4 –seed 2", {}, 2, ("write --learning_rate", "write --seed"))
+case("17-full-width-digits", f"prepare {A} --seed １２", {}, 0)
+case("17-a-dash-in-a-prompt", ask("—春风"), {}, 0, "—春风-", "another kind of dash")
+case("17-resume-from-nowhere", f"train {A} --resume_from_checkpoint run/checkpoint-9", {}, 2, ("run/checkpoint-9", "no such directory", "auto"))
+case("17-resume-from-an-empty-name", f"train {A} --resume_from_checkpoint ''", {}, 2, "--resume_from_checkpoint is empty")
+case("17-resume-in-yaml", "train --config c.yaml --from_scratch", {"c.yaml": lines("train_file: rows.csv", "resume_from_checkpoint: true")}, 0, (), left=("run/checkpoint-1",))
+for flag, instead in {"--max_seq_len 64": "--max_length", "--val_size 0.1": "--validation_size", "--finetuning_type lora": "all weights", "--gradient_clipping 1": "--max_grad_norm", "--nproc_per_node 2": "before run_finetune.py", "--num-workers 4": "--dataloader_num_workers"}.items():
+    case(f"17-elsewhere-{flag.removeprefix('--').replace(' ', '-')}", f"prepare {A} {flag}", {}, 2, (flag.split()[0], instead))
+case("17-of-another-script-in-yaml", f"prepare {A} --config c.yaml --from_scratch", {"c.yaml": lines("cutoff_len: 50", "warmup_ratio: 0.1")}, 2, ("cutoff_len: --max_length", "--warmup_steps 0.1"))
+case("17-evaluating-as-elsewhere", "evaluate --test_file rows.csv --predictions l.txt --output_file x --beam_size 4", {"l.txt": lines(*LOWERS)}, 2, ("--output_dir", "--num_beams"))
 
 # 18. What has no width or no place of its own.
 case("18-variation-selector", f"generate --prompt '{U[:2]}\ufe00{U[2:]}'", {}, 0, f"\n{U}-")
@@ -648,6 +687,7 @@ case("18-invisible-in-a-flag", f"prepare {A} --seed\u200b 1", {}, 2, "\\u200b", 
 # 19. The library's words.
 case("19-debug", f"train {A} --debug underflow_overflow", {}, 2, "--debug")
 case("19-debug-tpu", f"train {A} --debug tpu_metrics_debug", {}, 2, "--debug")
+case("19-debug-in-yaml", "prepare --config c.yaml --from_scratch", {"c.yaml": lines("train_file: rows.csv", "debug: underflow_overflow")}, 2, "--debug")
 case("19-a-column-of-predictions", "evaluate --test_file rows.csv --predictions p.jsonl", {"p.jsonl": jsonl(*({"prompt": u, "answer": low} for u, low in PAIRS))}, 2, ("--predictions", "upper", "lower"), "--text_column")
 case("19-a-column-of-a-baseline", "evaluate --test_file rows.csv --predictions l.txt --baseline p.csv", {"l.txt": lines(*LOWERS), "p.csv": lines("upper,answer", *(",".join(pair) for pair in PAIRS))}, 2, ("--baseline p.csv", "'lower'", "must be called upper and lower"), ("--text_column", "--predictions"))
 case("19-a-column-of-the-test-file", "evaluate --test_file t.csv --predictions l.txt", {"l.txt": lines(*LOWERS), "t.csv": lines("couplet", *ROWS)}, 2, ("t.csv", "--text_column"), "--predictions")
@@ -683,13 +723,21 @@ case("22-an-empty-continuation", f"generate --continue_freely --max_new_tokens 1
 case("23-eval-steps-beside-save-steps", f"train {A} --max_steps 4 --eval_steps 3", {}, 0, (), "load_best_model_at_end")
 case("23-save-steps-beside-eval-steps", f"train {A} --max_steps 4 --save_steps 3 --eval_steps 2", {}, 2, ("--save_steps 3", "--eval_steps 2"), "load_best_model_at_end")
 case("23-saved-as-a-share", f"train {A} --max_steps 4 --save_steps 0.5", {}, 0)
+case("23-evaluated-as-a-share", f"train {A} --max_steps 10 --eval_steps 0.4", {}, 0, (), left=("run/checkpoint-8",))
+case("23-a-share-beside-steps", f"train {A} --max_steps 4 --save_steps 2 --eval_steps 0.5", {}, 2, ("--save_steps 2", "--eval_steps 0.5", "share"))
+case("23-rare-saves", f"train {A} --max_steps 6 --save_steps 5", {}, 0, "step 5/6  held out", left=("run/checkpoint-5",))
+case("23-no-multiple-where-no-best-is-kept", f"train {A} --max_steps 4 --save_steps 3 --eval_steps 2 --load_best_model_at_end false", {}, 0, "step 2/4  held out", left=("run/checkpoint-3",))
 
 # 24. One estimate of time, no control characters in a file.
 case("24-a-bar-into-a-file", f"train {A} --max_steps 3 --logging_steps 1 --disable_tqdm false", {}, 0, "step 1/3", ("\r", "\x1b", "s/ steps"))
 case("24-a-bar-of-many-rows-into-a-file", "generate --prompts_file p.txt --output_file o.txt", {"p.txt": lines(*UPPERS)}, 0, (), ("\r", "\x1b"))
+case("24-a-check-into-a-file", f"train {A} --check --disable_tqdm false", {}, 0, ("check passed", " to "), ("\r", "\x1b"))
+case("24-an-evaluation-into-a-file", "evaluate --test_file rows.csv --model_name_or_path couplet --top_k 5", {}, 0, "written to", ("\r", "\x1b"))
 
 # 26. Unknown characters in one line at the end.
 case("26-unknown-characters", "generate --prompts_file p.txt", {"p.txt": lines(*(f"{u}龘" for u in UPPERS[:5]))}, 0, "5 upper lines hold characters that the model does not know", "answered without them\n" + UPPERS[1])
+case("26-many-unknown-characters", "generate --prompts_file p.txt", {"p.txt": lines(*(f"{u}{chr(0x9f00 + n)}" for n, u in enumerate(UPPERS)))}, 0, ("30 upper lines hold", "and 10 more", "--extend_vocabulary"))
+case("26-unknown-characters-interactively", "generate --interactive", {}, 0, ("下联>", "1 upper line holds characters that the model does not know (龘)"), stdin=lines(f"{U}龘"))
 case("26-unknown-characters-of-one-line", f"generate --prompt {U}龘", {}, 0, "龘")
 
 # 27. A second start.
@@ -697,6 +745,11 @@ case("27-again-when-finished", f"train {A} --publish_dir m", {}, 0, ("finished",
 case("27-again-with-other-settings", f"train {A} --learning_rate 1e-5", {}, 2, ("learning rate", "--allow_changed", "--output_dir"), first=f"train {A}")
 case("27-again-and-fresh", f"train {A} --resume_from_checkpoint false", {}, 2, ("run", "--output_dir"), first=f"train {A}")
 case("27-a-longer-run", f"train {A} --max_steps 2 --allow_changed", {}, 0, "step 2/2", first=f"train {A}")
+case("27-again-when-the-model-is-gone", f"train {A} --publish_dir m2", {}, 0, "published: m2", "finished", first=f"train {A} --publish_dir m", left=("m/model.safetensors", "m2/model.safetensors"))
+case("27-again-without-publishing", f"train {A}", {}, 0, ("finished", "run/checkpoint-1"), "Going on", first=f"train {A}")
+case("27-again-with-another-screen", f"train {A} --logging_steps 7", {}, 0, "finished", first=f"train {A}")
+case("27-again-with-other-rows", f"train {C} --max_steps 2", {"a.csv": csv("红花开-白雪飘")}, 2, ("data:", "epochs or steps:", "--allow_changed", "--output_dir"), first=f"train {A}")
+case("27-again-as-a-check", f"train {A} --check", {}, 0, "check passed", first=f"train {A}")
 
 # 29. A vocabulary that lacks what the test holds.
 case("29-known-characters-in-the-test", "evaluate --test_file rows.csv --model_name_or_path couplet", {}, 0, "written to", "vocabulary")
@@ -717,59 +770,7 @@ case("30-parallelism-in-two-columns", f"generate --prompt {U} --best_of 2 --para
 # fmt: on
 
 # What is not mended yet, kind by kind: the reason, and the cases that a mend takes away from here.
-OPEN: dict[str, tuple[str, str]] = {
-    "09": (
-        "texts are not searched for the marks and labels of other tools",
-        "bert-in-rows bert-in-a-plain-text bert-in-prompts bert-in-predictions sentence-ends-in-rows "
-        "sentence-ends-in-a-plain-text sentence-ends-in-prompts sentence-ends-in-predictions end-of-text-in-rows "
-        "end-of-text-in-a-plain-text end-of-text-in-prompts end-of-text-in-predictions padding-in-rows "
-        "padding-in-a-plain-text padding-in-prompts padding-in-predictions labels-in-rows labels-in-columns "
-        "labels-with-a-final-mark labels-in-prompts labels-in-predictions whole-couplets-as-predictions "
-        "unknown-tokens-in-rows unknown-tokens-in-predictions html-in-rows",
-    ),
-    "13": (
-        "values are tried late, by the library",
-        "seed--1 seed-99999999999 data_seed--1 lr_scheduler_type-warmup_stable_decay optim-adamw_bnb_8bit "
-        "optim-galore_adamw output_dir-'' cache_dir-'' publish_dir-'' save_steps-0 eval_steps-0 "
-        "max_grad_norm--1 max_grad_norm-nan adam_epsilon--1 accelerator_config-x.json "
-        "torch_compile_backend-nonsense deepspeed-ds.json neftune_noise_alpha--5 label_smoothing_factor-2 "
-        "save_total_limit--1 num_train_epochs-inf---max_steps--1 learning_rate-inf",
-    ),
-    "17": (
-        "a value or flag of the library or of other scripts is not known",
-        "resume-True-with-nothing-there resume-true-with-nothing-there resume-yes-with-nothing-there resume-False "
-        "resume-false resume-no resume-none resume-alone resume-from-a-run no-epochs no-steps no_cuda "
-        "logging_dir-logs warmup_ratio-0.1 num_processes-2 tokenizer_name-x block_size-50 data_path-a.csv "
-        "dataset_name-x epochs-3 batch_size-8 lr-1e-4 device-cpu gpu-0 trust_remote_code generating-max_length-25 "
-        "generating-no_repeat_ngram_size-2 generating-nsamples-3 generating-prefix-\u6625 generating-use_cpu "
-        "generating-repetition_penalty-1.2 a-key-twice a-full-width-colon a-full-width-colon-alone a-tab-in-yaml "
-        "full-width-digits-and-dashes no-evaluation evaluation-by-epochs no-saving",
-    ),
-    "19": (
-        "the library's words, or those of another command",
-        "debug debug-tpu",
-    ),
-    "22": (
-        "an empty continuation is not noticed",
-        "an-empty-continuation",
-    ),
-    "23": (
-        "the library's rule about save_steps and eval_steps is passed on",
-        "eval-steps-beside-save-steps save-steps-beside-eval-steps saved-as-a-share",
-    ),
-    "24": (
-        "tqdm draws its bar into files",
-        "a-bar-into-a-file",
-    ),
-    "26": (
-        "unknown characters are named line by line",
-        "unknown-characters",
-    ),
-    "27": (
-        "a second start is a start from step 0",
-        "again-when-finished again-with-other-settings again-and-fresh a-longer-run",
-    ),
-}
+OPEN: dict[str, tuple[str, str]] = {}
 KNOWN = {f"{kind}-{id}": reason for kind, (reason, ids) in OPEN.items() for id in ids.split()}
 
 
@@ -859,14 +860,7 @@ def bounded() -> Iterator[None]:
 
 
 # Not mended yet; a mend takes the name away.
-OPEN_FIELDS = """
-    accelerator_config activation_checkpointing_kwargs adam_epsilon data_seed debug deepspeed
-    eval_accumulation_steps eval_steps eval_strategy fsdp fsdp_config gradient_accumulation_steps
-    gradient_checkpointing_kwargs learning_rate logging_steps lr_scheduler_kwargs lr_scheduler_type
-    metric_for_best_model neftune_noise_alpha optim optim_args output_dir per_device_eval_batch_size
-    per_device_train_batch_size resume_from_checkpoint save_steps seed torch_compile_backend torch_compile_mode
-    torch_empty_cache_steps warmup_steps weight_decay
-"""
+OPEN_FIELDS = ""
 
 
 def mark_field(field: str) -> Any:

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from recipe.errors import UserError
 from recipe.run_directory import checkpoints_by_step
 from recipe.training.checkpoints import problems_of
+from recipe.training.checkup import likely_range
 from recipe.training.finetune import _push
 from recipe.training.job import planned_evaluations, planned_saves
 
@@ -114,7 +115,7 @@ def test_the_screen_shows_samples_figures_and_the_table_at_the_end(run):
     samples = [line for line in run.stdout.splitlines() if line.startswith("  春云山-")]
     assert len(samples) == 3 and all(re.fullmatch(r"  春云山-\w{3}", line) for line in samples)
     assert len(re.findall(r"^  风雪，江明-\w\w，\w\w$", run.stdout, re.MULTILINE)) == 3
-    assert "step 4/24  loss " in run.stdout and "padded-to-50 accuracy" in run.stdout
+    assert "step 4/24  loss " in run.stdout and "padded-to-50 " in run.stdout
     assert "held-out rows, before training and after 24 steps" in run.stdout
     assert re.search(r"^  lower_accuracy +0\.\d{4} +0\.\d{4}$", run.stdout, re.MULTILINE)
     assert run.stdout.rstrip().endswith(f"published: {run.directory / 'published'}")
@@ -161,15 +162,24 @@ def test_the_resolved_configuration_gives_the_same_settings_and_the_same_run(run
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_a_second_run_does_not_mix_with_the_first_and_a_finished_one_resumes_to_its_end(run, capsys):
+def test_a_second_run_does_not_mix_with_the_first_and_a_finished_one_says_so(run, capsys):
     settings = run.settings | {"disable_tqdm": True}
     config = (run.directory / "out/training_config.yaml").read_bytes()
     assert finetune_here(**(settings | {"learning_rate": 5})) == 2
+    err = capsys.readouterr().err
+    assert "checkpoint-24 belongs to a run with other settings" in err and "learning rate: 0.003" in err
+    assert finetune_here(**settings, resume_from_checkpoint="none") == 2
     assert "already holds checkpoint-12, checkpoint-24" in capsys.readouterr().err
     assert (run.directory / "out/training_config.yaml").read_bytes() == config
     before = load_file(run.directory / "published/model.safetensors")
-    assert finetune_here(**settings, resume_from_checkpoint="auto") == 0
+    # What it published says other settings of the screen: published once more, then left alone.
+    assert finetune_here(**settings) == 0
     assert "published: " in capsys.readouterr().out
+    config = (run.directory / "published/training_config.yaml").stat().st_mtime_ns
+    assert finetune_here(**settings) == 0
+    out = capsys.readouterr().out
+    assert "out is finished: all 24 steps are done" in out and "published: " not in out
+    assert (run.directory / "published/training_config.yaml").stat().st_mtime_ns == config
     assert sorted(path.name for path in (run.directory / "out").glob("checkpoint-*")) == [
         "checkpoint-12",
         "checkpoint-24",
@@ -182,7 +192,7 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_weights(run, tmp_path):
     shutil.copytree(run.directory / "out", tmp_path / "out")
     shutil.rmtree(tmp_path / "out/checkpoint-24")
     changed = {"output_dir": tmp_path / "out", "publish_dir": "none", "disable_tqdm": True}
-    assert finetune_here(**(run.settings | changed), resume_from_checkpoint="auto") == 0
+    assert finetune_here(**(run.settings | changed)) == 0
     one, other = (
         load_file(directory / "checkpoint-24/model.safetensors")
         for directory in (run.directory / "out", tmp_path / "out")
@@ -226,7 +236,7 @@ def test_the_downloaded_model_trains_from_its_own_weights_or_from_the_tutorials(
     trained = {f"module.{name}": value + 0.5 if value.is_floating_point() else value for name, value in state.items()}
     torch.save(trained, tmp_path / "best_model.pth")
     for name, extra in (("own", {}), ("tutorial", {"state_dict_file": tmp_path / "best_model.pth"})):
-        assert start(**pretrained(uer_model, output_dir=tmp_path / name, learning_rate=0, **extra)) == 0
+        assert start(**pretrained(uer_model, output_dir=tmp_path / name, learning_rate=1e-20, **extra)) == 0
         wte = load_file(tmp_path / name / "checkpoint-2/model.safetensors")["transformer.wte.weight"]
         expected = state["transformer.wte.weight"] + (0.5 if extra else 0.0)
         torch.testing.assert_close(wte, expected)
@@ -351,13 +361,19 @@ def test_a_run_without_evaluations_still_publishes(start, tmp_path, capsys):
     assert (tmp_path / "published/model.safetensors").exists()
 
 
+def test_the_likely_range_is_wide_where_the_times_are_and_never_below_a_tenth_either_way():
+    assert likely_range([2.0]) == likely_range([2.0, 2.0]) == (1.8, 2.2)
+    assert likely_range([1.0, 3.0]) == (0.0, 4.0)
+
+
 def test_the_check_trains_nothing_and_says_what_the_run_will_cost(start, tmp_path, capsys):
     assert start(check=True, max_steps=600, publish_dir=tmp_path / "published", generation_eval_size=2) == 0
     out = capsys.readouterr().out
     assert re.search(
         r"check passed: \d+ training steps, an evaluation of 20 rows, a checkpoint saved and reloaded", out
     )
-    assert re.search(r"the full run: 600 steps at \d+\.\d\d s = about \d+:\d\d, 301 evaluations = about ", out)
+    assert re.search(r"the full run: \d+:\d\d to \d+:\d\d, for 600 steps of \d+\.\d\d to \d+\.\d\d s ", out)
+    assert " and 301 evaluations of about " in out
     assert "春云山-" in out
     assert not list((tmp_path / "out").glob("checkpoint-*")) and not list((tmp_path / "out").glob(".check-*"))
     assert not (tmp_path / "published").exists() and not (tmp_path / "out/training_config.yaml").exists()
@@ -390,7 +406,7 @@ def test_steps_given_as_shares_of_the_run_are_checked_and_counted(start, capsys)
     shares = {"save_steps": 0.5, "eval_steps": 0.5, "max_steps": 600, "save_total_limit": 9}
     assert start(check=True, **shares) == 0
     out = capsys.readouterr().out
-    assert ", 3 evaluations = about " in out
+    assert " and 3 evaluations of about " in out
     needed = [float(size) for size in re.findall(r"disk (\d+) MB", out)]
     assert start(check=True, **(shares | {"save_steps": 300, "eval_steps": 300})) == 0
     assert needed == [float(size) for size in re.findall(r"disk (\d+) MB", capsys.readouterr().out)]
@@ -432,14 +448,14 @@ MISTAKES = {
     "heads": ({"num_heads": 3}, "--hidden_size 16 is no multiple of --num_heads 3"),
     "too long": ({"max_length": 3}, "--max_length 3: takes 4 or more"),
     "nothing held out": ({"validation_size": 0}, "no rows are held out: --validation_size is 0"),
-    "not a number": ({"learning_rate": "nan"}, "--learning_rate nan: takes 0 or more"),
-    "steps": ({"save_steps": -5}, "--save_steps -5.0: takes 0 or more"),
+    "not a number": ({"learning_rate": "nan"}, "--learning_rate nan: takes a number above 0"),
+    "steps": ({"save_steps": -5}, "--save_steps -5: takes a number above 0"),
     "no batch": ({"per_device_train_batch_size": 0}, "--per_device_train_batch_size 0: takes 1 or more"),
     "dropout": ({"dropout": 1.5}, "--dropout 1.5: takes a number from 0 to below 1"),
     "threads": ({"num_threads": -1}, "--num_threads -1: takes 1 or more"),
     "library type": ({"learning_rate": "fast"}, "invalid float value: 'fast'"),
     "library choice": ({"lr_scheduler_type": "cosin"}, "invalid choice: 'cosin'"),
-    "library contradiction": ({"save_steps": 3}, "requires the saving steps to be a round multiple"),
+    "library contradiction": ({"save_steps": 3}, "--save_steps 3 is no multiple of --eval_steps 2"),
     "library field of ours": ({"train_sampling_strategy": "random"}, "use --group_by_length true or false"),
     "removed field": ({"overwrite_output_dir": True}, "unknown setting --overwrite_output_dir"),
     "best by what": ({"metric_for_best_model": "lower_acuracy"}, "did you mean lower_accuracy?"),
@@ -451,7 +467,7 @@ MISTAKES = {
     "precision": ({"precision": "fp16", "fp16": True}, "--precision contradicts --bf16 or --fp16"),
     "sharding one process": ({"fsdp": "full_shard"}, "--fsdp shards a model over several processes"),
     "push to where": ({"push_to_hub": True}, "it also needs --publish_dir DIR and --hub_model_id NAME"),
-    "resume from what": ({"resume_from_checkpoint": "no"}, "no cannot be resumed from: it has no manifest.json"),
+    "resume from what": ({"resume_from_checkpoint": "nowhere"}, "'nowhere': there is no such directory"),
 }
 
 

@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,7 +25,9 @@ from accelerate.utils.launch import prepare_multi_gpu_env
 from distributed_helpers import free_port
 
 from recipe.cli import parse_settings
+from recipe.errors import UserError
 from recipe.settings import TRAINING_DEFAULTS, DataSettings, ModelSettings, RunSettings
+from recipe.training.arguments import typed_training_settings
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "recipe/launch").glob("*.yaml"))
@@ -88,6 +91,33 @@ def test_the_command_in_the_header_is_one(path: Path) -> None:
     groups = [ModelSettings, DataSettings, RunSettings]
     settings = parse_settings("run_finetune.py", "", groups, words[script + 1 :], TRAINING_DEFAULTS)
     assert settings[DataSettings].train_file == ["couplets.csv"]
+
+
+def typed_under(monkeypatch: pytest.MonkeyPatch, devices: int, *words: str, **environment: str) -> dict[str, Any]:
+    """Return the training settings of one of several processes on a machine with so many GPUs."""
+    for name, value in ({"WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "4"} | environment).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: devices > 0)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: devices)
+    groups = [ModelSettings, DataSettings, RunSettings]
+    words = ("--config", "none", "--precision", "fp32", *words)
+    return typed_training_settings(parse_settings("run_finetune.py", "", groups, words, TRAINING_DEFAULTS))
+
+
+def test_several_processes_without_a_gpu_train_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert typed_under(monkeypatch, 0)["use_cpu"] is True
+    assert "use_cpu" not in typed_under(monkeypatch, 0, WORLD_SIZE="1")
+    assert "use_cpu" not in typed_under(monkeypatch, 4)
+
+
+def test_a_launch_file_of_another_machine_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="started 4 processes on this machine, which has 1 of the GPUs"):
+        typed_under(monkeypatch, 1)
+    with pytest.raises(UserError, match="FSDP"):
+        typed_under(monkeypatch, 0, ACCELERATE_USE_FSDP="true")
+    assert typed_under(monkeypatch, 1, "--use_cpu", "true", ACCELERATE_MIXED_PRECISION="fp16")["fp16"] is False
+    assert os.environ["ACCELERATE_MIXED_PRECISION"] == "no"
 
 
 def test_several_gpus_start_one_process_each() -> None:

@@ -11,6 +11,7 @@ from recipe.cli import parse_settings, training_argument_names
 from recipe.errors import UserError
 from recipe.settings import (
     TRAINING_DEFAULTS,
+    BenchmarkSettings,
     DataSettings,
     DecodingSettings,
     DeviceSettings,
@@ -47,6 +48,7 @@ GROUPS = {
         DecodingSettings,
         DeviceSettings,
     ),
+    "run_benchmark.py": (BenchmarkSettings, DeviceSettings),
 }
 # Flags of other programs that the pages name.
 FOREIGN_FLAGS = {
@@ -73,7 +75,7 @@ def commands(page: Path) -> list[tuple[str, list[str], str]]:
     for block in fenced_blocks(page):
         lines = block.replace("\\\n", " ").splitlines()
         for number, line in enumerate(lines):
-            match = re.search(r"(run_(?:finetune|generate|evaluate)\.py)(.*)", line)
+            match = re.search(r"(run_(?:finetune|generate|evaluate|benchmark)\.py)(.*)", line)
             if match and re.search(r"(?:^|\s)(?:python|accelerate|torchrun)\s", line[: match.start()]):
                 arguments = re.split(r"\s(?:&&|[|>&])\s?", match[2])[0]
                 shown = "\n".join(lines[number + 1 :]) if line.startswith("$ ") else ""
@@ -99,7 +101,7 @@ def test_commands_parse(page, monkeypatch):
             assert not shown.startswith("error:"), f"{program} {shlex.join(arguments)} is accepted"
 
 
-def test_readme_shows_commands_of_all_three_programs():
+def test_readme_shows_commands_of_all_programs():
     assert {program for program, _, _ in commands(ROOT / "README.md")} == GROUPS.keys()
 
 

@@ -3,6 +3,7 @@
 import json
 import resource
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,11 +12,20 @@ from datasets import Dataset
 from finetune_helpers import invented_couplets
 from tiny_models import character_tokenizer, tiny_gpt2
 from torch.nn.functional import cross_entropy
+from tqdm import tqdm
 from transformers import ProgressCallback, TrainerCallback, TrainerState, TrainingArguments
 
 from recipe.rows.preprocessing import make_collator
 from recipe.rows.sampling import epoch_order
-from recipe.training.callbacks import MetricsFile, TidyProgress, format_duration
+from recipe.training.callbacks import (
+    _HELD_OUT_FIGURES,
+    _TRAINING_FIGURES,
+    _WRITING_FIGURES,
+    MetricsFile,
+    Pace,
+    TidyProgress,
+    format_duration,
+)
 from recipe.training.trainer import CoupletTrainer
 from recipe.training.validation_metrics import make_compute_metrics, reduce_logits
 
@@ -291,10 +301,38 @@ def test_log_lines_name_their_figures_and_the_time_left(tmp_path, capsys):
     trainer.train()
     out = capsys.readouterr().out
     (first,) = [line for line in out.splitlines() if line.startswith("step 2/4")]
-    for name in ("loss", "accuracy", "padded-to-50 accuracy", "lr", "grad norm", "real tokens/s", "left"):
+    for name in ("loss", "accuracy", "padded-to-50", "tokens/s", "left"):
         assert f"  {name} " in first
     assert "step 4/4  held out: loss " in out and "lower line accuracy" in out
     assert "{'" not in out
+
+
+def test_no_line_of_a_long_run_is_wider_than_100_columns(capsys):
+    progress = TidyProgress()
+    progress.training_bar = tqdm(disable=True)
+    state = TrainerState(global_step=56_250, max_steps=156_250, eval_steps=1000, save_steps=1000)
+    arguments = SimpleNamespace(eval_strategy="steps", save_strategy="steps")
+    figures = [*_TRAINING_FIGURES, *_HELD_OUT_FIGURES, *_WRITING_FIGURES]
+    record = {key: 10.04 if "loss" in key else 0.851 if spec == ".1%" else 50_770.8 for key, _, spec in figures}
+    progress.on_log(arguments, state, None, record)
+    progress.on_log(arguments, state, None, {key: value for key, value in record.items() if key.startswith("eval")})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3 and "held out: loss 10.0400  perplexity 50770.80" in lines[1]
+    assert max(map(len, lines)) <= 100
+
+
+def test_the_time_left_counts_steps_evaluations_and_saves_each_at_its_own_pace(monkeypatch):
+    clock = iter([0.0, 30.0, 31.0, 32.0, 34.0])
+    monkeypatch.setattr("recipe.training.callbacks.time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    pace = Pace()
+    for what in ("evaluation", "step", "step", "save"):
+        pace.took(what)
+    state = TrainerState(global_step=2, max_steps=100, eval_steps=40, save_steps=100)
+    by_steps = SimpleNamespace(eval_strategy="steps", save_strategy="steps")
+    assert pace.seconds_left(by_steps, state) == 98 * 1.0 + 3 * 30.0 + 1 * 2.0
+    assert pace.seconds_left(SimpleNamespace(eval_strategy="no", save_strategy="no"), state) == 98.0
+    state.num_train_epochs, state.epoch = 3, 1.5
+    assert pace.seconds_left(SimpleNamespace(eval_strategy="epoch", save_strategy="no"), state) == 98.0 + 2 * 30.0
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0:00"), (59.6, "1:00"), (3599, "59:59"), (7325, "2:02:05")])

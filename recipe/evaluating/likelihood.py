@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import torch
 from torch.nn.functional import cross_entropy
-from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from recipe.formats.base import TextFormat
 from recipe.generating.processes import Processes
 from recipe.model.tokenization import encode_prompt
+from recipe.screen import progress_bar
 
 # Logits of a batch take its characters * vocabulary * 4 bytes: 108 MB for a vocabulary of 21,128.
 BATCH_CHARACTERS = 1280
@@ -43,7 +43,7 @@ def line_losses(
         rows = max(1, BATCH_CHARACTERS // target_length)
         batches += [indices[start : start + rows] for start in range(0, len(indices), rows)]
     found: list[tuple[int, float, int]] = []
-    with tqdm(total=len(uppers), desc="likelihood", unit=" lines", delay=2, leave=False) as progress:
+    with progress_bar(total=len(uppers), desc="likelihood", unit="line", delay=2, leave=False) as progress:
         for batch in processes.share(batches):
             ids = torch.tensor([prompts[index] + targets[index] for index in batch], device=model.device)
             summed, counted = _batch_losses(model, ids, len(prompts[batch[0]]), tokenizer.unk_token_id)

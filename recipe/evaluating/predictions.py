@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from recipe.errors import UserError, notice
 from recipe.evaluating.likelihood import line_losses
@@ -28,6 +27,7 @@ from recipe.metrics.timing import GenerationTiming
 from recipe.model.finding import is_weights_file
 from recipe.model.tokenization import characters_known
 from recipe.rows.cleaning import listed
+from recipe.screen import progress_bar
 from recipe.settings import PUBLISHED_MODEL, DecodingSettings, DeviceSettings, EvaluationSettings
 from recipe.word_lists import read_word_list
 
@@ -169,7 +169,8 @@ def _answer_all(
             "going on"
         )
     title = f"answering, seed {seed}"
-    with tqdm(total=len(prompts), initial=kept.taken_up, desc=title, unit=" lines", delay=2, leave=False) as progress:
+    total, done_before = len(prompts), kept.taken_up
+    with progress_bar(total=total, initial=done_before, desc=title, unit="line", delay=2, leave=False) as progress:
         try:
             answer_all(generator, prompts, kept, seed, progress.update)
         except KeyboardInterrupt:
@@ -219,7 +220,7 @@ def _efficiency(
     uppers = [prompt.prompt for prompt in prompts]
     chosen = random.Random(generator.settings.seed).sample(uppers, min(latency_calls, len(uppers)))
     calls = []
-    for upper in tqdm(chosen, desc="latency", unit=" lines", delay=2, leave=False):
+    for upper in progress_bar(chosen, desc="latency", unit="line", delay=2, leave=False):
         started = time.perf_counter()
         found = generator.answer([upper])[0][0]
         calls.append((time.perf_counter() - started, 1, len(found.text) + 1))

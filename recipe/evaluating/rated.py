@@ -8,8 +8,6 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tqdm import tqdm
-
 from recipe.errors import UserError
 from recipe.evaluating.rating_tables import rating_summary, rating_tables
 from recipe.evaluating.resampling import Interval
@@ -36,6 +34,7 @@ from recipe.rating.keys import read_keys
 from recipe.rating.ratings import RatingFiles, first_faults, read_ratings
 from recipe.rating.sheets import COUPLET_LABELS, SheetOptions, SheetSet, build_sheets
 from recipe.rating.uncertainty import SampleSize
+from recipe.screen import progress_bar
 from recipe.settings import (
     DecodingSettings,
     DeviceSettings,
@@ -218,7 +217,7 @@ def _correlations(
         for key, values in figures.values.items()
     }
     dimensions = len({score.dimension for score in judged.scores})
-    with tqdm(total=dimensions * len(found), desc="correlations", delay=2, leave=False) as bar:
+    with progress_bar(total=dimensions * len(found), desc="correlations", delay=2, leave=False) as bar:
         rows = correlations(judged, found, samples, seed, bar.update)
     return [{"panel": kind, **_plain(row)} for row in rows]
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from recipe.evaluating.resampling import Bootstrap, Interval, area_under_curve
 from recipe.evaluating.results import (
@@ -35,6 +34,7 @@ from recipe.evaluating.testset import TestSet
 from recipe.metrics import base
 from recipe.metrics.base import CorpusMetric, LeftOutError, LineMetric, OfflineMetric
 from recipe.metrics.material import Material
+from recipe.screen import progress_bar
 
 # A score that ranks a known line above a random one less often than this says too little about a model to be shown.
 KEPT_AUC = 0.7
@@ -106,7 +106,7 @@ def score(
     scorer = _Scorer(test_set, systems, ~seen, np.asarray(same_shape), bootstrap, rated)
     if seen.all():
         scorer.note("every upper line of the test file stands in the training file: none is unseen")
-    for metric_class in tqdm(metrics, desc="scoring", unit=" metrics", delay=2, leave=False):
+    for metric_class in progress_bar(metrics, desc="scoring", unit="metric", delay=2, leave=False):
         try:
             metric = metric_class.made_of(material)
         except LeftOutError as error:

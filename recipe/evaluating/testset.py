@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import starmap
 from typing import NamedTuple
 
 from recipe.couplet.form import mark_positions
@@ -215,10 +216,11 @@ def _read_predictions(files: Sequence[str], test_set: TestSet, settings: Evaluat
         raise UserError(f"{name}: every lower line is its upper line; name the file of the lines that answer them")
     found: dict[str, list[str]] = {upper: [] for upper in test_set.uppers}
     text_format, cleaned = Couplet(spelled_out(settings.separator)), Counter[str]()
-    for upper, lower in (map(text_format.read_line, pair) for pair in pairs):
+    for upper, lower in starmap(text_format.read_pair, pairs):
         if upper.text in found:
             found[upper.text].append(lower.text)
             cleaned.update(lower.removed)
+    _refuse_whole_couplets(name, found)
     missing = [upper for upper, lines in found.items() if not lines]
     if missing:
         raise UserError(
@@ -227,6 +229,17 @@ def _read_predictions(files: Sequence[str], test_set: TestSet, settings: Evaluat
         )
     runs = min(len(lines) for lines in found.values())
     return Predictions([[found[upper][run] for upper in test_set.uppers] for run in range(runs)], cleaned)
+
+
+def _refuse_whole_couplets(name: str, found: Mapping[str, Sequence[str]]) -> None:
+    """Refuse a file of whole couplets in the place of lower lines; a few such lines are a system's own mistakes."""
+    lines = [(upper, lower) for upper, lowers in found.items() for lower in lowers]
+    whole = [lower for upper, lower in lines if len(lower) > len(upper) and lower.startswith(upper)]
+    if 2 * len(whole) > len(lines):
+        raise UserError(
+            f"{name}: {len(whole):,} of {len(lines):,} lines begin with their upper line (the first: {whole[0]}); give "
+            "lower lines alone, or a file with the columns upper and lower"
+        )
 
 
 def _pair_with_rows(file: str, test_set: TestSet, settings: EvaluationSettings) -> list[tuple[str, str]]:

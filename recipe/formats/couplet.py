@@ -11,12 +11,20 @@ from recipe.couplet.form import DEFAULT_SEPARATOR, form_violations, is_same_mark
 from recipe.couplet.plan import FormPlan, TonePolicy, plan_form
 from recipe.couplet.tones import choose_system, rhythm_positions, tones_opposed
 from recipe.formats.base import ModelCard, PlannedForm, Text, TextFormat, TextSettings
-from recipe.rows.cleaning import Cleaned, RejectedRowError, clean_answer, clean_line, kinds_of
+from recipe.rows.cleaning import EMPTY, Cleaned, RejectedRowError, clean_answer, clean_line, kinds_of
 
 NO_SEPARATOR = "no separator"
 EMPTY_LINE = "empty upper or lower line"
 UNEQUAL = "lines of unequal length"
 SAME_LINES = "both lines are the same"
+LABELS = "labels such as 下联："
+
+# How other tools announce the lines: 上联：…；下联：…。横批：…
+_UPPER_LABEL, _LOWER_LABEL = r"(?:上联|上句|出句)[：:]", r"(?:下联|下句|对句)[：:]"
+_LABEL = re.compile(f"^(?:{_UPPER_LABEL}|{_LOWER_LABEL})")
+_LABELLED = re.compile(
+    f"(?:对联[：:])?{_UPPER_LABEL}(.*?)[-，；。,;、/|]?{_LOWER_LABEL}(.*?)[，；。,;]?(?:横[批额联][：:].*)?"
+)
 # What ends a sentence, and with it a whole couplet (上联；下联。).
 _FINAL_MARKS = "。！？；，.!?;,"
 # What nobody can type in a shell: \n, \t, \x02, \u0002.
@@ -57,7 +65,7 @@ class Couplet(TextFormat):
     name = "couplet"
     summary = "two lines and the form's rules"
     takes_pairs = True
-    prompt_name, answer_name = "upper", "lower"
+    prompt_name, answer_name, prompt_called = "upper", "lower", "upper line"
 
     @property
     def between(self) -> str:
@@ -96,13 +104,12 @@ class Couplet(TextFormat):
         if self.separator != self.between:
             cells = self._split_uncleaned(cells)
         cleaned = [clean_line(cell) for cell in cells]
-        lines = [line.text for line in cleaned]
-        if len(lines) == 2:
-            upper, lower = lines
-        elif (halves := self._halves(lines[0])) is None:
-            raise RejectedRowError(NO_SEPARATOR)
-        else:
-            upper, lower = halves
+        cleaned = [line for cell in cleaned for line in self._unlabelled(cell)]
+        if len(cleaned) == 1:
+            if (halves := self._halves(cleaned[0].text)) is None:
+                raise RejectedRowError(NO_SEPARATOR)
+            cleaned = [line for half in halves for line in self._unlabelled(Cleaned(half, cleaned[0].removed))]
+        upper, lower = cleaned[0].text, cleaned[-1].text
         if len(lower) == len(upper) + 1 and lower[-1] in _FINAL_MARKS:
             lower = lower[:-1]  # it ends the couplet, and answers nothing in the upper line
         if not upper or not lower:
@@ -113,6 +120,13 @@ class Couplet(TextFormat):
             raise RejectedRowError(SAME_LINES)
         opening = self.opening(upper)
         return Text(opening + lower, len(opening), upper, kinds_of(cleaned))
+
+    def _unlabelled(self, line: Cleaned) -> list[Cleaned]:
+        """Return the two lines of 上联：…；下联：…, one line without its label, or the line as it is."""
+        whole = _LABELLED.fullmatch(line.text)
+        parts = [whole[1].removesuffix(self.separator), whole[2]] if whole else [_LABEL.sub("", line.text)]
+        removed = line.removed if parts == [line.text] else tuple(dict.fromkeys([*line.removed, LABELS]))
+        return [Cleaned(part, removed) for part in parts]
 
     def _split_uncleaned(self, cells: Sequence[Any]) -> Sequence[Any]:
         """Split a cell before cleaning, which would remove or refuse a separator that is no visible character."""
@@ -135,17 +149,22 @@ class Couplet(TextFormat):
         """Return the upper line: without a separator at its end, and without the lower line of a whole couplet.
 
         A separator typed as its full-width double, or as another dash, is one too.
+
+        Raises:
+            RejectedRowError: as `clean_line`; also a label with nothing behind it.
         """
-        line, removed = clean_line(typed)
+        line, removed = self._unlabelled(clean_line(typed))[0]
+        if not line:
+            raise RejectedRowError(EMPTY)
         half, odd = divmod(len(line) - 1, 2)
         if half > 0 and not odd and is_same_mark(line[half], self.between):
             return Cleaned(line[:half], removed)
         is_long_dash = line.endswith("——")  # a mark of its own, which takes two places
         return Cleaned(line[:-1] if is_same_mark(line[-1], self.between) and not is_long_dash else line, removed)
 
-    def read_line(self, written: str) -> Cleaned:
-        """Return one of the lines of a couplet that another system wrote."""
-        return clean_answer(written)
+    def read_pair(self, upper: str, lower: str) -> tuple[Cleaned, Cleaned]:
+        """Return the lines of a couplet that another system wrote; nothing is refused, since they are to be scored."""
+        return self._unlabelled(clean_answer(upper))[0], self._unlabelled(clean_answer(lower))[-1]
 
     def violations(self, prompt: str, answer: str) -> list[str]:
         return [str(violation) for violation in form_violations(prompt, answer)]

@@ -7,7 +7,7 @@ from pathlib import Path
 from transformers import AutoConfig, GPT2Config, PreTrainedConfig
 
 from recipe.errors import UserError
-from recipe.model.finding import LOAD_ERRORS, find_model, is_gpt2_without_type
+from recipe.model.finding import CONFIG, LOAD_ERRORS, find_model, find_source, is_gpt2_without_type
 
 
 def load_config(name_or_path: str) -> GPT2Config:
@@ -28,6 +28,24 @@ def load_config(name_or_path: str) -> GPT2Config:
     except LOAD_ERRORS as error:
         raise UserError(not_loadable(name_or_path, error)) from None
     return _plausible(name_or_path, source, config)
+
+
+def model_type(name_or_path: str, flag: str) -> str:
+    """Return the type of a model of whatever kind; gpt2 where its files name none.
+
+    Raises:
+        UserError: no model there, or a directory that would be a GPT-2's and lacks something.
+    """
+    source = find_source(name_or_path, flag)
+    if not Path(source).is_dir() or (Path(source) / CONFIG).is_file():
+        try:
+            fields, _ = PreTrainedConfig.get_config_dict(source)
+        except LOAD_ERRORS as error:
+            raise UserError(not_loadable(name_or_path, error)) from None
+        if fields.get("model_type", GPT2Config.model_type) != GPT2Config.model_type:
+            return str(fields["model_type"])
+    find_model(name_or_path, flag)
+    return GPT2Config.model_type
 
 
 def not_loadable(name_or_path: str, error: Exception) -> str:

@@ -24,6 +24,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from recipe.errors import UserError
 from recipe.files import write_text
+from recipe.screen import progress_bar
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -324,13 +325,13 @@ class _Calls:
         self.fatal: Exception | None = None
 
     def run(self, outcome: Outcome) -> None:
-        from tqdm import tqdm
 
         workers = min(self.chat.endpoint.concurrency, len(self.requests))
         for _ in range(workers):
             threading.Thread(target=self._work, daemon=True).start()
         waiting = iter(self.requests)
-        with tqdm(total=len(self.requests), desc=self.title, unit="call", delay=2) as bar, _LateSignals() as signals:
+        bar = progress_bar(total=len(self.requests), desc=self.title, unit="call", delay=2)
+        with bar, _LateSignals() as signals:
             for _, first in zip(range(workers), waiting, strict=False):
                 self._send(first)
             while self.under_way:

@@ -21,7 +21,6 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 from datasets import Dataset
-from tqdm import tqdm
 
 from recipe.errors import UserError, printable
 from recipe.files import atomic_directory, atomic_open, sha256_of
@@ -36,11 +35,12 @@ from recipe.rows.reading import (
     validation_source,
     why_rejected,
 )
+from recipe.screen import progress_bar
 from recipe.settings import DataSettings
 from recipe.stored_files import stored
 
 # Part of the cache key: raise it when the same files would give other rows.
-_FORMAT_VERSION = 5
+_FORMAT_VERSION = 7
 _BATCH_ROWS = 20_000
 _SCHEMA = pa.schema([("text", pa.string()), ("opening_length", pa.int32()), ("file", pa.uint16()), ("row", pa.int64())])
 _QUARANTINE_TEXT_CHARS = 1_000  # a million-character cell should not make a million-character report
@@ -216,7 +216,8 @@ def _stream_checked(
     file_numbers = {file: number for number, file in enumerate(source.files)}
     digest = xxhash.xxh3_64_intdigest
     with contextlib.closing(sink):
-        for row in _limited(tqdm(read_rows(source), desc="reading", unit=" rows", delay=2, leave=False), max_rows):
+        rows = progress_bar(read_rows(source), desc="reading", unit="row", delay=2, leave=False)
+        for row in _limited(rows, max_rows):
             summary.read += 1
             try:
                 text, opening_length, held_out_by, removed = checked_text(row, text_format)

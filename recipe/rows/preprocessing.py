@@ -17,6 +17,7 @@ from recipe.model.tokenization import CharacterTable, tokenizer_hash
 from recipe.rows.cleaning import listed
 from recipe.rows.corpus import Corpus
 from recipe.rows.sampling import padding_share, sorted_order
+from recipe.screen import is_terminal
 from recipe.settings import DataSettings
 
 _FEATURES = Features({"input_ids": List(Value("int32")), "length": Value("int32"), "opening_length": Value("int32")})
@@ -69,7 +70,7 @@ def encode_corpus(
 
 def _encode(rows: Dataset, part: str, table: CharacterTable, max_length: int, directory: Path, key: str) -> EncodedRows:
     fingerprint = hashlib.sha256(f"{key}-{part}".encode()).hexdigest()[:16]
-    (enable_progress_bar if len(rows) >= _BAR_FROM_ROWS else disable_progress_bar)()
+    (enable_progress_bar if len(rows) >= _BAR_FROM_ROWS and is_terminal() else disable_progress_bar)()
     encoded = rows.with_format("arrow").map(
         _encode_batch,
         batched=True,

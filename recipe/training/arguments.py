@@ -37,6 +37,7 @@ _REFUSED = {
     "dataloader_drop_last": "it would drop held-out rows from the evaluations too; leave it out",
     "use_liger_kernel": "Liger has no kernels for GPT-2 (0.8.5); the library would say so and go on without",
     "liger_kernel_config": "Liger has no kernels for GPT-2 (0.8.5); leave it out",
+    "debug": "steps whose loss or gradient is not finite are named anyway (--max_nonfinite_steps); leave it out",
     "auto_find_batch_size": "it would change the effective batch of a run; choose a batch that fits",
 }
 # Numbers of mallopt's parameters, from malloc.h, and the largest value that it takes: an int.
@@ -94,7 +95,36 @@ def typed_training_settings(settings: Settings) -> dict[str, Any]:
     problems += _missing_trackers(typed.get("report_to"))
     if problems:
         raise UserError(problems)
+    typed |= _processes(typed)
     return typed | _precision(settings, typed)
+
+
+def _processes(typed: Mapping[str, Any]) -> dict[str, bool]:
+    """Return the switch with which several processes without a GPU train on the CPU, over gloo.
+
+    The library takes the CPU for them only where it is told to; without, each process is a run of its own.
+
+    Raises:
+        UserError: the launcher's settings are for a machine with other GPUs.
+    """
+    if os.environ.get("ACCELERATE_MIXED_PRECISION"):
+        os.environ["ACCELERATE_MIXED_PRECISION"] = "no"  # --precision decides; a file of another machine may differ
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or typed.get("use_cpu"):
+        return {}
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    kind = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    if kind is None or kind.type == "mps":
+        if os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true":
+            raise UserError(
+                "the launch file shards the model (FSDP), which needs a GPU for each process; this machine has none"
+            )
+        return {"use_cpu": True}
+    if here > (devices := torch.accelerator.device_count()):
+        raise UserError(
+            f"the launcher started {here} processes on this machine, which has {devices} of the GPUs that each needs "
+            f"for itself; start {devices}, or train on the CPU with --use_cpu true"
+        )
+    return {}
 
 
 def _missing_trackers(report_to: Any) -> list[str]:
@@ -112,6 +142,8 @@ def _missing_trackers(report_to: Any) -> list[str]:
 def _typed(parser: HfArgumentParser, key: str, value: Any) -> Any:
     if value is None:
         return None
+    if key.endswith("_strategy") and value is False:
+        value = "no"  # which YAML reads as a truth value
     values = value if isinstance(value, list) else [json.dumps(value) if isinstance(value, Mapping) else value]
     parsed, beyond = parser.parse_known_args([f"--{key}", *map(str, values)])
     if beyond:
@@ -152,6 +184,19 @@ def _fastest_precision(model: ModelSettings, on_cpu: bool) -> str:
     return "bf16" if bf16_trains_faster(width) else "fp32"
 
 
+def _blamed(own: Mapping[str, Any], message: str) -> list[str]:
+    """Return the settings that the library complains of: those without which it does not say the same."""
+    found = []
+    for name in own:
+        try:
+            TrainingArguments(**{key: value for key, value in own.items() if key != name})
+            found.append(name)
+        except Exception as error:  # another complaint: the first is gone
+            if str(error) != message:
+                found.append(name)
+    return found
+
+
 def make_training_arguments(typed: Mapping[str, Any]) -> TrainingArguments:
     """Return the library's arguments.
 
@@ -168,8 +213,9 @@ def make_training_arguments(typed: Mapping[str, Any]) -> TrainingArguments:
     own.setdefault("greater_is_better", best_by not in LOWER_IS_BETTER)
     try:
         arguments = TrainingArguments(**own)
-    except (ValueError, ImportError, RuntimeError) as error:
-        raise UserError(f"training settings: {' '.join(str(error).split())}") from None
+    except (ValueError, ImportError, RuntimeError, TypeError, KeyError, OSError) as error:
+        blamed = " ".join(f"--{name} {own[name]}" for name in _blamed(own, str(error)))
+        raise UserError(f"{blamed or 'training settings'}: {' '.join(str(error).split())}") from None
     # The library finds it out only when it makes the model ready to train.
     if arguments.fsdp and arguments.world_size == 1:
         raise UserError("--fsdp shards a model over several processes; start them with accelerate launch or torchrun")

@@ -4,35 +4,41 @@ from __future__ import annotations
 
 import json
 import math
-import sys
+import statistics
 import time
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 from transformers import ProgressCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import IntervalStrategy
 
 from recipe.errors import notice
 from recipe.files import write_text
 from recipe.run_directory import METRICS_FILE
+from recipe.screen import progress_bar
 
-# Figures of a log line in their order: key of the record, name on the screen, format.
+# Figures of a log line in their order: key of the record, name on the screen, format. A line stays below 100 columns,
+# however many steps; metrics.jsonl has all the figures, the learning rate and the gradient norm among them.
 _TRAINING_FIGURES = (
     ("loss", "loss", ".4f"),
     ("accuracy", "accuracy", ".1%"),
-    ("tutorial_accuracy_padded_to_50", "padded-to-50 accuracy", ".1%"),
-    ("learning_rate", "lr", ".2e"),
-    ("grad_norm", "grad norm", ".2f"),
-    ("tokens_per_second", "real tokens/s", ",.0f"),
+    ("tutorial_accuracy_padded_to_50", "padded-to-50", ".1%"),
+    ("tokens_per_second", "tokens/s", ",.0f"),
 )
-_EVALUATION_FIGURES = (
+_HELD_OUT_FIGURES = (
     ("eval_loss", "loss", ".4f"),
     ("eval_perplexity", "perplexity", ".2f"),
     ("eval_accuracy", "accuracy", ".1%"),
+)
+_WRITING_FIGURES = (
     ("eval_lower_accuracy", "lower line accuracy", ".1%"),
     ("eval_bleu_teacher_forced", "BLEU (teacher-forced)", ".2f"),
     ("eval_generation_bleu", "BLEU (generated)", ".2f"),
 )
+
+
+_BAR_FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} steps [{elapsed}{postfix}]"
 
 
 def format_record(logs: dict[str, Any], figures: tuple[tuple[str, str, str], ...]) -> str:
@@ -47,23 +53,74 @@ def format_duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
-def _bar(args: TrainingArguments, **options: Any) -> tqdm:
-    """Return a progress bar, invisible with `--disable_tqdm`, that redraws seldom where its output goes to a file."""
-    interval = 0.2 if sys.stderr.isatty() else 30
-    return tqdm(mininterval=interval, dynamic_ncols=True, disable=args.disable_tqdm, **options)
+class Pace:
+    """How long the rest of a run takes: steps, evaluations and saves, each at its own pace so far."""
+
+    def __init__(self) -> None:
+        self._since = time.perf_counter()
+        self._seconds: dict[str, list[float]] = {"step": [], "evaluation": [], "save": []}
+
+    def took(self, what: str) -> None:
+        """Count the time since the last call for a step, an evaluation or a save."""
+        now = time.perf_counter()
+        self._seconds[what].append(now - self._since)
+        self._since = now
+
+    def seconds_left(self, args: TrainingArguments, state: TrainerState) -> float:
+        """Return the estimate; what has not happened yet counts nothing."""
+        left = {
+            "step": state.max_steps - state.global_step,
+            "evaluation": _times_left(state, args.eval_strategy, state.eval_steps),
+            "save": _times_left(state, args.save_strategy, state.save_steps),
+        }
+        means = {what: statistics.fmean(seconds) for what, seconds in self._seconds.items() if seconds}
+        return sum(left[what] * mean for what, mean in means.items())
+
+
+def _times_left(state: TrainerState, strategy: str, interval: float) -> int:
+    """Return how often the library still does something by a strategy."""
+    if strategy == IntervalStrategy.STEPS:
+        return int(-(-state.max_steps // interval) - state.global_step // interval)
+    if strategy == IntervalStrategy.EPOCH:
+        return math.ceil(state.num_train_epochs) - math.floor(state.epoch or 0)
+    return 0
 
 
 class TidyProgress(ProgressCallback):
     """The library's progress bars, with records printed as a line of named figures instead of a dict."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._pace = Pace()
+
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Start the bar where a resumed run stopped; the library's counts those steps as done in no time."""
-        self._started, self._first_step = time.perf_counter(), state.global_step
+        self._pace = Pace()
         self.current_step = state.global_step
         if state.is_world_process_zero:
-            self.training_bar = _bar(
-                args, total=state.max_steps, initial=state.global_step, desc="training", unit=" steps"
+            self.training_bar = progress_bar(
+                total=state.max_steps,
+                initial=state.global_step,
+                desc="training",
+                bar_format=_BAR_FORMAT,
+                mininterval=0.2,
+                dynamic_ncols=True,
+                disable=args.disable_tqdm,
             )
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Show the one estimate of the time left; the bar's own takes an evaluation for steps."""
+        self._pace.took("step")
+        if self.training_bar is not None:
+            self.training_bar.set_postfix_str(self._left(args, state), refresh=False)
+        super().on_step_end(args, state, control, **kwargs)
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._pace.took("save")
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._pace.took("evaluation")
+        super().on_evaluate(args, state, control, **kwargs)
 
     def on_prediction_step(
         self, args: Any, state: Any, control: Any, eval_dataloader: Any = None, **kwargs: Any
@@ -73,11 +130,15 @@ class TidyProgress(ProgressCallback):
             return
         bar: tqdm | None = self.prediction_bar
         if bar is None:
-            bar = _bar(args, total=len(eval_dataloader), desc="evaluating", unit=" batches", delay=2, leave=False)
-            self.prediction_bar = bar
+            total = len(eval_dataloader)
+            bar = progress_bar(
+                total=total, desc="evaluating", unit="batch", delay=2, leave=False, disable=args.disable_tqdm
+            )
+            self.prediction_bar, self._batches_left = bar, total
         bar.update(1)
-        if bar.n == bar.total:
-            self.on_evaluate(args, state, control)
+        self._batches_left -= 1  # the bar of a screen that is no terminal counts nothing
+        if not self._batches_left:
+            super().on_evaluate(args, state, control)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         """Replace the library's print of the whole dict."""
@@ -85,14 +146,17 @@ class TidyProgress(ProgressCallback):
             return
         record = logs or {}
         if "loss" in record:
-            done = state.global_step - self._first_step
-            left = (time.perf_counter() - self._started) / max(done, 1) * (state.max_steps - state.global_step)
-            line = f"{format_record(record, _TRAINING_FIGURES)}  left {format_duration(left)}"
+            line = f"{format_record(record, _TRAINING_FIGURES)}  {self._left(args, state)}"
         elif "eval_loss" in record:
-            line = f"held out: {format_record(record, _EVALUATION_FIGURES)}"
+            line = f"held out: {format_record(record, _HELD_OUT_FIGURES)}"
+            if writing := format_record(record, _WRITING_FIGURES):
+                line += f"\n  {writing}"
         else:
             return
         self.training_bar.write(f"step {state.global_step:,}/{state.max_steps:,}  {line}")
+
+    def _left(self, args: TrainingArguments, state: TrainerState) -> str:
+        return f"left {format_duration(self._pace.seconds_left(args, state))}"
 
 
 class ConfigFile(TrainerCallback):

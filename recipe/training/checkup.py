@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,17 +25,18 @@ from recipe.training.callbacks import format_duration
 from recipe.training.job import Job, make_trainer, planned_evaluations, planned_saves, planned_steps
 from recipe.training.trainer import CoupletTrainer
 
-_MAX_STEPS = 20
+_MIN_STEPS, _MAX_STEPS = 6, 20
 _STEP_SECONDS = 8.0
+_LEAST_SPREAD = 0.1  # of the estimate, either way: a machine is not equally fast for hours
 _VALIDATION_ROWS = 64
 
 
 class _Stopwatch(TrainerCallback):
-    """Stop training after a few seconds, with an evaluation and a save; the first step warms up and is not counted."""
+    """Stop training after some steps and seconds, with an evaluation and a save; the first step only warms up."""
 
     def __init__(self) -> None:
-        self.seconds_a_step = 0.0
-        self._started = self._warm = 0.0
+        self.seconds: list[float] = []  # of each step
+        self._started = self._last = 0.0
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -41,11 +45,11 @@ class _Stopwatch(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         now = time.perf_counter()
-        if state.global_step == 1:
-            self._warm = now
-            return
-        self.seconds_a_step = (now - self._warm) / (state.global_step - 1)
-        if now - self._started > _STEP_SECONDS or state.global_step == args.max_steps:
+        if state.global_step > 1:
+            self.seconds.append(now - self._last)
+        self._last = now
+        is_enough = state.global_step >= _MIN_STEPS and now - self._started > _STEP_SECONDS
+        if is_enough or state.global_step == args.max_steps:
             control.should_training_stop = control.should_evaluate = control.should_save = True
 
 
@@ -104,19 +108,30 @@ def _check_reload(job: Job, trainer: CoupletTrainer, checkpoint: Path) -> float:
     return time.perf_counter() - started
 
 
+def likely_range(seconds: Sequence[float]) -> tuple[float, float]:
+    """Return the bounds between which the mean of many such times lies: two standard errors, at least a tenth."""
+    mean = statistics.fmean(seconds)
+    error = statistics.stdev(seconds) / math.sqrt(len(seconds)) if len(seconds) > 1 else 0.0
+    spread = max(2 * error, _LEAST_SPREAD * mean)
+    return max(0.0, mean - spread), mean + spread
+
+
 def _cost(
     job: Job, trainer: CoupletTrainer, stopwatch: _Stopwatch, steps: int, needed: int, seconds_reload: float
 ) -> list[str]:
     evaluations = planned_evaluations(job)
     record = next(record for record in reversed(trainer.state.log_history) if "eval_runtime" in record)
     rows = min(_VALIDATION_ROWS, len(job.validation.lengths))
-    scale = len(job.validation.lengths) / max(1, rows)
-    training = steps * stopwatch.seconds_a_step
-    evaluating = evaluations * record["eval_runtime"] * scale
+    probing = trainer.generation_seconds  # the same whatever is held out
+    an_evaluation = (record["eval_runtime"] - probing) * len(job.validation.lengths) / max(1, rows) + probing
+    low, high = likely_range(stopwatch.seconds)
+    evaluating = likely_range([evaluations * an_evaluation])
+    whole = [format_duration(steps * pace + rest) for pace, rest in zip((low, high), evaluating, strict=True)]
     memory = f"{disk.readable(peak_memory())} of {'the GPU’s ' if torch.cuda.is_available() else ''}memory"
     return [
         f"check passed: {trainer.state.global_step} training steps, an evaluation of {rows} rows, a checkpoint saved "
         f"and reloaded ({seconds_reload:.1f} s, the same logits), the sample lines above",
-        f"the full run: {steps:,} steps at {stopwatch.seconds_a_step:.2f} s = about {format_duration(training)}, "
-        f"{evaluations} evaluations = about {format_duration(evaluating)}; disk {disk.readable(needed)}; peak {memory}",
+        f"the full run: {' to '.join(whole)}, for {steps:,} steps of {low:.2f} to {high:.2f} s (timed: "
+        f"{len(stopwatch.seconds)}) and {evaluations} evaluations of about {format_duration(an_evaluation)}; disk "
+        f"{disk.readable(needed)}; peak {memory}",
     ]

@@ -30,7 +30,9 @@ from recipe.training.job import Job, make_trainer, planned_saves, planned_steps,
 from recipe.training.precheck import check_settings
 from recipe.training.publishing import publish
 from recipe.training.run_lock import run_lock
+from recipe.training.second_start import AUTO, finished_run, resume_wish
 from recipe.training.trainer import CoupletTrainer
+from recipe.training.trial import try_optimizer
 
 
 def finetune(settings: Settings) -> None:
@@ -46,6 +48,8 @@ def finetune(settings: Settings) -> None:
     set_threads(settings[RunSettings].num_threads)
     with outliving_its_reader(), _process_group_ends():
         arguments = make_training_arguments(typed)
+        if not settings[RunSettings].muon:
+            try_optimizer(arguments)
         with _only_run(arguments), _lack_of_memory_explained():
             _run_job(settings, typed, arguments)
 
@@ -58,10 +62,16 @@ def _run_job(settings: Settings, typed: dict[str, Any], arguments: TrainingArgum
         check_job(job, typed)
         return
     trainer = make_trainer(job)
-    trainer.add_callback(ConfigFile(Path(str(arguments.output_dir)) / CONFIG_FILE, resolved_config(job)))
+    config = resolved_config(job)  # before training: a resumed one changes some of the library's arguments
+    wish = resume_wish(typed["resume_from_checkpoint"])
+    if wish == AUTO and not typed.get("push_to_hub") and (finished := _finished(job, trainer, config)):
+        if trainer.is_world_process_zero():
+            print(finished, flush=True)
+        return
+    trainer.add_callback(ConfigFile(Path(str(arguments.output_dir)) / CONFIG_FILE, config))
     _check_disk(job, trainer)
-    trainer.train(resume_from_checkpoint=typed.get("resume_from_checkpoint"))
-    finish(job, trainer, push_to=arguments.hub_model_id if typed.get("push_to_hub") else None)
+    trainer.train(resume_from_checkpoint=wish)
+    finish(job, trainer, config, push_to=arguments.hub_model_id if typed.get("push_to_hub") else None)
 
 
 @contextlib.contextmanager
@@ -88,8 +98,7 @@ def _lack_of_memory_explained() -> Iterator[None]:
         raise UserError(
             f"the GPU has too little memory for this batch ({str(error).splitlines()[0][:160]}). In training halve "
             "--per_device_train_batch_size and double --gradient_accumulation_steps, which keeps the effective batch; "
-            "in an evaluation halve --per_device_eval_batch_size. Checkpoints so far are good: go on from them with "
-            "--resume_from_checkpoint auto"
+            "in an evaluation halve --per_device_eval_batch_size. Checkpoints so far are good: the same command goes on"
         ) from None
 
 
@@ -99,6 +108,13 @@ def _only_run(arguments: TrainingArguments) -> Iterator[None]:
     directory = str(arguments.output_dir)
     with run_lock(directory) if arguments.process_index == 0 else contextlib.nullcontext():
         yield
+
+
+def _finished(job: Job, trainer: CoupletTrainer, config: str) -> str | None:
+    """Say of a run that has nothing left to train or to publish where its model is; None if it has."""
+    is_free = job.text_format.form is None
+    directory = str(job.arguments.output_dir)
+    return finished_run(directory, trainer.run_identity, job.run.publish_dir, config, is_free)
 
 
 def resolved_config(job: Job) -> str:
@@ -128,12 +144,13 @@ def _check_disk(job: Job, trainer: CoupletTrainer) -> None:
         disk.check_space_for_run(str(arguments.output_dir), needed)
 
 
-def finish(job: Job, trainer: CoupletTrainer, push_to: str | None) -> None:
+def finish(job: Job, trainer: CoupletTrainer, config: str, push_to: str | None) -> None:
     """Show what training changed and publish the best model."""
     if not trainer.is_world_process_zero():
         return
     metrics = before_and_after(trainer)
-    tqdm.write(metrics_table(metrics, trainer))
+    if metrics:
+        tqdm.write(metrics_table(metrics, trainer))
     if not job.run.publish_dir:
         return
     summary = job.corpus.summary
@@ -142,7 +159,7 @@ def finish(job: Job, trainer: CoupletTrainer, push_to: str | None) -> None:
         trainer.accelerator.unwrap_model(trainer.model),
         job.tokenizer,
         job.text_format,
-        resolved_config(job),
+        config,
         metrics,
         {file: (summary.file_bytes[file], digest) for file, digest in summary.file_hashes.items()},
     )

@@ -104,7 +104,7 @@ class InterruptionCallback(TrainerCallback):
             saved = f"saved {checkpoint}" if checkpoint.is_dir() else "this step could not be saved"
             notice(
                 f"Stopped by {signal.Signals(number).name} after step {state.global_step} of {state.max_steps}; "
-                f"{saved}. Go on with the same command and --resume_from_checkpoint auto."
+                f"{saved}. The same command goes on from there (--resume_from_checkpoint auto is the default)."
             )
         raise SystemExit(128 + number)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -16,20 +15,11 @@ from recipe.rows.reading import training_source
 from recipe.settings import DataSettings, ModelSettings, RunSettings
 from recipe.text_files import path_problem
 from recipe.training.arguments import typed_training_settings
+from recipe.training.intervals import fitting_intervals
 from recipe.training.publishing import check_hub_login, check_publish_dir
+from recipe.training.second_start import resume_problem
 from recipe.training.validation_metrics import figure_names
-
-# The smallest value of each number that has one: the recipe's own settings, then the library's.
-_LEAST = {
-    **dict.fromkeys(("hidden_size", "num_layers", "num_heads", "max_rows", "num_threads", "max_nonfinite_steps"), 1),
-    **{"max_length": 4, "validation_size": 0, "generation_eval_size": 0},
-    **dict.fromkeys(("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"), 1),
-    **dict.fromkeys(("num_train_epochs", "learning_rate", "weight_decay", "warmup_steps", "dataloader_num_workers"), 0),
-    **dict.fromkeys(("save_steps", "eval_steps", "logging_steps"), 0),
-}
-# Each is a process that holds a copy of this one; more than a few a core only take memory, thousands all of it.
-_MOST = {"dataloader_num_workers": 4 * (os.cpu_count() or 1)}
-_PROBABILITIES = ("dropout", "adam_beta1", "adam_beta2")
+from recipe.training.values import values_out_of_range
 
 
 def check_settings(settings: Settings) -> dict[str, Any]:
@@ -45,9 +35,14 @@ def check_settings(settings: Settings) -> dict[str, Any]:
     typed: dict[str, Any] = collect(lambda: typed_training_settings(settings)) or {}
     collect(lambda: training_source(settings[DataSettings]))
     problems += _model_problems(settings[ModelSettings])
-    problems += _values_out_of_range(settings, typed)
+    values = {key: value for group in settings.groups.values() for key, value in vars(group).items()}
+    problems += values_out_of_range(values | typed)
     problems += _best_model_problems(settings, typed)
     problems += _sample_problems(settings)
+    if problem := resume_problem(typed.get("resume_from_checkpoint")):
+        problems.append(problem)
+    if typed and not problems:
+        typed |= collect(lambda: fitting_intervals(typed, settings.given)) or {}
     for name, directory in (("output_dir", typed.get("output_dir")), ("cache_dir", settings[DataSettings].cache_dir)):
         problems += _directory_problems(name, directory) if directory else []
     kept = {"--output_dir": typed.get("output_dir"), "--cache_dir": settings[DataSettings].cache_dir}
@@ -81,33 +76,12 @@ def _model_problems(model: ModelSettings) -> list[str]:
     return problems
 
 
-def _values_out_of_range(settings: Settings, typed: dict[str, Any]) -> list[str]:
-    """Name each number that nothing can be done with; the libraries would fail on it late or oddly."""
-    values = {key: value for group in settings.groups.values() for key, value in vars(group).items()} | typed
-    given = {key: value for key, value in values.items() if value is not None}
-    # Written so that a number that is none (nan) is out of every range.
-    problems = [
-        f"--{name} {given[name]}: takes {least} or more"
-        for name, least in _LEAST.items()
-        if name in given and not given[name] >= least
-    ]
-    problems += [
-        f"--{name} {given[name]}: takes {most} or less on this machine"
-        for name, most in _MOST.items()
-        if name in given and not given[name] <= most
-    ]
-    return problems + [
-        f"--{name} {given[name]}: takes a number from 0 to below 1"
-        for name in _PROBABILITIES
-        if name in given and not 0 <= given[name] < 1
-    ]
-
-
 def _best_model_problems(settings: Settings, typed: dict[str, Any]) -> list[str]:
     """Check the name of the figure that decides which model is the best; the library looks for it after an hour."""
     data, run = settings[DataSettings], settings[RunSettings]
     names = figure_names(FORMATS[data.text_format].has_answer, run.generation_eval_size > 0)
-    wanted = str(typed.get("metric_for_best_model") or "loss").removeprefix("eval_")
+    named = typed.get("metric_for_best_model")
+    wanted = ("loss" if named is None else str(named)).removeprefix("eval_")
     if wanted in names:
         return []
     return [f"--metric_for_best_model {wanted}: this run measures {', '.join(names)}{did_you_mean(wanted, names)}"]

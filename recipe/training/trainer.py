@@ -40,6 +40,7 @@ class CoupletTrainer(GuardedTrainer):
         self.train_lengths = train_lengths
         self.group_by_length = group_by_length
         self.generation_metrics = generation_metrics
+        self.generation_seconds = 0.0  # that these took at the last evaluation
         self.window = TokenWindow()
         self._window_since = time.perf_counter()
         self._window_paused = 0.0
@@ -114,7 +115,9 @@ class CoupletTrainer(GuardedTrainer):
             output = super().evaluation_loop(*args, **kwargs)
             if self.generation_metrics is not None:
                 prefix = kwargs.get("metric_key_prefix", "eval")
+                started = time.perf_counter()
                 figures = self.generation_metrics(self.accelerator.unwrap_model(self.model))
+                self.generation_seconds = time.perf_counter() - started
                 metrics: dict[str, float] = cast(dict, output.metrics)
                 metrics.update({f"{prefix}_{name}": value for name, value in figures.items()})
         return output

@@ -1,0 +1,138 @@
+"""The job of `run_benchmark.py`: settings and data checked, models loaded, every part asked, one table written.
+
+settings -> what is asked for -> models -> answers -> rows -> results.json and reports
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from recipe.benchmarks.definitions import definitions_of
+from recipe.benchmarks.language_model import ScoredModel, load_scored_model
+from recipe.benchmarks.names import Benchmark, Part, Runner
+from recipe.benchmarks.precheck import Asked
+from recipe.benchmarks.programs import Sampling, read_problems, run_programs
+from recipe.benchmarks.report import BenchmarkResults, html_report, markdown_report, summary
+from recipe.benchmarks.running import LoadedPart, cloze_of, data_read_anew, load_part, own_questions, run_part
+from recipe.benchmarks.table import HTML_FILE, MARKDOWN_FILE, RESULTS_FILE, WRITTEN, Row, failed_row, rows_of
+from recipe.errors import UserError, notice
+from recipe.evaluating.results import without_non_numbers
+from recipe.files import find_shipped, write_text
+from recipe.screen import outliving_its_reader
+from recipe.settings import PUBLISHED_MODEL, SHIPPED_MODEL, BenchmarkSettings, DeviceSettings
+
+OWN = "own questions"
+_PACKAGES = ("lm-eval", "torch", "transformers", "datasets")
+
+
+@dataclasses.dataclass
+class Models:
+    """The model that is asked, and the one it is compared with."""
+
+    model: ScoredModel
+    baseline: ScoredModel | None
+
+
+@outliving_its_reader()  # what counts is written to files
+def run_benchmarks(settings: BenchmarkSettings, device: DeviceSettings, asked: Asked) -> BenchmarkResults:
+    """Run what is asked for, print a summary, and return what `results.json` holds.
+
+    Raises:
+        UserError: a model that cannot be loaded, or a run in which not a single question was answered.
+    """
+    models = _load(settings, device)
+    with data_read_anew():
+        rows = _all_rows(asked, models, settings)
+    if not any(row["questions"] for row in rows):
+        reasons = [f"{row['title']}: {reason}" for row in rows for reason in row["reasons"]]
+        raise UserError(["not a single question was answered, so there is no result", *reasons])
+    results = BenchmarkResults(
+        model=models.model.name,
+        baseline=models.baseline.name if models.baseline else None,
+        rows=rows,
+        limit=settings.limit,
+        settings=dataclasses.asdict(settings) | dataclasses.asdict(device),
+        versions={name: version(name) for name in _PACKAGES},
+        notes=[],
+    )
+    _write(Path(settings.output_dir), results)
+    return results
+
+
+def _all_rows(asked: Asked, models: Models, settings: BenchmarkSettings) -> list[Row]:
+    rows: list[Row] = []
+    if asked.questions:
+        for loaded in own_questions(asked.questions, Path(settings.mcq_file or "").name):
+            rows += _rows(OWN, loaded, models, settings)
+    for benchmark in asked.benchmarks:
+        for part in benchmark.parts:
+            rows += _part_rows(benchmark, part, models, settings)
+    return rows
+
+
+def _load(settings: BenchmarkSettings, device: DeviceSettings) -> Models:
+    name = settings.model_name_or_path
+    if name == PUBLISHED_MODEL and not Path(name).exists():
+        name = find_shipped(SHIPPED_MODEL)
+        notice(f"{PUBLISHED_MODEL}: nothing is published there yet, so the base that ships is asked")
+    model = load_scored_model(name, "--model_name_or_path", device, settings.batch_size, settings.state_dict_file)
+    if settings.baseline is None:
+        return Models(model, None)
+    return Models(model, load_scored_model(settings.baseline, "--baseline", device, settings.batch_size))
+
+
+def _part_rows(benchmark: Benchmark, part: Part, models: Models, settings: BenchmarkSettings) -> list[Row]:
+    """Return the rows of a part, and of its cloze variant."""
+    if part.runner is Runner.CODE:
+        return _program_rows(benchmark.name, part, models, settings)
+    loaded = load_part(part, settings.data_dir)
+    rows = _rows(benchmark.name, loaded, models, settings)
+    if part.cloze is not None and loaded.tasks:
+        rows += _rows(benchmark.name, cloze_of(loaded), models, settings)
+    return rows
+
+
+def _program_rows(benchmark: str, part: Part, models: Models, settings: BenchmarkSettings) -> list[Row]:
+    """Return the rows of a part whose answers are programs."""
+    (needed,) = definitions_of(part)
+    sampling = Sampling(settings.code_samples, settings.code_temperature, settings.pass_at)
+    try:
+        problems = read_problems(part, needed, settings.data_dir, settings.limit)
+        run = run_programs(part, problems, models.model, sampling)
+        baseline = run_programs(part, problems, models.baseline, sampling) if models.baseline else None
+    except (UserError, OSError, ValueError) as error:  # `datasets` raises the last two for damaged files
+        reason = " ".join(str(error).split())[:240]
+        return [failed_row(benchmark, part.title, 1, {needed.task: reason}, reason)]
+    return rows_of(benchmark, part.title, 1, run, baseline)
+
+
+def _rows(benchmark: str, loaded: LoadedPart, models: Models, settings: BenchmarkSettings) -> list[Row]:
+    title, known = loaded.part.title, loaded.known
+    if not loaded.tasks:
+        reason = next(iter(loaded.failures.values()), "its data are not in the mirror")
+        return [failed_row(benchmark, title, known, loaded.failures, reason)]
+    run = run_part(loaded, models.model, settings.shots, settings.limit)
+    if not run.tasks:
+        return [failed_row(benchmark, title, known, run.failures, next(iter(run.failures.values())))]
+    baseline = run_part(loaded, models.baseline, settings.shots, settings.limit) if models.baseline else None
+    return rows_of(benchmark, title, known, run, baseline)
+
+
+def _write(directory: Path, results: BenchmarkResults) -> None:
+    """Write the results and both reports, whole or not at all, and print the summary."""
+    directory.mkdir(parents=True, exist_ok=True)
+    plain: Any = without_non_numbers(results)
+    texts: dict[str, Callable[[], str]] = {
+        RESULTS_FILE: lambda: json.dumps(plain, ensure_ascii=False, indent=1) + "\n",
+        MARKDOWN_FILE: lambda: markdown_report(results),
+        HTML_FILE: lambda: html_report(results),
+    }
+    for name, text in texts.items():
+        write_text(directory / name, text())
+    print(summary(results))
+    print(f"written to {directory}: {', '.join(WRITTEN)}")

@@ -1,0 +1,193 @@
+"""What is wrong with a benchmark run, said at once and before any model is loaded; and what `--list` says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from recipe.benchmarks.definitions import (
+    EXTRA,
+    Definition,
+    definitions_of,
+    download_line,
+    is_here,
+    repositories,
+    task_directory,
+)
+from recipe.benchmarks.names import BENCHMARKS, Benchmark
+from recipe.benchmarks.questions import Question, read_questions
+from recipe.errors import UserError, did_you_mean
+from recipe.settings import PUBLISHED_MODEL, BenchmarkSettings
+from recipe.text_files import path_problem
+
+ALL = "all"
+_MOST_SAMPLES = 1000  # for each problem; the paper draws 200
+CONSENT = (
+    "runs programs that the model writes on this machine; --allow_code_execution says that you accept it (in a process "
+    "with limits, which is no sandbox: docs/benchmarks.md shows how to run it in a container)"
+)
+
+
+class Asked(NamedTuple):
+    """What a run is to do, known to be possible."""
+
+    benchmarks: list[Benchmark]
+    questions: list[Question]
+
+
+def checked(settings: BenchmarkSettings) -> Asked:
+    """Return what is asked for.
+
+    Raises:
+        UserError: every problem of the settings, the data and the consent that they need, at once.
+    """
+    problems = _number_problems(settings)
+    names, unknown = _chosen_names(settings.tasks)
+    problems += unknown
+    if not settings.tasks and settings.mcq_file is None:
+        problems.append("nothing to run: give --tasks NAME … (--list shows them) or --mcq_file FILE")
+    if task_directory() is None:
+        problems.append(EXTRA)
+        raise UserError(problems)
+    benchmarks = [BENCHMARKS[name] for name in names]
+    for benchmark in benchmarks:
+        problems += _data_problems(benchmark, settings.data_dir)
+        if benchmark.runs_code and not settings.allow_code_execution:
+            problems.append(f"--tasks {benchmark.name} {CONSENT}")
+    if any(benchmark.needs_nltk for benchmark in benchmarks) and not find_sentence_model(settings.data_dir):
+        problems.append(
+            "ifeval counts sentences with a model of nltk that is not here: "
+            f"python -m nltk.downloader -d {Path(settings.data_dir) / 'nltk_data'} punkt_tab"
+        )
+    questions = []
+    if settings.mcq_file is not None:
+        try:
+            questions = read_questions(settings.mcq_file)
+        except UserError as error:
+            problems += error.problems
+    problems += _model_problems(settings)
+    if problems:
+        raise UserError(problems)
+    return Asked(benchmarks, questions)
+
+
+def _number_problems(settings: BenchmarkSettings) -> list[str]:
+    given = (("shots", settings.shots, 0, 64), ("limit", settings.limit, 1, None))
+    numbers = (*given, ("batch_size", settings.batch_size, 1, 4096))
+    problems = []
+    for name, value, least, most in numbers:
+        if value is not None and value < least:
+            problems.append(f"--{name} {value}: must be at least {least}")
+        if value is not None and most is not None and value > most:
+            problems.append(f"--{name} {value}: must be at most {most}")
+    problems += _sampling_problems(settings)
+    if Path(settings.output_dir).is_file():
+        problems.append(f"--output_dir {settings.output_dir}: is a file; name a directory")
+    return problems
+
+
+def _sampling_problems(settings: BenchmarkSettings) -> list[str]:
+    """Say what is wrong with how programs are drawn."""
+    problems = []
+    most = max(settings.pass_at, default=0)
+    if not settings.pass_at or min(settings.pass_at) < 1:
+        problems.append(f"--pass_at {settings.pass_at}: takes numbers of at least 1")
+    elif settings.code_samples < most:
+        problems.append(f"--code_samples {settings.code_samples}: Pass@{most} needs at least {most}")
+    if not 0 <= settings.code_temperature <= 2:
+        problems.append(f"--code_temperature {settings.code_temperature}: takes a number from 0 to 2")
+    elif settings.code_samples > 1 and settings.code_temperature == 0:
+        problems.append("--code_samples above 1 needs a --code_temperature above 0: the likeliest program is one")
+    if not 1 <= settings.code_samples <= _MOST_SAMPLES:
+        problems.append(f"--code_samples {settings.code_samples}: takes from 1 to {_MOST_SAMPLES}")
+    return problems
+
+
+def _chosen_names(tasks: list[str]) -> tuple[list[str], list[str]]:
+    """Return the known names, each once, and a problem for each unknown one."""
+    asked = list(BENCHMARKS) if tasks == [ALL] else list(dict.fromkeys(tasks))
+    unknown = [name for name in asked if name not in BENCHMARKS]
+    problems = [
+        f"--tasks {name}: no such benchmark{did_you_mean(name, BENCHMARKS)}; --list shows all" for name in unknown
+    ]
+    return [name for name in asked if name in BENCHMARKS], problems
+
+
+def _data_problems(benchmark: Benchmark, data_dir: str) -> list[str]:
+    """Say how to get the data of a benchmark of which nothing is here; what is here in part is run in part."""
+    here, needed = _counts(benchmark, data_dir)
+    if here or not needed:
+        return []
+    lines = "; ".join(download_line(data_dir, repository) for repository in repositories(benchmark))
+    terms = " (accept its terms on the hub and log in first)" if benchmark.is_gated else ""
+    return [f"--tasks {benchmark.name}: its data are not in --data_dir {data_dir}; get them by: {lines}{terms}"]
+
+
+def _counts(benchmark: Benchmark, data_dir: str) -> tuple[int, int]:
+    """Return how many of a benchmark's definitions have their data here, and how many there are."""
+    needed = [definition for part in benchmark.parts for definition in definitions_of(part)]
+    return sum(is_here(data_dir, definition) for definition in needed), len(needed)
+
+
+def find_sentence_model(data_dir: str) -> bool:
+    """Whether nltk finds its model of sentences, in the mirror or where it looks by itself."""
+    import nltk
+
+    place = str(Path(data_dir).resolve() / "nltk_data")
+    if place not in nltk.data.path:
+        nltk.data.path.append(place)
+    try:
+        nltk.data.find("tokenizers/punkt_tab")
+    except (LookupError, OSError):
+        return False
+    return True
+
+
+def _model_problems(settings: BenchmarkSettings) -> list[str]:
+    from recipe.model.configuration import model_type
+
+    problems = []
+    if settings.state_dict_file is not None and (problem := path_problem(settings.state_dict_file)):
+        problems.append(f"--state_dict_file {problem}")
+    for flag, name in (("--model_name_or_path", settings.model_name_or_path), ("--baseline", settings.baseline)):
+        if name is not None and (name != PUBLISHED_MODEL or Path(name).exists()):
+            try:
+                model_type(name, flag)
+            except UserError as error:
+                problems += error.problems
+    return problems
+
+
+def listing(data_dir: str) -> str:
+    """Return what `--list` says.
+
+    Raises:
+        UserError: lm-eval is not installed.
+    """
+    return "\n\n".join(_entry(benchmark, data_dir) for benchmark in BENCHMARKS.values())
+
+
+def _entry(benchmark: Benchmark, data_dir: str) -> str:
+    here, needed = _counts(benchmark, data_dir)
+    tasks = ", ".join(dict.fromkeys(pattern for part in benchmark.parts for pattern in part.tasks))
+    state = "here" if here == needed else f"here: {here} of {needed}" if here else _elsewhere(benchmark)
+    lines = [
+        f"{benchmark.name}: {benchmark.title}; {benchmark.size}; {benchmark.licence}",
+        f"tasks of lm-eval: {tasks}",
+        f"data ({state}): {', '.join(repositories(benchmark))}",
+        f"for small models: {benchmark.meaning}",
+    ]
+    if benchmark.runs_code:
+        lines.append("runs programs that the model writes: --allow_code_execution")
+    missing = dict.fromkeys(item.repository for item in _missing(benchmark, data_dir))
+    lines += [download_line(data_dir, repository) for repository in missing]
+    return "\n    ".join(lines)
+
+
+def _elsewhere(benchmark: Benchmark) -> str:
+    return "on the hub, gated" if benchmark.is_gated else "on the hub"
+
+
+def _missing(benchmark: Benchmark, data_dir: str) -> list[Definition]:
+    needed = [definition for part in benchmark.parts for definition in definitions_of(part)]
+    return [definition for definition in needed if not is_here(data_dir, definition)]

@@ -1,0 +1,140 @@
+"""The report of a benchmark run, from its results alone: Markdown, one self-contained HTML page, lines to print."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+from recipe.benchmarks.table import Row
+from recipe.evaluating.results import Cell
+from recipe.evaluating.wording import Table, format_interval, format_value
+from recipe.templating import render
+
+HEADER = (
+    "Benchmark",
+    "Measure",
+    "Split, questions, shots",
+    "Figure, 95% interval",
+    "Chance",
+    "Baseline, difference",
+    "Ties, [UNK]",
+    "Note",
+)
+CHANGE_HEADER = ("What", "Before", "After", "Change, 95% interval", "Reading")
+NO_FIGURE = "—"
+READING = (
+    "Figures are per cent. Brackets hold 95% intervals: Wilson's for shares of questions, 1,000 bootstrap draws of "
+    "questions for all else and for differences, which are paired. Chance: a random answer. — is no figure, and the "
+    "note says why: options that the model cannot tell apart, questions that it cannot read, one answer to everything."
+)
+
+
+class BenchmarkResults(TypedDict):
+    """What `results.json` holds.
+
+    Attributes:
+        limit: questions of each task that were asked at most; None for all.
+        notes: what a reader has to know of the whole run.
+    """
+
+    model: str
+    baseline: str | None
+    rows: list[Row]
+    limit: int | None
+    settings: dict[str, Any]
+    versions: dict[str, str]
+    notes: list[str]
+
+
+def markdown_report(results: BenchmarkResults) -> str:
+    """Return the whole report as Markdown."""
+    return render("benchmark.md", **_contents(results))
+
+
+def html_report(results: BenchmarkResults) -> str:
+    """Return the whole report as one HTML page without any other file, script or request."""
+    return render("benchmark.html", **_contents(results))
+
+
+def summary(results: BenchmarkResults) -> str:
+    """Return the table as plain text, without the columns that a screen has no room for."""
+    lines = []
+    for row in results["rows"]:
+        shown = _cells(row)
+        beside = f"; chance {shown[4]}" if row["chance"] is not None else ""
+        beside += f"; baseline {shown[5]}" if results["baseline"] else ""
+        lines.append(f"{row['title']}, {row['measure']}: {shown[3]}{beside} ({shown[2]})")
+        lines += [f"  {reason}" for reason in row["reasons"]]
+    return "\n".join(lines)
+
+
+def _contents(results: BenchmarkResults) -> dict[str, Any]:
+    facts = [("Model", results["model"]), ("Baseline", results["baseline"] or "none")]
+    if results["limit"] is not None:
+        facts.append(("Questions", f"only the first {results['limit']:,} of each task: a trial, not a result"))
+    settings = [(name, str(value)) for name, value in results["settings"].items()]
+    return {
+        "name": results["model"],
+        "facts": facts,
+        "reading": READING,
+        "figures": Table(HEADER, [_cells(row) for row in results["rows"]]),
+        "changes": _changes(results),
+        "failures": [
+            (row["title"], Table(("Task", "Not run"), list(row["failures"].items())))
+            for row in results["rows"]
+            if row["failures"]
+        ],
+        "notes": results["notes"],
+        "settings": Table(("Setting", "Value"), settings),
+        "versions": Table(("Package", "Version"), list(results["versions"].items())),
+    }
+
+
+def _cells(row: Row) -> list[str]:
+    """Return a row of the table in words, in the order of `HEADER`."""
+    title = row["title"] if row["tasks"] == row["known_tasks"] else _part_title(row)
+    version = f", version {row['version']}" if row["tasks"] else ""
+    shots = f"{row['split']}, {row['questions']:,}, {row['shots']}" if row["tasks"] else NO_FIGURE
+    unread = [] if row["tied"] is None else [f"{row['tied']:.0%} tied"]
+    unread.append(f"{row['unknown']:.1%} [UNK]")
+    return [
+        title + version,
+        row["measure"],
+        shots,
+        _figure(row["figure"]),
+        NO_FIGURE if row["chance"] is None else format_value(row["chance"], "%"),
+        _beside(row),
+        ", ".join(unread) if row["tasks"] else NO_FIGURE,
+        "; ".join([*row["reasons"], *row["notes"]]),
+    ]
+
+
+def _part_title(row: Row) -> str:
+    return f"{row['title']} ({row['tasks']} of {row['known_tasks']} tasks)"
+
+
+def _figure(cell: Cell | None) -> str:
+    return NO_FIGURE if cell is None else f"{format_value(cell['value'], '%')} {format_interval(cell)}".strip()
+
+
+def _beside(row: Row) -> str:
+    if row["difference"] is None:
+        return _figure(row["baseline"])
+    sign = "+" if (row["difference"]["value"] or 0) > 0 else ""
+    return f"{_figure(row['baseline'])}, {sign}{_figure(row['difference'])}"
+
+
+def _changes(results: BenchmarkResults) -> Table | None:
+    """Return what fine-tuning changed, where there is a model from before it; None where nothing can be compared."""
+    rows = []
+    for row in results["rows"]:
+        change = row["difference"]
+        if change is not None:
+            name = f"{row['title']}, {row['measure']}"
+            rows.append((name, _figure(row["baseline"]), _figure(row["figure"]), _figure(change), _reading(change)))
+    return Table(CHANGE_HEADER, rows) if rows else None
+
+
+def _reading(change: Cell) -> str:
+    low, high = change.get("low"), change.get("high")
+    assert low is not None and high is not None
+    return "higher" if low > 0 else "lower" if high < 0 else "no difference shown"
