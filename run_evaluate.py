@@ -12,6 +12,8 @@ Blind sheets for people to rate; and what they said.
     python run_evaluate.py --ratings li.jsonl wang.csv --rating_key sheets/key.json
 A served model that rates the same answers.
     python run_evaluate.py --test_file test.csv --judge_endpoint http://127.0.0.1:8000/v1 --judge_model qwen
+Questions of MT-Bench or AlpacaEval, answered by a model and judged.
+    python run_evaluate.py --questions question.jsonl --endpoint http://127.0.0.1:11434/v1 --endpoint_model qwen
 A served model as the evaluated system.
     python run_evaluate.py --test_file test.csv --endpoint http://127.0.0.1:11434/v1 --endpoint_model qwen
 """
@@ -26,16 +28,23 @@ from recipe.settings import (
     DeviceSettings,
     EvaluationSettings,
     JudgeSettings,
+    QuestionSettings,
     RatingSettings,
     ServedSettings,
 )
 
 
 def main(argv: Sequence[str]) -> int:
-    groups = [EvaluationSettings, RatingSettings, JudgeSettings, ServedSettings, DecodingSettings, DeviceSettings]
+    groups = [EvaluationSettings, RatingSettings, JudgeSettings, ServedSettings, QuestionSettings]
+    groups += [DecodingSettings, DeviceSettings]
     settings = parse_settings("run_evaluate.py", __doc__, groups, argv)
     evaluation, rating = settings[EvaluationSettings], settings[RatingSettings]
     judging, served = settings[JudgeSettings], settings[ServedSettings]
+    if settings[QuestionSettings] != QuestionSettings():
+        from recipe.evaluating.questioned import answer_questions
+
+        answer_questions(settings)
+        return 0
     if rating.ratings and not evaluation.test_file:
         from recipe.evaluating.rated import report_ratings
 

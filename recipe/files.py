@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,6 +80,20 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
 def make_directory(path: str | Path) -> None:
     """Make a directory and those above it; where the name is a link to one that is not there yet, the one it means."""
     Path(os.path.realpath(path)).mkdir(parents=True, exist_ok=True)
+
+
+def unwritable(path: str | Path) -> str | None:
+    """Return why nothing can be written into a directory, which may not be there yet; None if something can.
+
+    What a directory allows is not asked but tried: permissions say nothing of read-only media, quotas and root.
+    """
+    directory = Path(os.path.realpath(path))
+    nearest = next(parent for parent in (directory, *directory.parents) if parent.exists())
+    try:
+        with tempfile.TemporaryDirectory(dir=nearest):
+            return None
+    except OSError as error:
+        return f"nothing can be written into {nearest} ({error.strerror})"
 
 
 def at_home(name: str) -> str:

@@ -471,6 +471,39 @@ class JudgeSettings:
     )
 
 
+@dataclass
+class QuestionSettings:
+    """Questions: benchmarks of chat models (MT-Bench, AlpacaEval) and dialogues, answered and judged."""
+
+    questions: str | None = setting(
+        None,
+        "have the model, or the served one (--endpoint), answer this file: question.jsonl of MT-Bench, or a JSON list "
+        "of AlpacaEval; judges rate the answers",
+        is_file=True,
+    )
+    answers: str | None = setting(
+        None, "judge these answers instead of having a model make some; in the format of the benchmark", is_file=True
+    )
+    compared_answers: str | None = setting(
+        None,
+        "another model's answers, in the format of the benchmark, for judges to compare with; unset takes the outputs "
+        "that stand in an AlpacaEval file",
+        is_file=True,
+    )
+    max_questions: int | None = setting(None, "only the first so many questions")
+    facts: list[str] = setting(
+        [],
+        "check the statements of the answers against these passages: texts whose paragraphs they are, or JSON Lines "
+        "with text and perhaps title; needs the extra [judge]",
+        is_file=True,
+    )
+    dialogues: list[str] = setting(
+        [],
+        "have dialogues rated (--rating_sheet, judges): a JSON Lines file for each system, with turns or messages",
+        is_file=True,
+    )
+
+
 # Inside a class with a field `list`, that name means the field.
 Texts = list[str]
 Numbers = list[int]

@@ -156,12 +156,19 @@ def test_with_a_reference_the_judge_sees_it(folder, lines, tmp_path):  # noqa: F
         (["--judge_endpoint", "http://h/v1", "--judge_model", "m", "--judge_price", "1"], "takes two prices"),
         (["--judge_endpoint", "http://h/v1", "--judge_model", "m", "--judge_agreement", "7"], "a kappa is -1 to 1"),
         (["--rating_sheet", "FILE/sheets"], "nothing can be written into"),
+        (["--output_dir", "FILE/out"], "nothing can be written into"),
+        (
+            ["--judge_endpoint", "http://h/v1", "--judge_model", "m", "--call_cache_dir", "FILE"],
+            "nothing can be written into",
+        ),
     ],
 )
 def test_what_is_refused_before_anything_is_done(folder, lines, tmp_path, capsys, arguments, said):  # noqa: F811
     named = [argument.replace("FILE", str(lines)) for argument in arguments]
     common = ["--test_file", str(folder / "test.csv"), "--predictions", str(lines)]
-    assert run_or_explain(main, [*common, "--output_dir", str(tmp_path / "out"), *named]) == 2
+    if "--output_dir" not in named:
+        named += ["--output_dir", str(tmp_path / "out")]
+    assert run_or_explain(main, [*common, *named]) == 2
     error = capsys.readouterr().err
     assert said in error and "u:p" not in error
     assert not (tmp_path / "out").exists()

@@ -10,7 +10,7 @@ from typing import Any
 from recipe.errors import UserError
 from recipe.evaluating.rated import ReadRatings
 from recipe.files import make_directory
-from recipe.rating.calls import chat_with, price_of, price_problems
+from recipe.rating.calls import announce, chat_with, price_of, price_problems
 from recipe.rating.chat import Chat
 from recipe.rating.dimensions import chosen_dimensions
 from recipe.rating.judge import Judge, JudgeOptions, judges_from
@@ -105,10 +105,7 @@ def judge_sheets(
     ratings: list[Rating] = []
     reports = []
     for judge in made_judges(settings, served, references):
-        print(judge.estimate(made).sentence(judge.chat.name, judge.options.price), flush=True)
-        timed = judge.time_a_call(made)
-        if timed:
-            print(judge.estimate(made).sentence(judge.chat.name, judge.options.price), flush=True)
+        timed = announce(judge.chat, judge.requests(made), judge.options.price)
         found, report = judge.rate(made)
         report.paid += timed
         ratings += found

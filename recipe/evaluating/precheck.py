@@ -15,6 +15,7 @@ from recipe.evaluating.rated import ReadRatings, rating_problems, read_rating_fi
 from recipe.evaluating.results import WRITTEN
 from recipe.evaluating.served import endpoint_problems
 from recipe.evaluating.testset import TestSet, check_training_file, read_predictions, read_test_set, refuse_missing
+from recipe.files import unwritable
 from recipe.formats.couplet import separator_problem
 from recipe.generating.generator import check_settings as check_decoding
 from recipe.generating.loading import NamedModel
@@ -108,6 +109,8 @@ def check_names(
         banned_words = read_word_list("--banned_words", decoding.banned_words)
         if models:
             check_decoding(decoding, banned_words)
+    if reason := unwritable(settings.output_dir):
+        problems.found.append(f"--output_dir {settings.output_dir}: {reason}; name another")
     written = {(Path(settings.output_dir) / name).resolve() for name in WRITTEN}
     for files in (settings.test_file, settings.train_file, *_prediction_files(settings).values()):
         with problems.collected():

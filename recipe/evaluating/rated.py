@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,9 +13,8 @@ from recipe.evaluating.rating_tables import rating_summary, rating_tables
 from recipe.evaluating.resampling import Interval
 from recipe.evaluating.results import JudgeBiases, RatersPanel, RatingResults, without_non_numbers
 from recipe.evaluating.scoring import LineFigures
-from recipe.evaluating.testset import refuse_missing
 from recipe.evaluating.wording import counted
-from recipe.files import make_directory, sha256_of, write_text
+from recipe.files import make_directory, sha256_of, unwritable, write_text
 from recipe.rating.analysis import (
     AgreementRow,
     CorrelationRow,
@@ -34,7 +32,7 @@ from recipe.rating.dimensions import ANCHORED_POINTS, chosen_dimensions
 from recipe.rating.evidence import Comment, Evidence, gather, merged
 from recipe.rating.keys import read_keys
 from recipe.rating.ratings import RatingFiles, first_faults, read_ratings
-from recipe.rating.sheets import SheetOptions, SheetSet, build_sheets
+from recipe.rating.sheets import COUPLET_LABELS, SheetOptions, SheetSet, build_sheets
 from recipe.rating.uncertainty import SampleSize
 from recipe.screen import progress_bar
 from recipe.settings import (
@@ -46,6 +44,7 @@ from recipe.settings import (
     ServedSettings,
 )
 from recipe.templating import render
+from recipe.text_files import path_problem
 
 ROWS = (
     RaterRow,
@@ -124,11 +123,8 @@ def rating_problems(settings: RatingSettings, is_judged: bool = False) -> list[s
         chosen_dimensions("--rating_dimensions", settings.rating_dimensions)
     except UserError as error:
         problems += error.problems
-    for files in (settings.ratings, settings.rating_key):
-        try:
-            refuse_missing(files)
-        except UserError as error:
-            problems += error.problems
+    # Workbooks are among them, which no reader of rows takes.
+    problems += [problem for file in (*settings.ratings, *settings.rating_key) if (problem := path_problem(file))]
     return problems
 
 
@@ -142,12 +138,9 @@ def _directory_problems(directory: Path) -> list[str]:
         return [f"--rating_sheet {directory}: the directory is in use; name a new one, so that no key is lost"]
     if directory.exists() and not directory.is_dir():
         return [f"--rating_sheet {directory}: is a file; name a new directory"]
-    nearest = next(parent for parent in (directory, *directory.absolute().parents) if parent.exists())
-    try:
-        with tempfile.TemporaryDirectory(dir=nearest):
-            return []
-    except OSError as error:
-        return [f"--rating_sheet {directory}: nothing can be written into {nearest} ({error.strerror}); name another"]
+    if reason := unwritable(directory):
+        return [f"--rating_sheet {directory}: {reason}; name another"]
+    return []
 
 
 def read_rating_files(settings: RatingSettings) -> ReadRatings | None:
@@ -260,11 +253,18 @@ def _notes(files: RatingFiles) -> list[str]:
     return notes
 
 
-def made_sheets(settings: RatingSettings, seed: int, uppers: list[str], answers: Mapping[str, list[str]]) -> SheetSet:
+def made_sheets(
+    settings: RatingSettings,
+    seed: int,
+    prompts: list[str],
+    answers: Mapping[str, list[str]],
+    labels: Mapping[str, tuple[str, str]] = COUPLET_LABELS,
+) -> SheetSet:
     """Return blind sheets of what the systems answered, for people and for judges.
 
     Args:
-        answers: system → one lower line for each of `uppers`.
+        answers: system → one answer to each of `prompts`; in a couplet a lower line to each upper line.
+        labels: language → what the two are called.
     """
     options = SheetOptions(
         kind=settings.rating_kind,
@@ -272,9 +272,10 @@ def made_sheets(settings: RatingSettings, seed: int, uppers: list[str], answers:
         points=settings.rating_points,
         items=settings.rating_items,
         sheets=settings.rating_sheets,
+        labels=labels,
         seed=seed,
     )
-    return build_sheets(uppers, answers, options)
+    return build_sheets(prompts, answers, options)
 
 
 def report_ratings(
@@ -301,16 +302,22 @@ def report_ratings(
         problems.append("no model is evaluated, so the settings of decoding say nothing; leave them out")
     if evaluation.bootstrap_samples < 1:
         problems.append(f"--bootstrap_samples {evaluation.bootstrap_samples}: must be at least 1")
+    if reason := unwritable(evaluation.output_dir):
+        problems.append(f"--output_dir {evaluation.output_dir}: {reason}; name another")
     if problems:
         raise UserError(problems)
     read = read_rating_files(settings)
     assert read is not None
     samples, least = evaluation.bootstrap_samples, judging.judge_agreement
     results = rating_results(settings, read, samples, decoding.seed, least_agreement=least)
-    directory = Path(evaluation.output_dir)
+    write_ratings_report(Path(evaluation.output_dir), results)
+    return results
+
+
+def write_ratings_report(directory: Path, results: RatingResults) -> None:
+    """Write `ratings.json` and `ratings.md`, and print the summary."""
     make_directory(directory)
     write_text(directory / "ratings.json", json.dumps(results, ensure_ascii=False, indent=2) + "\n")
     write_text(directory / "ratings.md", render("ratings.md", ratings=rating_tables(results)))
     print(rating_summary(results))
     print(f"written to {directory}: ratings.json, ratings.md")
-    return results

@@ -14,7 +14,7 @@ from recipe.evaluating.predictions import Answers
 from recipe.evaluating.results import ServedDescription
 from recipe.evaluating.scoring import System
 from recipe.evaluating.testset import TestSet
-from recipe.rating.calls import chat_with, price_of, price_problems
+from recipe.rating.calls import announce, chat_with, price_of, price_problems
 from recipe.rating.chat import Chat, Request
 from recipe.rating.judge_prompts import prompt_text
 from recipe.settings import EvaluationSettings, ServedSettings
@@ -134,9 +134,7 @@ class _Asking:
     def _ask(self, uppers: list[str], attempt: int) -> dict[str, str]:
         """Return what the model answers to each upper line; those that the server refuses are left out."""
         requests = {upper: self._request(upper, attempt) for upper in uppers}
-        print(
-            self.chat.estimate(list(requests.values())).sentence(self.chat.name, price_of(self.served.endpoint_price))
-        )
+        self.paid += announce(self.chat, list(requests.values()), price_of(self.served.endpoint_price))
         outcome = self.chat.ask_all(list(requests.values()), f"{self.chat.name}, draw {attempt + 1}")
         self.paid += outcome.paid
         self.refused += len(outcome.refused)

@@ -17,7 +17,7 @@ from recipe.rating.agreement import alpha, coincidences, kappa_of
 from recipe.rating.analysis import comparisons_from_scores
 from recipe.rating.dimensions import OVERALL
 from recipe.rating.evidence import NOT_ASKED, Comparison, Evidence, Score
-from recipe.rating.uncertainty import PanelBootstrap, interval
+from recipe.rating.uncertainty import PanelBootstrap, interval, mean_over_items
 
 _POINTS = {"A": 1.0, "B": 0.0}  # of the first answer; ties of both kinds are half a win
 
@@ -117,17 +117,20 @@ def measured_biases(
         own_systems: judge → the systems whose answers it wrote.
         least_agreement: kappa below which an agreement is low.
     """
-    shares = _Shares(samples, seed)
+
+    def share(rows: Sequence[tuple[str, float]]) -> Interval:
+        return mean_over_items(rows, samples, seed)
+
     by_judge = {judge: _comparisons(models, {judge}) for judge in models.raters()}
     of_people = _comparisons(people, set(people.raters()))
     return Biases(
-        [row for judge in by_judge if (row := _position(judge, models, shares))],
-        [row for judge, found in by_judge.items() for row in _lengths(judge, found, of_people, shares)],
+        [row for judge in by_judge if (row := _position(judge, models, share))],
+        [row for judge, found in by_judge.items() for row in _lengths(judge, found, of_people, share)],
         [
             row
             for judge, found in by_judge.items()
             for system in sorted(own_systems.get(judge, ()))
-            for row in _own(judge, system, found, of_people, _without(by_judge, judge), shares)
+            for row in _own(judge, system, found, of_people, _without(by_judge, judge), share)
         ],
         [
             row
@@ -137,23 +140,7 @@ def measured_biases(
     )  # fmt: skip
 
 
-class _Shares:
-    """Shares of counts with intervals over items."""
-
-    def __init__(self, samples: int, seed: int) -> None:
-        self.samples, self.seed = samples, seed
-
-    def of(self, rows: Iterable[tuple[str, float]]) -> Interval:
-        """Return the mean of the values of (item, value), with its 95% interval over items drawn with replacement."""
-        sums: dict[str, list[float]] = defaultdict(list)
-        for item, value in rows:
-            sums[item].append(value)
-        table = np.array([[sum(values), len(values)] for _, values in sorted(sums.items())])
-        drawn = PanelBootstrap(len(table), 1, self.samples, self.seed).items @ table
-        total = table.sum(axis=0)
-        return interval(float(total[0] / total[1]), drawn[:, 0] / drawn[:, 1])
-
-
+Share = Callable[[Sequence[tuple[str, float]]], Interval]  # (item, value) → mean with its interval over items
 Compared = dict[tuple[str, str], list[Comparison]]  # (source, dimension) → comparisons
 
 
@@ -190,14 +177,14 @@ def _without(by_judge: Mapping[str, Compared], judge: str) -> Compared:
     return others
 
 
-def _position(judge: str, models: Evidence, shares: _Shares) -> PositionRow | None:
+def _position(judge: str, models: Evidence, share: Share) -> PositionRow | None:
     rows = [row for row in models.comparisons if row.rater == judge and len(row.places) == 2]
     if not rows:
         return None
     changed = [(row.item, float(not _is_consistent(row.places))) for row in rows]
     chosen = [(row.item, float(place == "first")) for row in rows for place in row.places if place in _PLACES]
     nothing = Interval(float("nan"), float("nan"), float("nan"))
-    return PositionRow(judge, len(rows), shares.of(changed), shares.of(chosen) if chosen else nothing)
+    return PositionRow(judge, len(rows), share(changed), share(chosen) if chosen else nothing)
 
 
 _PLACES = ("first", "second")
@@ -208,7 +195,7 @@ def _is_consistent(places: Sequence[str]) -> bool:
     return set(places) == set(_PLACES) or (places[0] == places[1] and places[0] not in _PLACES)
 
 
-def _lengths(judge: str, found: Compared, of_people: Compared, shares: _Shares) -> list[LengthRow]:
+def _lengths(judge: str, found: Compared, of_people: Compared, share: Share) -> list[LengthRow]:
     rows = []
     for (source, dimension), compared in sorted(found.items(), key=_order):
         decided = _decided_by_length(compared)
@@ -216,9 +203,7 @@ def _lengths(judge: str, found: Compared, of_people: Compared, shares: _Shares) 
             continue
         judged = {_pair_of(row) for row in compared}
         same = _decided_by_length([row for row in of_people[source, dimension] if _pair_of(row) in judged])
-        rows.append(
-            LengthRow(judge, dimension, source, len(decided), shares.of(decided), shares.of(same) if same else None)
-        )
+        rows.append(LengthRow(judge, dimension, source, len(decided), share(decided), share(same) if same else None))
     return rows
 
 
@@ -232,7 +217,7 @@ def _decided_by_length(compared: Iterable[Comparison]) -> list[tuple[str, float]
 
 
 def _own(
-    judge: str, system: str, found: Compared, of_people: Compared, of_others: Compared, shares: _Shares
+    judge: str, system: str, found: Compared, of_people: Compared, of_others: Compared, share: Share
 ) -> list[SelfRow]:
     rows = []
     for kind, compared in sorted(found.items(), key=_order):
@@ -244,8 +229,8 @@ def _own(
         for name, rated in (("people", of_people), ("other judges", of_others)):
             same = _points_of(system, [row for row in rated[kind] if _pair_of(row) in judged])
             if same and others is None:
-                others, whose = shares.of(same), name
-        rows.append(SelfRow(judge, system, kind[1], kind[0], len(own), shares.of(own), others, whose))
+                others, whose = share(same), name
+        rows.append(SelfRow(judge, system, kind[1], kind[0], len(own), share(own), others, whose))
     return rows
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from recipe.rating.chat import Chat, Endpoint
+from recipe.files import unwritable
+from recipe.rating.chat import Chat, Endpoint, Request
 from recipe.settings import ServedSettings
 
 _MOST_AT_ONCE = 64  # threads for one model
@@ -20,6 +21,8 @@ def call_problems(settings: ServedSettings, is_called: bool) -> list[str]:
         problems.append("settings of calls say nothing without --judge_endpoint URL or --endpoint URL; leave them out")
     if not 1 <= settings.call_concurrency <= _MOST_AT_ONCE:
         problems.append(f"--call_concurrency {settings.call_concurrency}: must be 1 to {_MOST_AT_ONCE}")
+    if is_called and (reason := unwritable(settings.call_cache_dir)):
+        problems.append(f"--call_cache_dir {settings.call_cache_dir}: {reason}; name another")
     for name in ("call_timeout", "calls_per_minute"):
         value = getattr(settings, name)
         if value is not None and not 0 < value < math.inf:
@@ -54,3 +57,20 @@ def chat_with(settings: ServedSettings, url: str, model: str, key_variable: str,
         timeout=settings.call_timeout,
     )
     return Chat(endpoint, settings.call_cache_dir, limit)
+
+
+def announce(chat: Chat, requests: Sequence[Request], price: tuple[float, float] | None) -> int:
+    """Say what requests will cost before they are made, once the first one has told the time.
+
+    Returns:
+        How many calls were paid for that: 1, or 0 where the time was known. The answer is in the cache.
+
+    Raises:
+        UserError: as `Chat.ask_all`.
+    """
+    print(chat.estimate(requests).sentence(chat.name, price), flush=True)
+    if not requests or chat.estimate(requests).seconds is not None:
+        return 0
+    paid = chat.ask_all(requests[:1], chat.name).paid
+    print(chat.estimate(requests).sentence(chat.name, price), flush=True)
+    return paid

@@ -69,9 +69,9 @@ def scores_schema(keys: Sequence[str], points: int) -> str:
     return _object_schema({"reason": {"type": "string"}, "scores": scores})
 
 
-def winner_schema() -> str:
-    """Return the JSON schema of an answer with a winner, as canonical JSON."""
-    return _object_schema({"reason": {"type": "string"}, "winner": {"type": "string", "enum": list(PAIR_VALUES)}})
+def winner_schema(values: Sequence[str] = PAIR_VALUES) -> str:
+    """Return the JSON schema of an answer with a winner, one of `values`, as canonical JSON."""
+    return _object_schema({"reason": {"type": "string"}, "winner": {"type": "string", "enum": list(values)}})
 
 
 def _object_schema(properties: Mapping[str, Any]) -> str:
@@ -105,6 +105,42 @@ def winner_in(answer: str) -> str | None:
     def read(found: Mapping[str, Any]) -> str | None:
         winner = found.get("winner")
         return _WINNERS.get(winner.strip().casefold()) if isinstance(winner, str) else None
+
+    return _only_value(answer, read)
+
+
+def rating_schema(points: int) -> str:
+    """Return the JSON schema of an answer with one rating, as canonical JSON."""
+    rating = {"type": "integer", "minimum": 1, "maximum": points}
+    return _object_schema({"reason": {"type": "string"}, "rating": rating})
+
+
+def rating_in(answer: str, points: int) -> int | None:
+    """Return the one rating that an answer gives, 1 to `points`, or None where it gives none or several."""
+    return _only_value(answer, lambda found: _point(found.get("rating"), points))
+
+
+_FACTS: dict[str, Any] = {
+    "statements": {"type": "array", "items": {"type": "string"}},
+    "supported": {"type": "boolean"},
+}
+
+
+def facts_schema(key: str) -> str:
+    """Return the JSON schema of an answer with `statements`, a list of texts, or with `supported`, true or false."""
+    return _object_schema({key: _FACTS[key]})
+
+
+def facts_in(answer: str, key: str) -> Any:
+    """Return the `statements` (a tuple of texts) or `supported` (true or false) of an answer; None without them."""
+
+    def read(found: Mapping[str, Any]) -> tuple[str, ...] | bool | None:
+        value = found.get(key)
+        if key == "supported":
+            return value if isinstance(value, bool) else None
+        if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+            return None
+        return tuple(text.strip() for text in value if text.strip())
 
     return _only_value(answer, read)
 

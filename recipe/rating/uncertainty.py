@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
+from collections.abc import Iterable
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -41,6 +43,17 @@ def interval(value: float, drawn: np.ndarray) -> Interval:
         return Interval(value, float("nan"), float("nan"))
     low, high = np.quantile(known, QUANTILES)
     return Interval(value, float(low), float(high))
+
+
+def mean_over_items(rows: Iterable[tuple[str, float]], samples: int, seed: int) -> Interval:
+    """Return the mean of the values of (item, value), with its 95% interval over items drawn with replacement."""
+    sums: dict[str, list[float]] = defaultdict(list)
+    for item, value in rows:
+        sums[item].append(value)
+    table = np.array([[sum(values), len(values)] for _, values in sorted(sums.items())])
+    drawn = PanelBootstrap(len(table), 1, samples, seed).items @ table
+    total = table.sum(axis=0)
+    return interval(float(total[0] / total[1]), drawn[:, 0] / drawn[:, 1])
 
 
 class SampleSize(NamedTuple):

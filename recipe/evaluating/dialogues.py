@@ -1,0 +1,171 @@
+"""Dialogues rated as wholes, by people and by judges: one file a system, a dialogue a line."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from recipe.errors import UserError
+from recipe.evaluating.judged import (
+    JUDGE_KEY,
+    JUDGE_RATINGS,
+    is_judged,
+    judge_notes,
+    judge_problems,
+    judge_sheets,
+    scale_problems,
+)
+from recipe.evaluating.rated import (
+    Judged,
+    made_sheets,
+    rating_problems,
+    rating_results,
+    read_rating_files,
+    write_ratings_report,
+)
+from recipe.evaluating.results import RatingResults
+from recipe.files import make_directory, unwritable
+from recipe.rating.calls import call_problems
+from recipe.rating.dimensions import DIALOGUE_DIMENSIONS
+from recipe.rating.evidence import gather
+from recipe.rating.sheet_files import write_sheets
+from recipe.settings import (
+    DecodingSettings,
+    EvaluationSettings,
+    JudgeSettings,
+    RatingSettings,
+    ServedSettings,
+)
+from recipe.text_files import read_utf8, text_lines
+
+LABELS = {"zh": ("编号", "对话"), "en": ("Number", "Dialogue")}
+_ROLES = {"user": "用户", "human": "用户", "assistant": "助手", "gpt": "助手", "system": "系统"}
+
+
+def read_dialogues(files: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
+    """Return the numbers of the dialogues, and system (the file's name without its ending) → its dialogues as text.
+
+    A line is an object with `turns` or `messages` (and perhaps `id`): texts, user and assistant in turn, or objects
+    with `role` and `content`. Every file has the same ids, or without ids the same number of lines.
+
+    Raises:
+        UserError: files that cannot be read, a line that is no dialogue, files that do not go together.
+    """
+    systems: dict[str, dict[str, str]] = {}
+    for file in files:
+        name = Path(file).stem
+        if name in systems:
+            raise UserError(f"--dialogues: two files are called {name}; the name stands for the system")
+        systems[name] = _dialogues_of(file)
+    first = next(iter(systems.values()))
+    for name, found in systems.items():
+        if found.keys() != first.keys():
+            raise UserError(f"--dialogues: {name} holds other dialogues than the first file, by their ids or number")
+    return list(first), {name: [found[number] for number in first] for name, found in systems.items()}
+
+
+def _dialogues_of(file: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for number, line in enumerate(text_lines(read_utf8(file)), start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+            name = str(record.get("id", number))
+            text = _as_text(record.get("turns", record.get("messages")))
+        except (ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
+            raise UserError(f"--dialogues {file}, row {number}: is no dialogue ({error})") from None
+        if name in found:
+            raise UserError(f"--dialogues {file}, row {number}: the id {name} comes twice")
+        found[name] = text
+    if not found:
+        raise UserError(f"--dialogues {file}: holds no dialogue")
+    return found
+
+
+def _as_text(turns: Any) -> str:
+    if not isinstance(turns, list) or not turns:
+        raise ValueError("it has no list `turns` or `messages`")
+    lines = []
+    for number, turn in enumerate(turns):
+        if isinstance(turn, Mapping):
+            role, text = str(turn["role"]), turn["content"]
+        else:
+            role, text = ("user", "assistant")[number % 2], turn
+        if not isinstance(text, str) or any("\ud800" <= char <= "\udfff" for char in text):
+            raise ValueError(f"{str(text)[:40]!r} is no text, or a damaged one")
+        lines.append(f"{_ROLES.get(role, role)}：{text}")
+    return "\n".join(lines)
+
+
+def rate_dialogues(
+    evaluation: EvaluationSettings,
+    files: Sequence[str],
+    rating: RatingSettings,
+    judging: JudgeSettings,
+    served: ServedSettings,
+    decoding: DecodingSettings,
+) -> RatingResults | None:
+    """Write sheets of dialogues, have them judged, analyse all ratings; returns None where only sheets are written.
+
+    Raises:
+        UserError: everything that is wrong with settings and files, or a judge that cannot be asked.
+    """
+    if rating.rating_kind == "absolute" and rating.rating_dimensions == RatingSettings().rating_dimensions:
+        rating = dataclasses.replace(rating, rating_dimensions=list(DIALOGUE_DIMENSIONS))
+    problems = _problems(evaluation, rating, judging, served, decoding)
+    if problems:
+        raise UserError(problems)
+    read = read_rating_files(rating)
+    if is_judged(judging) and (problems := scale_problems(rating, read)):
+        raise UserError(problems)
+    numbers, answers = read_dialogues(files)
+    made = made_sheets(rating, decoding.seed, numbers, answers, LABELS)
+    if rating.rating_sheet is not None:
+        names = write_sheets(rating.rating_sheet, made)
+        print(f"rating sheets written to {rating.rating_sheet}: {', '.join(names)}; keep the key from raters")
+    judged = None
+    directory = Path(evaluation.output_dir)
+    if is_judged(judging):
+        make_directory(directory)
+        ratings, reports = judge_sheets(judging, served, made, {}, directory)
+        print(f"written to {directory}: {JUDGE_RATINGS}, {JUDGE_KEY}")
+        evidence = gather(ratings, {made.key.sheet: made.key})["model"]
+        judged = Judged(len(ratings), evidence, reports, {}, judge_notes(reports))
+    if read is None and judged is None:
+        return None
+    samples, least = evaluation.bootstrap_samples, judging.judge_agreement
+    results = rating_results(rating, read, samples, decoding.seed, judged, least_agreement=least)
+    write_ratings_report(directory, results)
+    return results
+
+
+def _problems(
+    evaluation: EvaluationSettings,
+    rating: RatingSettings,
+    judging: JudgeSettings,
+    served: ServedSettings,
+    decoding: DecodingSettings,
+) -> list[str]:
+    problems = rating_problems(rating, is_judged(judging)) + judge_problems(judging, served)
+    problems += call_problems(served, is_judged(judging))
+    own = {"output_dir": evaluation.output_dir, "bootstrap_samples": evaluation.bootstrap_samples}
+    if dataclasses.replace(EvaluationSettings(), **own) != evaluation or served.endpoint:  # type: ignore[arg-type]
+        problems.append(
+            "with --dialogues nothing is generated; of an evaluation's settings only --output_dir and "
+            "--bootstrap_samples apply"
+        )
+    if dataclasses.replace(decoding, seed=DecodingSettings().seed) != DecodingSettings():
+        problems.append("no model is evaluated, so the settings of decoding say nothing; leave them out")
+    if reason := unwritable(evaluation.output_dir):
+        problems.append(f"--output_dir {evaluation.output_dir}: {reason}; name another")
+    if evaluation.bootstrap_samples < 1:
+        problems.append(f"--bootstrap_samples {evaluation.bootstrap_samples}: must be at least 1")
+    if judging.judge_reference:
+        problems.append("--judge_reference is of couplets; dialogues have no reference")
+    if not (rating.rating_sheet or rating.ratings or is_judged(judging)):
+        problems.append("--dialogues are rated by people or models: give --rating_sheet DIR, --ratings FILE or judges")
+    return problems
