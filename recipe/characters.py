@@ -6,6 +6,7 @@ import unicodedata
 
 # What Unicode calls ignorable but does not count as a format character (Cf), and what is drawn as nothing: first, last.
 _INVISIBLE_RANGES = (
+    (0x0002, 0x0002),  # what some toolkits put between the characters of a line
     (0x034F, 0x034F),  # combining grapheme joiner
     (0x115F, 0x1160),  # Hangul fillers
     (0x17B4, 0x17B5),  # Khmer inherent vowels

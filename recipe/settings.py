@@ -60,6 +60,12 @@ def setting(
     return field(default=default, metadata=metadata)
 
 
+STATE_DICT_HELP = (
+    "a state dict saved by torch.save (the tutorial's best_model.pth) or a .safetensors file, loaded over that model's "
+    "weights"
+)
+
+
 @dataclass
 class ModelSettings:
     """Model: where the weights come from."""
@@ -72,7 +78,7 @@ class ModelSettings:
     )
     state_dict_file: str | None = setting(
         None,
-        "a state dict saved by torch.save (the tutorial's best_model.pth) loaded over that model's weights",
+        STATE_DICT_HELP,
         is_file=True,
     )
     from_scratch: bool = setting(
@@ -100,7 +106,8 @@ class DataSettings:
 
     train_file: list[str] = setting(
         [],
-        "one or more CSV, TSV, JSON Lines or Parquet files; the format follows the file's ending",
+        "one or more CSV, TSV, JSON (an array, or one record a line) or Parquet files, or pipes; the format follows "
+        "the file's ending (.csv, .csv.gz, …)",
         is_file=True,
     )
     validation_file: list[str] = setting(
@@ -129,7 +136,9 @@ class DataSettings:
         "couplet", "; ".join(f"{name}: {kind.summary}" for name, kind in FORMATS.items()), choices=tuple(FORMATS)
     )
     separator: str = setting(
-        "-", "the one character between the lines; the one in the exact middle separates (a space is kept as -)"
+        "-",
+        "what stands between the lines: the mark in the exact middle separates (several characters, white space and "
+        "'\\x02' are kept as -)",
     )
     encoding: str = setting("utf-8", "encoding of the text files (a BOM is fine); GB18030 is common in China")
     unequal_lines: str = setting(
@@ -242,6 +251,7 @@ class GenerationSettings:
         "local model directory or hub id; default: the last published one, or the base that ships if there is none",
         is_file=True,
     )
+    state_dict_file: str | None = setting(None, STATE_DICT_HELP, is_file=True)
     prompt: list[str] = setting([], "one or more upper lines; a separator at the end (春满神州花似锦-) may stay")
     prompts_file: str | None = setting(
         None,
@@ -299,6 +309,7 @@ class EvaluationSettings:
         "that ships if there is none",
         is_file=True,
     )
+    state_dict_file: str | None = setting(None, STATE_DICT_HELP, is_file=True)
     predictions: list[str] = setting(
         [],
         "score lines made elsewhere, with no model: a text file of upper and one of lower lines; or one TSV, CSV, JSON "
@@ -309,6 +320,9 @@ class EvaluationSettings:
         [],
         "a second model directory, or predictions in one of those forms, for the paired difference",
         is_file=True,
+    )
+    baseline_state_dict_file: str | None = setting(
+        None, "a state dict loaded over the baseline's weights, as state_dict_file over the model's", is_file=True
     )
     test_file: list[str] = setting(
         [], "one or more CSV, TSV, JSON Lines or Parquet files of couplets, the references", is_file=True
@@ -321,7 +335,7 @@ class EvaluationSettings:
     text_column: str = setting("text1", "column that holds the whole text, upper line + separator + lower line")
     upper_column: str | None = setting(None, "column of upper lines, for files with a column for each line")
     lower_column: str | None = setting(None, "column of lower lines; goes with upper_column")
-    separator: str = setting("-", "the one character between the lines in text_column")
+    separator: str = setting("-", "what stands between the lines in text_column; '\\n' and the like may be written out")
     encoding: str = setting("utf-8", "encoding of all text files (a BOM is fine); GB18030 is common in China")
     output_dir: str = setting(
         "outputs/evaluation", "directory of results.json, predictions.jsonl and the two reports", is_written=True

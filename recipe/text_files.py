@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from recipe.errors import UserError
 from recipe.files import find_stand_in
+from recipe.stored_files import foreign_content, head_of, open_bytes
+
+_BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_NAMED_FILES = 5
 
 
 def path_problem(file: str) -> str | None:
@@ -17,13 +22,17 @@ def path_problem(file: str) -> str | None:
     path = Path(file)
     try:
         if path.is_dir():
-            return f"{file}: is a directory; name a file in it"
-        if not path.exists():
-            return f"{file}: no such file{where_looked(path)}"
-        stand_in = find_stand_in(path) if path.is_file() and path.stat().st_size else None
-        return stand_in and f"{file}: {stand_in}"
+            names = sorted(entry.name for entry in path.iterdir() if entry.is_file())[:_NAMED_FILES]
+            holds = f" ({', '.join(names)})" if names else ""
+            return f"{file}: is a directory; name a file in it{holds}"
+        if path.exists():
+            stand_in = find_stand_in(path) if path.is_file() and path.stat().st_size else None
+            return stand_in and f"{file}: {stand_in}"
     except OSError as error:  # a line of text in the place of a name is too long for one
         return f"{file[:40]}: cannot be opened ({error.strerror}); it takes the name of a file"
+    if path.parts[:3] in (("/", "dev", "fd"), ("/", "proc", "self")):
+        return f"{file}: a launcher does not pass <(…) on to what it starts; write the rows into a file"
+    return f"{file}: no such file{where_looked(path)}"
 
 
 def where_looked(path: Path) -> str:
@@ -32,29 +41,61 @@ def where_looked(path: Path) -> str:
 
 
 def rows_file_problem(file: str) -> str | None:
-    """Why no rows can be read from `file`, if that shows without reading; rows are read more than once."""
+    """Why no rows can be read from `file`, if that shows in its name and first bytes; nothing is taken from a pipe."""
     if problem := path_problem(file):
         return problem
     if not Path(file).is_file():
-        return f"{file}: is no ordinary file; its rows are read more than once, so copy them into one"
-    return None if Path(file).stat().st_size else f"{file}: is empty"
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            return f"{file}: is no ordinary file, and several processes read its rows; copy them into one"
+        return None
+    if not Path(file).stat().st_size:
+        return f"{file}: is empty"
+    if Path(file).suffix.lower() == ".parquet":
+        return None
+    try:
+        return f"{file}: {kind}" if (kind := foreign_content(file, head_of(file))) else None
+    except UserError as error:
+        return error.problems[0]
 
 
 @contextmanager
 def open_text(file: str, encoding: str) -> Iterator[IO[str]]:
-    """Open a text file, line ends as written; a byte that does not decode becomes an error that names what to try.
+    r"""Open a text file, packed or not; its lines end at \n alone, and keep it and what stands before it.
+
+    A file without any \n but with \r, as old Macs and Excel's "CSV (Macintosh)" write, has lines that end at \r.
 
     Raises:
-        UserError: an encoding that Python does not know, or, while the file is read, text in another one.
+        UserError: an encoding that Python does not know, what holds no text, or, while the file is read, a byte that
+            does not decode, with what to try.
     """
-    with _decoding_explained(file, encoding), Path(file).open(encoding=_codec(encoding), newline="") as handle:
-        yield handle
+    head = head_of(file)
+    if kind := foreign_content(file, head):
+        raise UserError(f"{file}: {kind}")
+    line_end = "\r" if b"\r" in head and b"\n" not in head else "\n"
+    try:
+        with open_bytes(file) as handle, io.TextIOWrapper(handle, encoding=_codec(encoding), newline=line_end) as text:
+            yield text
+    except LookupError:
+        raise _unknown_encoding(encoding) from None
+    except UnicodeError as error:
+        with open_bytes(file) as handle:
+            raise _undecodable(file, encoding, error, head, handle) from None
+
+
+def read_text(file: str, encoding: str) -> str:
+    """Return the text of a file, line ends as written, with the errors of `open_text`."""
+    with open_text(file, encoding) as handle:
+        return handle.read()
 
 
 def decode_text(content: bytes, name: str, encoding: str) -> str:
     """Return bytes as text, with the errors of `open_text`; `name` says in a message where they come from."""
-    with _decoding_explained(name, encoding):
-        return io.TextIOWrapper(io.BytesIO(content), encoding=_codec(encoding), newline="").read()
+    try:
+        return content.decode(_codec(encoding))
+    except LookupError:
+        raise _unknown_encoding(encoding) from None
+    except UnicodeError as error:
+        raise _undecodable(name, encoding, error, content, content.splitlines(keepends=True)) from None
 
 
 def read_utf8(file: str) -> str:
@@ -82,24 +123,65 @@ def text_lines(text: str) -> list[str]:
 def _codec(encoding: str) -> str:
     # utf-8-sig drops the byte order mark that spreadsheets and editors put first; it would end up in the first column's
     # name, the first prompt, the first word.
-    return "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
+    return "utf-8-sig" if _is_utf8(encoding) else encoding
 
 
-@contextmanager
-def _decoding_explained(name: str, encoding: str) -> Iterator[None]:
+def _is_utf8(encoding: str) -> bool:
+    return encoding.lower().replace("_", "-") in ("utf-8", "utf8")
+
+
+def _unknown_encoding(encoding: str) -> UserError:
+    return UserError(f"--encoding {encoding}: Python knows no such encoding; try utf-8 or gb18030")
+
+
+def _undecodable(name: str, encoding: str, error: UnicodeError, head: bytes, lines: Iterable[bytes]) -> UserError:
+    """Say where text stops being what it was said to be: in another encoding, at a damaged byte, at a cut end."""
+    begins_in_chinese, line, number = False, head, 0
     try:
-        yield
-    except LookupError:
-        raise UserError(f"--encoding {encoding}: Python knows no such encoding; try utf-8 or gb18030") from None
-    except UnicodeError as error:
-        likely = "utf-16" if _begins_like_utf16(name) else "gb18030" if encoding.lower() != "gb18030" else "utf-8"
-        raise UserError(
-            f"{name}: is not {encoding} ({error}). If it is Chinese text from a spreadsheet, try --encoding {likely}"
-        ) from None
+        for line in lines:
+            number += 1
+            begins_in_chinese = _holds_chinese(line.decode("utf-8")) or begins_in_chinese
+    except UnicodeDecodeError as fault:
+        begins_in_chinese = _holds_chinese(line[: fault.start].decode("utf-8")) or begins_in_chinese
+        if begins_in_chinese and _is_utf8(encoding):
+            return UserError(f"{name}, line {number}: {_damage(fault)}")
+    likely = _likely_encoding(head, line, encoding)
+    advice = f". If it is Chinese text from a spreadsheet, try --encoding {likely}" if likely else ""
+    return UserError(f"{name}: is not {encoding} ({error}){advice}")
 
 
-def _begins_like_utf16(file: str) -> bool:
-    if not Path(file).is_file():  # to open a pipe once more would wait for somebody to write to it
-        return False
-    with Path(file).open("rb") as handle:
-        return handle.read(2) in (b"\xff\xfe", b"\xfe\xff")
+def _damage(fault: UnicodeDecodeError) -> str:
+    if fault.reason == "unexpected end of data":
+        return "the file is cut in the middle of its last character (an unfinished copy or download?); fetch it again"
+    return (
+        f"a damaged character (byte 0x{fault.object[fault.start]:02x}) in a file that is UTF-8 otherwise; repair the "
+        "line or take it out"
+    )
+
+
+def _holds_chinese(text: str) -> bool:
+    # Bytes of GBK can pass for UTF-8 of two bytes, which is Latin, Greek or Arabic; three bytes in a row hardly.
+    return any("\u2e80" <= char < "\uffff" for char in text)
+
+
+def _likely_encoding(head: bytes, line: bytes, encoding: str) -> str | None:
+    """Return the encoding that a file beginning with `head`, with `line` in it, is likely in, other than `encoding`."""
+    if head.startswith(_BYTE_ORDER_MARKS):
+        return "utf-16"
+    if found := next((name for name in ("utf-16-le", "utf-16-be") if _reads_well(head, name)), None):
+        return found
+    for name in ("utf-8", "gb18030"):
+        try:
+            line.decode(name)
+        except UnicodeDecodeError:
+            continue
+        if name != encoding.lower():
+            return name
+    return None
+
+
+def _reads_well(head: bytes, encoding: str) -> bool:
+    """Whether bytes, read as UTF-16 without a mark, are several lines of plain Chinese and ASCII characters."""
+    text = head[: len(head) // 2 * 2].decode(encoding, errors="replace")
+    plain = sum(char.isascii() or "\u3000" <= char <= "\u9fff" or "\uff00" <= char <= "\uffef" for char in text)
+    return "\n" in text and plain > 0.9 * len(text)

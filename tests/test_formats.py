@@ -6,9 +6,19 @@ import sys
 import pytest
 
 from recipe.errors import UserError, printable
-from recipe.formats.couplet import Couplet
+from recipe.formats.couplet import LABELS, Couplet
 from recipe.formats.registry import FORMATS, carried_format
-from recipe.rows.cleaning import COMBINING, INVISIBLE, RejectedRowError, clean, clean_line
+from recipe.rows.cleaning import (
+    COMBINING,
+    INVISIBLE,
+    LOST_IN_ANSWER,
+    MARKUP_IN_ANSWER,
+    SPECIAL_TOKENS,
+    RejectedRowError,
+    clean,
+    clean_answer,
+    clean_line,
+)
 from recipe.settings import DataSettings
 from recipe.word_lists import read_word_list
 
@@ -112,7 +122,7 @@ def test_what_nobody_sees_takes_no_place_and_is_spelled_out_in_messages(mark):
     assert clean_line(line) == ("山高", (INVISIBLE,))
     assert clean(line, joins_lines=True) == ("山 高", (INVISIBLE,))
     assert Couplet().check([f"{line}-水低"]) == ("山高-水低", 3, "山高", (INVISIBLE,))
-    assert Couplet().read_prompt(line).text == Couplet().read_line(line).text == "山高"
+    assert Couplet().read_prompt(line).text == Couplet().read_pair(line, "")[0].text == "山高"
     assert mark not in printable(line) and f"{ord(mark):x}" in printable(line)
 
 
@@ -122,6 +132,81 @@ def test_combining_marks_stay_where_a_script_writes_with_them():
     kept = {"cafe\u0301": "café", "か\u3099": "が", "ไม\u0e48": "ไม\u0e48", "हि": "हि"}
     assert {text: clean(text, joins_lines=True) for text in kept} == {text: (same, ()) for text, same in kept.items()}
     assert clean_line("\uf9dd").text == "\uf9dd"  # not turned into the character that it doubles
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "[CLS]",
+        "[sep]",
+        "[ PAD ]",
+        "<s>",
+        "</s>",
+        "< pad >",
+        "<eos>",
+        "<|endoftext|>",
+        "<|im_end|>",
+        "<extra_id_0>",
+        "[unused1]",
+        "<｜end▁of▁sentence｜>",
+        "[gMASK]",
+        "<eod>",
+        "[/INST]",
+    ],
+)
+def test_special_tokens_of_other_tools_are_taken_out(token):
+    assert clean_line(f"{token}山 高{token}{token}") == ("山高", (SPECIAL_TOKENS,))
+    assert clean(f"{token} 山 高{token}水", joins_lines=True) == ("山 高 水", (SPECIAL_TOKENS,))
+    with pytest.raises(RejectedRowError, match="empty"):
+        clean_line(token)
+
+
+@pytest.mark.parametrize(
+    ("left", "reason", "as_answer"),
+    [
+        ("山[UNK]", "unknown token", ("山□", (LOST_IN_ANSWER,))),
+        ("<unk>高", "unknown token", ("□高", (LOST_IN_ANSWER,))),
+        ("山\u2047", "unknown token", ("山□", (LOST_IN_ANSWER,))),
+        ("山[MASK]", "unknown token", ("山□", (LOST_IN_ANSWER,))),
+        ("山&nbsp;高", "HTML", ("山高", (MARKUP_IN_ANSWER,))),
+        ("山&#39640;", "HTML", ("山高", (MARKUP_IN_ANSWER,))),
+        ("山高<br/>", "HTML", ("山高", (MARKUP_IN_ANSWER,))),
+        ('<a href="x">山</a>高', "HTML", ("山高", (MARKUP_IN_ANSWER,))),
+    ],
+)
+def test_lost_characters_and_markup_reject_a_row_and_are_counted_in_answers(left, reason, as_answer):
+    for check in (lambda: clean_line(left), lambda: clean(left, joins_lines=True), lambda: Couplet().read_prompt(left)):
+        with pytest.raises(RejectedRowError, match=reason):
+            check()
+    assert clean_answer(left) == as_answer
+
+
+def test_marks_that_only_look_like_tokens_stay():
+    for line in ("山[高]", "<山>高", "山&高", "《山》", "3<5>2", "[1]山", "山；高", "R&B"):
+        assert clean_line(line) == clean_answer(line) == (line, ())
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "上联：山高-下联：水低",
+        "上联:山高；下联:水低。",
+        "对联：上联：山高，下联：水低",
+        "上联：山高-水低",
+        "山高-下联：水低",
+        "出句：山高 对句：水低",
+        "上联：山高#下联：水低 横批：自然",
+    ],
+)
+def test_labels_of_lines_are_taken_out(row):
+    text_format = Couplet("#") if "#" in row else Couplet()
+    upper, lower = text_format.split(*text_format.check([row])[:2])
+    assert (upper, lower) == ("山高", "水低")
+    assert text_format.check([row]).removed == (LABELS,)
+    if row[0] != "山":
+        assert text_format.read_prompt(row) == ("山高", (LABELS,))
+    assert Couplet().check(["上联：山高", "水低"]).removed == (LABELS,)
+    assert Couplet().check(["上联难", "下联易"]) == ("上联难-下联易", 4, "上联难", ())
 
 
 def test_no_line_of_words_hides(tmp_path):

@@ -23,6 +23,7 @@ from recipe.formats.couplet import Couplet
 from recipe.generating.composing import Composer
 from recipe.generating.generator import Generator
 from recipe.generating.ranking import DEFAULT_BEST_OF
+from recipe.generating.variety import are_near_copies, varied
 from recipe.model.tokenization import encode_prompt
 from recipe.settings import DecodingSettings
 
@@ -278,10 +279,10 @@ def test_an_interrupted_batch_leaves_what_is_finished(model_directory, tmp_path,
         (["--prompts_file", "folder"], "--prompts_file folder: is a directory"),
         (["--prompts_file", "empty.txt"], "no upper line to answer in empty.txt"),
         (["--prompts_file", "list.jsonl"], "list.jsonl: row 2: ['丁'] is not a text"),
-        (["--prompts_file", "other.csv"], "Name the right one with --prompt_column"),
+        (["--prompts_file", "other.csv"], "Name it with --prompt_column text"),
         (
             ["--prompt", "丁", "--best_of", "2", "--parallelism_file", "other.csv"],
-            "Name the right one with --parallelism_column",
+            "Name it with --parallelism_column text",
         ),
         (["--prompt", "丁", "--best_of", "2", "--parallelism_file", "folder"], "folder: is a directory"),
     ],
@@ -508,3 +509,13 @@ assert not {{"datasets", "evaluate", "sacrebleu"}} & set(sys.modules)
 """
     root = Path(run_generate.__file__).parent
     subprocess.run([sys.executable, "-c", program], cwd=root, check=True, capture_output=True)
+
+
+def test_near_copies_are_not_shown_beside_each_other_while_there_are_others():
+    ranked = ["春来山水绿", "春来山水青", "夏去云风绿", "花开山水绿", "秋去江湖阔", "冬寒日月长"]
+    assert varied(ranked, 3, str) == ["春来山水绿", "夏去云风绿", "秋去江湖阔"]
+    assert varied(ranked[:3], 3, str) == ranked[:3]  # too few others: near copies fill up, in their order
+    assert varied(ranked[:4], 3, str) == ["春来山水绿", "春来山水青", "夏去云风绿"]
+    assert varied(ranked, 1, str) == ranked[:1] and varied([], 3, str) == []
+    assert are_near_copies("山水，绿", "江月，绿") is False and are_near_copies("山高，水低", "云出，水低")
+    assert are_near_copies("山高水低云", "山高水远风") and not are_near_copies("山高水低云", "山高江远风")

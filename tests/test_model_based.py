@@ -67,9 +67,9 @@ def test_label_shares_add_up(tmp_path):
 
 
 def test_models_that_do_not_fit_are_refused(tmp_path):
-    with pytest.raises(UserError, match=r"--bertscore_model .*nowhere: cannot be loaded"):
+    with pytest.raises(UserError, match=r"--bertscore_model .*nowhere: no such directory"):
         EncoderBertScore(str(tmp_path / "nowhere"))
-    with pytest.raises(UserError, match=r"--text_classifier .*nowhere: cannot be loaded"):
+    with pytest.raises(UserError, match=r"--text_classifier .*nowhere: no such directory"):
         LabelShares(str(tmp_path / "nowhere"))
     classifier = save_model(tmp_path, BertForSequenceClassification, num_labels=3)
     with pytest.raises(UserError, match="has 3 outputs; a regressor has one"):

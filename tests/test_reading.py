@@ -108,7 +108,11 @@ def test_rows_are_numbered_by_their_first_line_as_in_an_editor(tmp_path):
 
 def test_a_row_with_too_few_cells_is_a_fault_of_that_row(tmp_path):
     rows = read(write(tmp_path, "rows.csv", "id,text1\n1\n2,山高-水低\n3,a,b,c\n"))
-    assert [(row.number, row.fault) for row in rows] == [(2, "missing cell"), (3, ""), (4, "")]
+    assert [(row.number, row.fault) for row in rows] == [
+        (2, "missing cell"),
+        (3, ""),
+        (4, "more cells than the header"),
+    ]
 
 
 def test_a_cell_of_a_million_characters_is_read(tmp_path):
@@ -136,12 +140,18 @@ def test_a_file_in_another_encoding_than_was_said_is_explained(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl", "in.txt"])
-def test_a_broken_byte_late_in_a_file_is_the_same_message(tmp_path, name):
-    good = json.dumps({"text1": "山高-水低"}, ensure_ascii=False) if name == "rows.jsonl" else "text1"
-    path = write(tmp_path, name, f"{good}\n".encode() * 20_000 + "山高".encode("gb18030"))
-    with pytest.raises(UserError, match=r"is not utf-8 .*try --encoding gb18030"):
-        files = {"upper_file": str(path), "lower_file": str(path)} if name == "in.txt" else {"train_file": [str(path)]}
-        list(read_rows(training_source(DataSettings(**files))))
+@pytest.mark.parametrize(
+    ("good", "message"),
+    [("text1", "is not utf-8 .*try --encoding gb18030"), ("山高-水低", "line 20001: a damaged character")],
+)
+def test_a_broken_byte_late_in_a_file_is_the_same_message(tmp_path, name, good, message):
+    line = json.dumps({"text1": good}, ensure_ascii=False) if name == "rows.jsonl" else good
+    header = b"text1\n" if name == "rows.csv" else b""
+    content = f"{line}\n".encode() * (20_000 - len(header) // 6) + "春高".encode("gb18030")
+    path = write(tmp_path, name, header + content)
+    with pytest.raises(UserError, match=message):
+        source = Source((str(path),) * 2, ("u", "l"), "utf-8", True) if name == "in.txt" else None
+        list(read_rows(source or training_source(DataSettings(train_file=[str(path)]))))
 
 
 # ---- Files that cannot be used ----
@@ -156,7 +166,7 @@ def test_a_missing_column_shows_the_header(tmp_path):
 def test_a_missing_column_names_the_setting_that_chooses_it(tmp_path, name):
     path = write(tmp_path, name, '{"text": 1}\n')
     with pytest.raises(UserError, match=r"Name the right one with --prompt_column$"):
-        list(read_rows(Source((str(path),), ("text1",), "utf-8", column_settings="--prompt_column")))
+        list(read_rows(Source((str(path),), ("text1",), "utf-8", column_settings=("--prompt_column",))))
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "gb18030"])
@@ -183,7 +193,7 @@ def test_a_header_that_names_the_column_twice_is_refused(tmp_path):
 
 def test_json_lines_without_the_key_anywhere_show_the_keys(tmp_path):
     message = failure(write(tmp_path, "rows.jsonl", '{"text": "a"}\n{"other": "b"}\n'))
-    assert "has no column named 'text1'; its header is: other, text" in message
+    assert "has no column named 'text1'; its header is: text, other" in message
 
 
 def test_parquet_without_the_column_or_not_parquet_at_all(tmp_path):
@@ -205,22 +215,24 @@ def test_files_that_are_not_there_directories_and_empty_files_stand_in_one_messa
     names = ["nowhere.csv", "folder.csv", "empty.csv"]
     with pytest.raises(UserError) as caught:
         training_source(DataSettings(train_file=names, validation_file=names[:1]))
-    assert len(caught.value.problems) == 4
+    assert len(caught.value.problems) == 3  # what is named twice is said once
     message = str(caught.value)
     assert f"nowhere.csv: no such file (looked in {tmp_path})" in message
     assert "folder.csv: is a directory; name a file in it" in message
     assert "empty.csv: is empty" in message
 
 
-def test_a_pipe_is_refused_before_it_is_waited_for(tmp_path):
+def test_a_pipe_is_not_waited_for_while_settings_are_checked_and_refused_to_several_processes(tmp_path, monkeypatch):
     os.mkfifo(tmp_path / "rows.csv")
-    with pytest.raises(UserError, match=r"rows\.csv: is no ordinary file; its rows are read more than once"):
+    assert training_source(DataSettings(train_file=[str(tmp_path / "rows.csv")]))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match=r"rows\.csv: is no ordinary file, and several processes read its rows"):
         training_source(DataSettings(train_file=[str(tmp_path / "rows.csv")]))
 
 
 def test_an_ending_that_says_nothing_is_refused(tmp_path):
-    message = failure(write(tmp_path, "rows.xlsx", "text1\n"))
-    assert "rows.xlsx: cannot tell the format from its ending; expected one of .csv, .tsv, .jsonl" in message
+    message = failure(write(tmp_path, "rows.dat", "text1\n"))
+    assert "rows.dat: cannot tell the format from its ending; expected one of .csv, .tsv, .jsonl" in message
 
 
 @pytest.mark.parametrize(
@@ -236,14 +248,17 @@ def test_an_ending_that_says_nothing_is_refused(tmp_path):
             {"train_file": ["{file}"], "upper_column": "a", "lower_column": "b", "text_format": "plain"},
             "plain takes one text a row",
         ),
-        ({"train_file": ["{file}"], "separator": "--"}, "--separator takes one character; found '--'"),
-        ({"train_file": ["{file}"], "separator": ""}, "--separator takes one character; found ''"),
+        ({"train_file": ["{file}"], "separator": ""}, "--separator is empty"),
+        ({"train_file": ["{file}", "{file}"]}, "--train_file names .*rows.csv twice"),
+        ({"upper_file": "{file}", "lower_file": "{file}"}, "are the same file; every line would answer itself"),
+        ({"train_file": ["{file}"], "upper_column": "a", "lower_column": "a"}, "both name 'a'; every line would"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(tmp_path, settings, message):
     file = str(write(tmp_path, "rows.csv", "text1\na-b\n"))
     filled = {
-        key: [file] if value == ["{file}"] else file if value == "{file}" else value for key, value in settings.items()
+        key: [file] * len(value) if isinstance(value, list) else file if value == "{file}" else value
+        for key, value in settings.items()
     }
     with pytest.raises(UserError, match=message):
         training_source(DataSettings(**filled))

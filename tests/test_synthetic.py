@@ -48,9 +48,12 @@ def all_patterns() -> list[Pattern]:
 
 
 def test_every_shipped_couplet_keeps_the_form_and_ends_in_the_right_tones(synthetic, handwritten):
+    made = set(synthetic)
     for upper, lower in synthetic + handwritten:
         assert form_violations(upper, lower) == [], (upper, lower)
-        assert all(last_tones_agree(upper, lower, system) for system in ToneSystem), (upper, lower)
+        # The synthesizer's lines end rightly by either system; who writes by hand chooses one of them.
+        systems = [last_tones_agree(upper, lower, system) for system in ToneSystem]
+        assert all(systems) if Couplet(upper, lower) in made else any(systems), (upper, lower)
 
 
 def test_tones_within_the_lines_are_opposed_about_as_often_as_humans_oppose_them(synthetic):
@@ -60,7 +63,7 @@ def test_tones_within_the_lines_are_opposed_about_as_often_as_humans_oppose_them
 
 def test_shipped_couplets_are_many_distinct_and_small(synthetic, handwritten):
     assert len(synthetic) == SHIPPED_ROWS
-    assert len(handwritten) >= 300
+    assert len(handwritten) >= 1_500
     assert len({couplet.upper for couplet in handwritten}) == len(handwritten)
     assert len(set(synthetic + handwritten)) == len(synthetic) + len(handwritten)
     # Held-out rows are chosen by upper line: most must be unique, a few with several answers show that answers vary.

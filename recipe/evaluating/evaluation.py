@@ -18,7 +18,7 @@ from typing import Any
 import evaluate
 
 from recipe.couplet.form import form_violations
-from recipe.errors import printable
+from recipe.errors import notice, printable
 from recipe.evaluating.precheck import checked_test_set
 from recipe.evaluating.predictions import Answering, Answers, answers_of, baseline_of, likelihood_of
 from recipe.evaluating.rating_job import Rated
@@ -43,7 +43,7 @@ from recipe.evaluating.results import (
 )
 from recipe.evaluating.scoring import System, score
 from recipe.evaluating.served import served_answers
-from recipe.evaluating.testset import TestSet, chance_lines, read_training_file
+from recipe.evaluating.testset import TestSet, chance_lines, counted, read_training_file
 from recipe.files import atomic_open, make_directory, sha256_of, write_text
 from recipe.generating.processes import Processes
 from recipe.metrics.material import Material, TrainingFile
@@ -58,6 +58,7 @@ from recipe.settings import (
     RatingSettings,
     ServedSettings,
 )
+from recipe.stored_files import stored
 from recipe.word_lists import read_word_list
 
 
@@ -80,6 +81,8 @@ def evaluate_couplets(
     """
     started = time.perf_counter()
     test_set, ratings = checked_test_set(settings, rating, judging, served, decoding, device)
+    if test_set.rejected and processes.is_main:
+        notice(_left_out(test_set))
     # The models come before the training file, so that the peak memory said is theirs, not that of the file.
     answering = Answering(settings, decoding, device, processes)
     if served.endpoint is not None:
@@ -152,7 +155,7 @@ def _describe_data(
     counts = [len(lines) for lines in test_set.references]
     described = DataDescription(
         test_files=settings.test_file,
-        test_sha256=[sha256_of(file) for file in settings.test_file],
+        test_sha256=[sha256_of(stored(file)) for file in settings.test_file],
         rows=len(test_set.rows),
         rejected_rows=test_set.rejected,
         upper_lines=len(test_set.uppers),
@@ -161,7 +164,7 @@ def _describe_data(
         train_files=settings.train_file,
     )
     if training_file is not None:
-        described["train_sha256"] = [sha256_of(file) for file in settings.train_file]
+        described["train_sha256"] = [sha256_of(stored(file)) for file in settings.train_file]
         described["train_couplets"] = len(training_file.uppers)
         described["leaks"] = leaks(test_set, training_file)
     return described
@@ -191,11 +194,14 @@ def _samples(
     ]
 
 
+def _left_out(test_set: TestSet) -> str:
+    return f"rows of the test file that are no couplet and were left out: {counted(test_set.rejected)}"
+
+
 def _notes(test_set: TestSet, same_shape: list[bool], answers: Answers, baseline: Answers | None) -> list[str]:
     notes = [*answers.notes, *(baseline.notes if baseline else [])]
     if test_set.rejected:
-        found = "; ".join(f"{count:,} {reason}" for reason, count in test_set.rejected.items())
-        notes.append(f"rows of the test file that are no couplet and were left out: {found}")
+        notes.append(_left_out(test_set))
     if test_set.cleaned:
         notes.append(f"taken out of rows of the test file before they were compared: {listed(test_set.cleaned)}")
     if misshapen := same_shape.count(False):

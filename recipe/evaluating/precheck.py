@@ -10,16 +10,19 @@ from pathlib import Path
 
 from recipe.errors import UserError
 from recipe.evaluating.judged import is_judged, judge_problems, scale_problems
-from recipe.evaluating.predictions import is_predictions, load_couplet_model
+from recipe.evaluating.predictions import baseline_model, evaluated_model, is_predictions, load_couplet_model
 from recipe.evaluating.rated import ReadRatings, rating_problems, read_rating_files
 from recipe.evaluating.results import WRITTEN
 from recipe.evaluating.served import endpoint_problems
 from recipe.evaluating.testset import TestSet, check_training_file, read_predictions, read_test_set, refuse_missing
+from recipe.formats.couplet import separator_problem
 from recipe.generating.generator import check_settings as check_decoding
+from recipe.generating.loading import NamedModel
+from recipe.metrics.model_based import scorer_source
 from recipe.model.tokenization import load_tokenizer
 from recipe.rating.calls import call_problems
+from recipe.rows.reading import repeated_files, same_column_twice
 from recipe.settings import (
-    PUBLISHED_MODEL,
     DecodingSettings,
     DeviceSettings,
     EvaluationSettings,
@@ -117,12 +120,20 @@ def check_names(
     for model in models:
         with problems.collected():
             _check_model(model, device)
+    for name in ("text_classifier", "bertscore_model", "pair_classifier"):
+        if (scorer := getattr(settings, name)) is not None:
+            with problems.collected():
+                scorer_source(f"--{name}", scorer)
 
 
 def _setting_problems(settings: EvaluationSettings, decoding: DecodingSettings, needs_model: bool) -> list[str]:
     problems = []
     if settings.predictions and settings.model_name_or_path:
         problems.append("--predictions and --model_name_or_path both say what to score; give one of them")
+    if settings.predictions and settings.state_dict_file:
+        problems.append("--state_dict_file goes over the weights of a model; --predictions are scored without one")
+    if settings.baseline_state_dict_file and not (settings.baseline and not is_predictions(settings.baseline)):
+        problems.append("--baseline_state_dict_file goes over the weights of a --baseline that is a model directory")
     if not needs_model and dataclasses.replace(decoding, seed=DecodingSettings().seed) != DecodingSettings():
         problems.append("no model is evaluated, so the settings of decoding say nothing; leave them out")
     if decoding.num_return_sequences != 1:
@@ -131,8 +142,11 @@ def _setting_problems(settings: EvaluationSettings, decoding: DecodingSettings, 
         problems.append("no test file: give --test_file FILE, whose couplets are the references")
     if (settings.upper_column is None) != (settings.lower_column is None):
         problems.append("--upper_column and --lower_column go together; only one of them is set")
-    if len(settings.separator) != 1:
-        problems.append(f"--separator takes one character; found {settings.separator!r}")
+    problems += same_column_twice(settings.upper_column, settings.lower_column)
+    problems += repeated_files(settings.test_file, "--test_file") + repeated_files(settings.train_file, "--train_file")
+    problems += repeated_files(settings.predictions, "--predictions") + repeated_files(settings.baseline, "--baseline")
+    if problem := separator_problem(settings.separator):
+        problems.append(problem)
     for name, least in (("seeds", 1), ("bootstrap_samples", 1), ("latency_calls", 0), ("report_samples", 1)):
         if getattr(settings, name) < least:
             problems.append(f"--{name} {getattr(settings, name)}: must be at least {least}")
@@ -145,11 +159,11 @@ def _setting_problems(settings: EvaluationSettings, decoding: DecodingSettings, 
     return problems
 
 
-def _models(settings: EvaluationSettings, served: ServedSettings) -> list[str]:
+def _models(settings: EvaluationSettings, served: ServedSettings) -> list[NamedModel]:
     """Return the models that are to be loaded and to answer."""
-    models = [] if settings.predictions or served.endpoint else [settings.model_name_or_path or PUBLISHED_MODEL]
+    models = [] if settings.predictions or served.endpoint else [evaluated_model(settings)]
     if settings.baseline and not is_predictions(settings.baseline):
-        models.append(settings.baseline[0])
+        models.append(baseline_model(settings))
     return models
 
 
@@ -161,9 +175,15 @@ def _prediction_files(settings: EvaluationSettings) -> dict[str, list[str]]:
     return files
 
 
-def _check_model(name: str, device: DeviceSettings) -> None:
-    """Look for a model by its tokenizer, which takes no time; a model that is no directory here has to be fetched."""
-    if Path(name).is_dir():
-        load_tokenizer(name)
+def _check_model(model: NamedModel, device: DeviceSettings) -> None:
+    """Look for a model by its tokenizer, which takes no time.
+
+    A model that is no directory here has to be fetched, and weights over its own fit or not: both show when it is
+    loaded, which would otherwise be the baseline's turn after minutes of answering.
+    """
+    if problems := model.problems():
+        raise UserError(problems)
+    if Path(model.name).is_dir() and not model.state_dict_file:
+        load_tokenizer(model.name)
     else:
-        load_couplet_model(name, device)
+        load_couplet_model(model, device)

@@ -20,11 +20,12 @@ from recipe.evaluating.testset import TestSet, read_predictions
 from recipe.formats.couplet import Couplet
 from recipe.generating.generator import Generator, PreparedPrompt
 from recipe.generating.kept_answers import Batch, KeptAnswers, answer_all, answers_in_order, fingerprint
-from recipe.generating.loading import ReadyModel, load_ready_model
+from recipe.generating.loading import NamedModel, ReadyModel, load_ready_model
 from recipe.generating.processes import Processes
 from recipe.generating.ranking import parallelism_scorer
 from recipe.memory import MIB, peak_memory
 from recipe.metrics.timing import GenerationTiming
+from recipe.model.finding import is_weights_file
 from recipe.model.tokenization import characters_known
 from recipe.rows.cleaning import listed
 from recipe.settings import PUBLISHED_MODEL, DecodingSettings, DeviceSettings, EvaluationSettings
@@ -61,7 +62,7 @@ def answers_of(answering: Answering, test_set: TestSet) -> Answers:
     settings = answering.settings
     if settings.predictions:
         return _lines_from_files("--predictions", settings.predictions, test_set, settings)
-    return _answers_of_model(settings.model_name_or_path or PUBLISHED_MODEL, answering, test_set)
+    return _answers_of_model(evaluated_model(settings), answering, test_set)
 
 
 def baseline_of(answering: Answering, test_set: TestSet) -> Answers | None:
@@ -71,12 +72,22 @@ def baseline_of(answering: Answering, test_set: TestSet) -> Answers | None:
         return None
     if is_predictions(settings.baseline):
         return _lines_from_files("--baseline", settings.baseline, test_set, settings)
-    return _answers_of_model(settings.baseline[0], answering, test_set)
+    return _answers_of_model(baseline_model(settings), answering, test_set)
+
+
+def evaluated_model(settings: EvaluationSettings) -> NamedModel:
+    """Return the model that answers where no predictions are given."""
+    return NamedModel(settings.model_name_or_path or PUBLISHED_MODEL, settings.state_dict_file)
+
+
+def baseline_model(settings: EvaluationSettings) -> NamedModel:
+    """Return the model that a baseline names where it names no predictions."""
+    return NamedModel(settings.baseline[0], settings.baseline_state_dict_file, "--baseline")
 
 
 def is_predictions(baseline: Sequence[str]) -> bool:
-    """Whether a baseline names files of lines; a single name that is no file is a model."""
-    return len(baseline) > 1 or Path(baseline[0]).is_file()
+    """Whether a baseline names files of lines; a single name that is no file, or one of weights, is a model's."""
+    return len(baseline) > 1 or (Path(baseline[0]).is_file() and not is_weights_file(baseline[0]))
 
 
 def _lines_from_files(setting: str, files: Sequence[str], test_set: TestSet, settings: EvaluationSettings) -> Answers:
@@ -86,10 +97,10 @@ def _lines_from_files(setting: str, files: Sequence[str], test_set: TestSet, set
     return Answers(System(name, runs), notes=notes)
 
 
-def _answers_of_model(name: str, answering: Answering, test_set: TestSet) -> Answers:
+def _answers_of_model(model: NamedModel, answering: Answering, test_set: TestSet) -> Answers:
     """Load a model, answer every upper line with each seed, and measure how quickly."""
     settings, decoding, processes = answering.settings, answering.decoding, answering.processes
-    loaded = load_couplet_model(name, answering.device)
+    loaded = load_couplet_model(model, answering.device)
     banned_words = read_word_list("--banned_words", decoding.banned_words)
     parallelism = parallelism_scorer(decoding, loaded.text_format)
     generator = Generator(loaded.model, loaded.tokenizer, decoding, banned_words, loaded.text_format, parallelism)
@@ -109,15 +120,15 @@ def _answers_of_model(name: str, answering: Answering, test_set: TestSet) -> Ans
     notes = []
     if refused:
         notes.append(
-            f"{name}: {refused:,} upper lines cannot be answered under the form and count as empty lower lines"
+            f"{loaded.name}: {refused:,} upper lines cannot be answered under the form and count as empty lower lines"
         )
     if taken_up := sum(run.taken_up for run in kept):
         notes.append(
-            f"{name}: {taken_up:,} of {len(seeds) * len(answerable):,} lower lines were made before an interruption; "
-            "the peak memory is that of the rest"
+            f"{loaded.name}: {taken_up:,} of {len(seeds) * len(answerable):,} lower lines were made before an "
+            "interruption; the peak memory is that of the rest"
         )
     return Answers(
-        System(name, runs, likelihood_of(loaded, test_set, test_set.first_references, processes)),
+        System(loaded.name, runs, likelihood_of(loaded, test_set, test_set.first_references, processes)),
         seeds if decoding.do_sample else [],
         dataclasses.asdict(decoding),
         efficiency,
@@ -132,16 +143,17 @@ def _kept_file(settings: EvaluationSettings, job: str, seed: int) -> Path:
     return Path(settings.output_dir) / KEPT_DIRECTORY / f"{job[:16]}-seed{seed}.jsonl"
 
 
-def load_couplet_model(name: str, device: DeviceSettings) -> ReadyModel:
+def load_couplet_model(model: NamedModel, device: DeviceSettings) -> ReadyModel:
     """Load a model that answers upper lines.
 
     Raises:
         UserError: nothing that can be loaded, or a model of other texts.
     """
-    ready = load_ready_model(name, device)
+    ready = load_ready_model(model.name, device, model.state_dict_file)
     if not isinstance(ready.text_format, Couplet):
         raise UserError(
-            f"{name}: was trained on {ready.text_format.name} texts; only models of couplets can be evaluated on them"
+            f"{model.name}: was trained on {ready.text_format.name} texts; only models of couplets can be evaluated on "
+            "them"
         )
     return ready
 

@@ -38,6 +38,8 @@ def endpoint_problems(settings: EvaluationSettings, served: ServedSettings) -> l
         problems.append("--endpoint needs the name of the model there: --endpoint_model NAME")
     if settings.predictions or settings.model_name_or_path:
         problems.append("--endpoint, --predictions and --model_name_or_path each say what to score; give one of them")
+    if settings.state_dict_file:
+        problems.append("--state_dict_file goes over the weights of a model that is loaded here; --endpoint loads none")
     for name in ("endpoint_tries", "endpoint_max_tokens"):
         if getattr(served, name) < 1:
             problems.append(f"--{name} {getattr(served, name)}: must be at least 1")

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
+from itertools import starmap
 from typing import NamedTuple
 
 from recipe.couplet.form import mark_positions
-from recipe.errors import UserError
-from recipe.formats.couplet import Couplet
+from recipe.errors import UserError, notice
+from recipe.formats.couplet import Couplet, spelled_out
 from recipe.metrics.material import TrainingFile
 from recipe.rows.cleaning import RejectedRowError
-from recipe.rows.reading import Source, checked_text, read_rows
+from recipe.rows.delimited import delimited_records
+from recipe.rows.reading import (
+    Row,
+    Source,
+    checked_text,
+    chosen_columns,
+    other_couplet_columns,
+    read_rows,
+    shown_row,
+    why_rejected,
+)
 from recipe.settings import EvaluationSettings
+from recipe.stored_files import content_ending
 from recipe.text_files import open_text, rows_file_problem
 
 UPPER_COLUMN, LOWER_COLUMN = "upper", "lower"
@@ -57,15 +68,24 @@ def read_test_set(settings: EvaluationSettings) -> TestSet:
     rejected, cleaned = Counter[str](), Counter[str]()
     references: dict[str, dict[str, None]] = {}
     rows = []
-    for upper, lower in _read_couplets(settings.test_file, settings, rejected, cleaned):
+    first: dict[str, Row] = {}
+    for upper, lower in _read_couplets(settings.test_file, settings, rejected, cleaned, first):
         if upper not in references and len(references) == settings.max_upper_lines:
             continue
         references.setdefault(upper, {})[lower] = None
         rows.append(upper)
     if not references:
-        found = "; ".join(f"{count:,} {reason}" for reason, count in rejected.items()) or "no rows at all"
-        raise UserError(f"{', '.join(settings.test_file)}: holds no couplet to compare with ({found})")
+        found = counted(rejected) or "no rows at all"
+        raise UserError(
+            f"{', '.join(settings.test_file)}: holds no couplet to compare with ({found})"
+            + why_rejected(_source(settings.test_file, settings), first, rejected)
+        )
     return TestSet(list(references), [list(lines) for lines in references.values()], rows, rejected, cleaned)
+
+
+def counted(rejected: Mapping[str, int]) -> str:
+    """Return how many rows were rejected for which reason, in words."""
+    return "; ".join(f"{count:,} {reason}" for reason, count in rejected.items())
 
 
 def check_training_file(settings: EvaluationSettings) -> None:
@@ -74,7 +94,9 @@ def check_training_file(settings: EvaluationSettings) -> None:
     Raises:
         UserError: as `read_training_file`.
     """
-    if settings.train_file and not any(1 for _ in _read_couplets(settings.train_file, settings, Counter(), Counter())):
+    if settings.train_file and not any(
+        1 for _ in _read_couplets(settings.train_file, settings, Counter(), Counter(), {})
+    ):
         raise UserError(_no_training_couplet(settings))
 
 
@@ -86,9 +108,12 @@ def read_training_file(settings: EvaluationSettings) -> TrainingFile | None:
     """
     if not settings.train_file:
         return None
-    couplets = list(_read_couplets(settings.train_file, settings, Counter(), Counter()))
+    rejected = Counter[str]()
+    couplets = list(_read_couplets(settings.train_file, settings, rejected, Counter(), {}))
     if not couplets:
         raise UserError(_no_training_couplet(settings))
+    if rejected:
+        notice(f"rows of the training file that are no couplet and were left out: {counted(rejected)}")
     return TrainingFile([upper for upper, _ in couplets], [lower for _, lower in couplets])
 
 
@@ -101,22 +126,38 @@ def _read_couplets(
     settings: EvaluationSettings,
     rejected: Counter[str],
     cleaned: Counter[str],
+    first: dict[str, Row],
 ) -> Iterator[tuple[str, str]]:
-    """Yield the couplets of the files; count the rows that are none in `rejected`, what is taken out in `cleaned`."""
+    """Yield the couplets of the files.
+
+    Args:
+        rejected: counts the rows that are none, by reason.
+        cleaned: counts what is taken out of the others.
+        first: is given the first row of each reason.
+    """
     refuse_missing(files)
-    columns: tuple[str, ...] = (settings.text_column,)
-    if settings.upper_column is not None and settings.lower_column is not None:
-        columns = (settings.upper_column, settings.lower_column)
     # An evaluation leaves out no couplet for its shape: lines of unequal length are the file's own business.
-    text_format = Couplet(settings.separator, keeps_unequal=True)
-    for row in read_rows(Source(tuple(files), columns, settings.encoding)):
+    text_format = Couplet(spelled_out(settings.separator), keeps_unequal=True)
+    for row in read_rows(_source(files, settings)):
         try:
             text, opening_length, _, removed = checked_text(row, text_format)
         except RejectedRowError as rejection:
             rejected[rejection.reason] += 1
+            first.setdefault(rejection.reason, shown_row(row, rejection.reason))
         else:
             cleaned.update(removed)
             yield text_format.split(text, opening_length)
+
+
+def _source(files: Sequence[str], settings: EvaluationSettings) -> Source:
+    columns = chosen_columns(settings.text_column, settings.upper_column, settings.lower_column)
+    return Source(
+        tuple(files),
+        columns,
+        settings.encoding,
+        other_columns=other_couplet_columns(settings.text_column, columns),
+        separator=spelled_out(settings.separator) if len(columns) == 1 else "",
+    )
 
 
 def refuse_missing(files: Iterable[str]) -> None:
@@ -167,16 +208,19 @@ def _read_predictions(files: Sequence[str], test_set: TestSet, settings: Evaluat
     if len(files) > 2:
         raise UserError(f"takes one file, or a text file of upper and one of lower lines; found {len(files)}")
     name = " ".join(files)
-    if len(files) == 1 and Path(files[0]).suffix.lower() == ".txt":
+    if len(files) == 1 and content_ending(files[0]) == ".txt":
         pairs = _pair_with_rows(files[0], test_set, settings)
     else:
         pairs = _read_prediction_pairs(files, settings)
+    if all("".join(upper.split()) == "".join(lower.split()) for upper, lower in pairs):
+        raise UserError(f"{name}: every lower line is its upper line; name the file of the lines that answer them")
     found: dict[str, list[str]] = {upper: [] for upper in test_set.uppers}
-    text_format, cleaned = Couplet(settings.separator), Counter[str]()
-    for upper, lower in (map(text_format.read_line, pair) for pair in pairs):
+    text_format, cleaned = Couplet(spelled_out(settings.separator)), Counter[str]()
+    for upper, lower in starmap(text_format.read_pair, pairs):
         if upper.text in found:
             found[upper.text].append(lower.text)
             cleaned.update(lower.removed)
+    _refuse_whole_couplets(name, found)
     missing = [upper for upper, lines in found.items() if not lines]
     if missing:
         raise UserError(
@@ -185,6 +229,17 @@ def _read_predictions(files: Sequence[str], test_set: TestSet, settings: Evaluat
         )
     runs = min(len(lines) for lines in found.values())
     return Predictions([[found[upper][run] for upper in test_set.uppers] for run in range(runs)], cleaned)
+
+
+def _refuse_whole_couplets(name: str, found: Mapping[str, Sequence[str]]) -> None:
+    """Refuse a file of whole couplets in the place of lower lines; a few such lines are a system's own mistakes."""
+    lines = [(upper, lower) for upper, lowers in found.items() for lower in lowers]
+    whole = [lower for upper, lower in lines if len(lower) > len(upper) and lower.startswith(upper)]
+    if 2 * len(whole) > len(lines):
+        raise UserError(
+            f"{name}: {len(whole):,} of {len(lines):,} lines begin with their upper line (the first: {whole[0]}); give "
+            "lower lines alone, or a file with the columns upper and lower"
+        )
 
 
 def _pair_with_rows(file: str, test_set: TestSet, settings: EvaluationSettings) -> list[tuple[str, str]]:
@@ -202,10 +257,10 @@ def _read_prediction_pairs(files: Sequence[str], settings: EvaluationSettings) -
     columns = (UPPER_COLUMN, LOWER_COLUMN)
     if len(files) == 2:
         source = Source((files[0], files[1]), columns, settings.encoding, is_line_pair=True)
-    elif Path(files[0]).suffix.lower() == ".tsv" and not _has_header(files[0], settings.encoding):
+    elif content_ending(files[0]) == ".tsv" and not _has_header(files[0], settings.encoding):
         return _read_headerless(files[0], settings.encoding)
     else:
-        source = Source(tuple(files), columns, settings.encoding, column_settings="")
+        source = Source(tuple(files), columns, settings.encoding, column_settings=())
     pairs, faults = [], []
     for row in read_rows(source):
         if row.fault or not all(_is_text(cell) for cell in row.cells):
@@ -224,14 +279,13 @@ def _has_header(file: str, encoding: str) -> bool:
 
 
 def _read_headerless(file: str, encoding: str) -> list[tuple[str, str]]:
-    # A pair of lines is read from the file twice over, so that decoding faults get the reader's message.
-    rows = read_rows(Source((file, file), ("line", "line"), encoding, True))
-    cells = [(row.number, row.cells[0].rstrip("\r\n").split("\t")) for row in rows]
-    wrong = [(number, len(found)) for number, found in cells if len(found) != 2]
+    with open_text(file, encoding) as handle:
+        records = list(delimited_records(handle, file, ".tsv", ""))
+    wrong = [(number, len(found)) for number, found in records if len(found) != 2]
     if wrong:
         number, count = wrong[0]
         raise UserError(f"{file}, line {number}: has {count} columns; expected two, upper and lower line, tab between")
-    return [(upper, lower) for _, (upper, lower) in cells]
+    return [(upper, lower) for _, (upper, lower) in records]
 
 
 def _is_text(cell: object) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -10,11 +11,36 @@ from recipe.couplet.form import DEFAULT_SEPARATOR, form_violations, is_same_mark
 from recipe.couplet.plan import FormPlan, TonePolicy, plan_form
 from recipe.couplet.tones import choose_system, rhythm_positions, tones_opposed
 from recipe.formats.base import ModelCard, PlannedForm, Text, TextFormat, TextSettings
-from recipe.rows.cleaning import Cleaned, RejectedRowError, clean_answer, clean_line, kinds_of
+from recipe.rows.cleaning import EMPTY, Cleaned, RejectedRowError, clean_answer, clean_line, kinds_of
 
 NO_SEPARATOR = "no separator"
 EMPTY_LINE = "empty upper or lower line"
 UNEQUAL = "lines of unequal length"
+SAME_LINES = "both lines are the same"
+LABELS = "labels such as 下联："
+
+# How other tools announce the lines: 上联：…；下联：…。横批：…
+_UPPER_LABEL, _LOWER_LABEL = r"(?:上联|上句|出句)[：:]", r"(?:下联|下句|对句)[：:]"
+_LABEL = re.compile(f"^(?:{_UPPER_LABEL}|{_LOWER_LABEL})")
+_LABELLED = re.compile(
+    f"(?:对联[：:])?{_UPPER_LABEL}(.*?)[-，；。,;、/|]?{_LOWER_LABEL}(.*?)[，；。,;]?(?:横[批额联][：:].*)?"
+)
+# What ends a sentence, and with it a whole couplet (上联；下联。).
+_FINAL_MARKS = "。！？；，.!?;,"
+# What nobody can type in a shell: \n, \t, \x02, \u0002.
+_ESCAPES = re.compile(r"\\(?:n|t|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4})")
+
+
+def spelled_out(separator: str) -> str:
+    r"""Return a separator with what is written as \n, \t, \x02 or \u0002 as the character that it stands for."""
+    return _ESCAPES.sub(lambda found: found[0].encode("ascii").decode("unicode_escape"), separator)
+
+
+def separator_problem(separator: str) -> str | None:
+    """Return what is wrong with what stands between the lines; None if nothing."""
+    if spelled_out(separator):
+        return None
+    return r"--separator is empty; give what stands between the lines, such as - or ； or —— or \n"
 
 
 class LowerLineForm(PlannedForm):
@@ -29,7 +55,7 @@ class Couplet(TextFormat):
     """A couplet.
 
     Attributes:
-        separator: the one character between the lines in the user's files.
+        separator: what stands between the lines in the user's files.
         keeps_unequal: whether lines may differ in length.
     """
 
@@ -39,12 +65,13 @@ class Couplet(TextFormat):
     name = "couplet"
     summary = "two lines and the form's rules"
     takes_pairs = True
-    prompt_name, answer_name = "upper", "lower"
+    prompt_name, answer_name, prompt_called = "upper", "lower", "upper line"
 
     @property
     def between(self) -> str:
-        """The files' separator; but white space, which vocabularies have no token for, becomes the default one."""
-        return DEFAULT_SEPARATOR if self.separator.isspace() else self.separator
+        """The files' separator if it is one visible character; others, which are no token, become the default one."""
+        is_token = len(self.separator) == 1 and self.separator.isprintable() and not self.separator.isspace()
+        return self.separator if is_token else DEFAULT_SEPARATOR
 
     @property
     def asks_for(self) -> tuple[str, str]:
@@ -56,13 +83,12 @@ class Couplet(TextFormat):
 
     @classmethod
     def from_settings(cls, settings: TextSettings) -> Self:
-        return cls(settings.separator, settings.unequal_lines == "keep")
+        return cls(spelled_out(settings.separator), settings.unequal_lines == "keep")
 
     @classmethod
     def problems(cls, settings: TextSettings) -> list[str]:
-        if len(settings.separator) == 1:
-            return []
-        return [f"--separator takes one character; found {settings.separator!r}"]
+        problem = separator_problem(settings.separator)
+        return [problem] if problem else []
 
     @classmethod
     def from_carried(cls, carried: Mapping[str, Any]) -> Self:
@@ -75,44 +101,70 @@ class Couplet(TextFormat):
         return {"text_format": self.name, "separator": self.between}
 
     def check(self, cells: Sequence[Any]) -> Text:
-        if self.separator.isspace():
-            cells = self._split_at_space(cells)
+        if self.separator != self.between:
+            cells = self._split_uncleaned(cells)
         cleaned = [clean_line(cell) for cell in cells]
-        lines = [line.text for line in cleaned]
-        if len(lines) == 2:
-            upper, lower = lines
-        elif (halves := split_couplet(lines[0], self.separator)) is None:
-            raise RejectedRowError(NO_SEPARATOR)
-        else:
-            upper, lower = halves
+        cleaned = [line for cell in cleaned for line in self._unlabelled(cell)]
+        if len(cleaned) == 1:
+            if (halves := self._halves(cleaned[0].text)) is None:
+                raise RejectedRowError(NO_SEPARATOR)
+            cleaned = [line for half in halves for line in self._unlabelled(Cleaned(half, cleaned[0].removed))]
+        upper, lower = cleaned[0].text, cleaned[-1].text
+        if len(lower) == len(upper) + 1 and lower[-1] in _FINAL_MARKS:
+            lower = lower[:-1]  # it ends the couplet, and answers nothing in the upper line
         if not upper or not lower:
             raise RejectedRowError(EMPTY_LINE)
         if len(upper) != len(lower) and not self.keeps_unequal:
             raise RejectedRowError(UNEQUAL)
+        if upper == lower:
+            raise RejectedRowError(SAME_LINES)
         opening = self.opening(upper)
         return Text(opening + lower, len(opening), upper, kinds_of(cleaned))
 
-    def _split_at_space(self, cells: Sequence[Any]) -> Sequence[Any]:
-        """Split a cell at its separating space before cleaning, which would remove it."""
+    def _unlabelled(self, line: Cleaned) -> list[Cleaned]:
+        """Return the two lines of 上联：…；下联：…, one line without its label, or the line as it is."""
+        whole = _LABELLED.fullmatch(line.text)
+        parts = [whole[1].removesuffix(self.separator), whole[2]] if whole else [_LABEL.sub("", line.text)]
+        removed = line.removed if parts == [line.text] else tuple(dict.fromkeys([*line.removed, LABELS]))
+        return [Cleaned(part, removed) for part in parts]
+
+    def _split_uncleaned(self, cells: Sequence[Any]) -> Sequence[Any]:
+        """Split a cell before cleaning, which would remove or refuse a separator that is no visible character."""
         if len(cells) == 1 and isinstance(cells[0], str):
-            return split_couplet(cells[0].strip(), self.separator) or cells
+            return self._halves(cells[0].strip()) or cells
         return cells
+
+    def _halves(self, text: str) -> tuple[str, str] | None:
+        """Split a whole couplet; the middle may also be that of the text without a mark at its end."""
+        halves = split_couplet(text, self.separator)
+        if halves is None and text and text[-1] in _FINAL_MARKS:
+            return split_couplet(text[:-1], self.separator)
+        return halves
+
+    def cells_of_lines(self, lines: Sequence[str]) -> Sequence[str]:
+        """Return two pieces as the two lines; more or fewer are one text."""
+        return lines if len(lines) == 2 else super().cells_of_lines(lines)
 
     def read_prompt(self, typed: str) -> Cleaned:
         """Return the upper line: without a separator at its end, and without the lower line of a whole couplet.
 
         A separator typed as its full-width double, or as another dash, is one too.
+
+        Raises:
+            RejectedRowError: as `clean_line`; also a label with nothing behind it.
         """
-        line, removed = clean_line(typed)
+        line, removed = self._unlabelled(clean_line(typed))[0]
+        if not line:
+            raise RejectedRowError(EMPTY)
         half, odd = divmod(len(line) - 1, 2)
         if half > 0 and not odd and is_same_mark(line[half], self.between):
             return Cleaned(line[:half], removed)
         is_long_dash = line.endswith("——")  # a mark of its own, which takes two places
         return Cleaned(line[:-1] if is_same_mark(line[-1], self.between) and not is_long_dash else line, removed)
 
-    def read_line(self, written: str) -> Cleaned:
-        """Return one of the lines of a couplet that another system wrote."""
-        return clean_answer(written)
+    def read_pair(self, upper: str, lower: str) -> tuple[Cleaned, Cleaned]:
+        """Return the lines of a couplet that another system wrote; nothing is refused, since they are to be scored."""
+        return self._unlabelled(clean_answer(upper))[0], self._unlabelled(clean_answer(lower))[-1]
 
     def violations(self, prompt: str, answer: str) -> list[str]:
         return [str(violation) for violation in form_violations(prompt, answer)]

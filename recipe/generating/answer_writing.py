@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Protocol, cast
 
+from recipe.characters import is_blank
 from recipe.errors import UserError
 from recipe.formats.base import TextFormat
 
@@ -95,6 +96,7 @@ class AnswerWriter:
             UserError: the file cannot be written.
         """
         self.written = 0  # answers
+        self.empty = 0  # of them, those that hold nothing
         self._target: Path | None = None
         self.partial: Path | None = None
         self._file = self._open(output_file)
@@ -123,6 +125,7 @@ class AnswerWriter:
         for answer in answers:
             self._file.write(self._line(self, answer) + "\n")
             self.written += 1
+            self.empty += is_blank(answer.text)
 
     def flush(self) -> None:
         """Hand everything written so far to the system."""

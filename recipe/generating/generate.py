@@ -15,12 +15,13 @@ from typing import cast
 
 from tqdm import tqdm
 
+from recipe.characters import is_blank
 from recipe.cli import Settings
 from recipe.errors import INTERRUPTED_EXIT_CODE, UserError, printable
 from recipe.generating.answer_writing import AnswerWriter, open_standard_output, output_kind, output_problem
 from recipe.generating.composing import Composer
 from recipe.generating.generator import Answer, Generator, PreparedPrompt, check_settings
-from recipe.generating.loading import load_ready_model
+from recipe.generating.loading import NamedModel, load_ready_model
 from recipe.generating.prompts import is_text, read_prompts
 from recipe.generating.ranking import parallelism_scorer, with_best_of
 from recipe.rows.cleaning import Cleaned, RejectedRowError, clean_line, listed
@@ -32,6 +33,7 @@ from recipe.word_lists import read_word_list
 # Lines that are grouped by length before the first of them is written: a second or a minute of work.
 _BATCHES_PER_CHUNK = 64
 _LINES_NAMED = 20
+_CHARACTERS_NAMED = 20
 
 
 def generate(settings: Settings) -> int:
@@ -60,7 +62,6 @@ def _generate(settings: Settings) -> int:
     prompts = generator.prepare([prompt.text for prompt in cleaned])
     _raise_some(composer.refusals(themes) if composer else _refusals(prompts))
     _say_what_was_taken_out(cleaned)
-    _say_unknown_characters(generator, prompts)
     writer = AnswerWriter(
         output_kind(job.output_format, job.output_file),
         job.output_file,
@@ -109,7 +110,7 @@ def _raise_some(reasons: Sequence[str]) -> None:
 
 
 def _check_job(job: GenerationSettings, decoding: DecodingSettings) -> None:
-    """Refuse settings that would be left aside."""
+    """Refuse settings that would be left aside, and names that nothing stands behind."""
     sources = {"--prompt or --prompts_file": bool(job.prompt or job.prompts_file), "--compose": job.compose}
     given = [name for name, is_given in {**sources, "--interactive": job.interactive}.items() if is_given]
     problems = [f"{' and '.join(given)} exclude each other: give one of them"] if len(given) > 1 else []
@@ -132,13 +133,14 @@ def _check_job(job: GenerationSettings, decoding: DecodingSettings) -> None:
     for name, file in read.items():
         if file and job.output_file and Path(file).resolve() == Path(job.output_file).resolve():
             problems.append(f"--output_file {job.output_file}: is {name} {file}, which it would replace; name another")
+    problems += NamedModel(job.model_name_or_path, job.state_dict_file).problems()
     if problems:
         raise UserError(problems)
 
 
 def _load_generator(settings: Settings, banned_words: Sequence[str]) -> Generator:
     job = settings[GenerationSettings]
-    ready = load_ready_model(job.model_name_or_path, settings[DeviceSettings])
+    ready = load_ready_model(job.model_name_or_path, settings[DeviceSettings], job.state_dict_file)
     print(ready, file=sys.stderr)
     text_format = ready.text_format
     decoding = with_best_of(settings[DecodingSettings], text_format)
@@ -150,14 +152,31 @@ def _load_generator(settings: Settings, banned_words: Sequence[str]) -> Generato
 
 
 def _say_unknown_characters(generator: Generator, prompts: Sequence[PreparedPrompt]) -> None:
-    if generator.form is None:
+    """Say in one line how many prompts hold characters that the model does not know, and what to do."""
+    unknown = Counter(char for prompt in prompts for char in prompt.unknown)
+    if generator.form is None or not unknown:
         return
-    unknown = [prompt for prompt in prompts if prompt.unknown]
-    for prompt in unknown[:_LINES_NAMED]:
-        seen = f"the model does not know {' '.join(prompt.unknown)}; answered without them"
-        print(f"{prompt.prompt}: {seen}", file=sys.stderr)
-    if len(unknown) > _LINES_NAMED:
-        print(f"and {len(unknown) - _LINES_NAMED:,} more lines with unknown characters", file=sys.stderr)
+    named = [char for char, _ in unknown.most_common(_CHARACTERS_NAMED)]
+    more = f" and {len(unknown) - len(named):,} more" if len(unknown) > len(named) else ""
+    count = sum(bool(prompt.unknown) for prompt in prompts)
+    called = generator.text_format.prompt_called
+    holding = f"1 {called} holds" if count == 1 else f"{count:,} {called}s hold"
+    print(
+        printable(
+            f"{holding} characters that the model does not know ({' '.join(named)}{more}); it answered without seeing "
+            "them. Write them in simplified or more common characters, or train with --extend_vocabulary"
+        ),
+        file=sys.stderr,
+    )
+
+
+def _say_empty_answers(texts: int, empty: int) -> None:
+    if empty:
+        print(
+            f"{empty:,} of {texts:,} answers hold nothing: the model ended the text at once. It has learnt too little "
+            "(train for more steps), or its texts end where these prompts do (give shorter beginnings)",
+            file=sys.stderr,
+        )
 
 
 def answer_all(generator: Generator, prompts: Sequence[PreparedPrompt], writer: AnswerWriter) -> int:
@@ -172,6 +191,8 @@ def answer_all(generator: Generator, prompts: Sequence[PreparedPrompt], writer: 
                     fewer += _answer_chunk(generator, prompts[start : start + chunk], writer, progress)
         except KeyboardInterrupt:
             return _interrupted(f"{progress.n:,} of {len(prompts):,} prompts", writer)
+    _say_unknown_characters(generator, prompts)
+    _say_empty_answers(writer.written, writer.empty)
     _say_summary(generator, writer.written, fewer, time.perf_counter() - started)
     return 0
 
@@ -252,9 +273,10 @@ def converse(generator: Generator) -> int:
                 print(printable("\n".join(reasons)))
                 continue
             _say_what_was_taken_out([cleaned])
-            _say_unknown_characters(generator, prompts)
             for _, answers in generator.answer_each(prompts):
                 print(*(f"{answered}> {answer.text}  ({answer.log_probability:.2f})" for answer in answers), sep="\n")
+                _say_empty_answers(len(answers), sum(is_blank(answer.text) for answer in answers))
+            _say_unknown_characters(generator, prompts)
     return 0
 
 

@@ -21,6 +21,7 @@ from recipe.errors import UserError
 from recipe.formats.base import TextFormat
 from recipe.formats.couplet import Couplet
 from recipe.generating.form_holding import hold_form
+from recipe.generating.variety import varied
 from recipe.model.tokenization import encode_prompt, unknown_characters
 from recipe.settings import DecodingSettings
 
@@ -207,9 +208,11 @@ class Generator:
         # Beam search as wide as the number of answers finds that many distinct ones, if there are so many.
         self._add_answers(prompts, pools, wanted, is_sampled=False)
         found = [list(pool.values()) for pool in pools]
-        if self.settings.best_of:
-            found = [sorted(answers, key=lambda answer: -answer.rank) for answers in found]
-        return [answers[: self.settings.num_return_sequences] for answers in found]
+        count = self.settings.num_return_sequences
+        if not self.settings.best_of:
+            return [answers[:count] for answers in found]
+        ranked = [sorted(answers, key=lambda answer: -answer.rank) for answers in found]
+        return [varied(answers, count, lambda answer: answer.text) for answers in ranked]
 
     def _possible_answers(self, prompt: PreparedPrompt) -> int:
         """How many answers to look for: one where the form leaves no choice at all (an upper line of marks)."""

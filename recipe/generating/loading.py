@@ -10,13 +10,16 @@ from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from recipe.errors import UserError
 from recipe.files import find_shipped
 from recipe.formats.base import TextFormat
 from recipe.formats.registry import carried_format
+from recipe.model.finding import STATE_DICT_FLAGS, find_model
 from recipe.model.modeling import load_model
 from recipe.model.placement import chosen_device, chosen_dtype
 from recipe.model.tokenization import load_tokenizer
-from recipe.settings import PUBLISHED_MODEL, SHIPPED_MODEL, DeviceSettings
+from recipe.settings import PUBLISHED_MODEL, SHIPPED_MODEL, DeviceSettings, ModelSettings
+from recipe.text_files import path_problem
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,32 @@ class ReadyModel:
         return f"{self.name}: {millions:.1f}M parameters on {self.model.device}, {dtype}"
 
 
-def load_ready_model(name: str, settings: DeviceSettings) -> ReadyModel:
+@dataclass(frozen=True)
+class NamedModel:
+    """A model as settings name it: a local directory or a name of the hub, and the weights that go over its own."""
+
+    name: str
+    state_dict_file: str | None = None
+    flag: str = "--model_name_or_path"
+
+    def problems(self) -> list[str]:
+        """Say what is wrong with it as far as that shows before anything is loaded."""
+        problems = []
+        if self.name != PUBLISHED_MODEL or Path(self.name).exists():
+            try:
+                find_model(self.name, self.flag)
+            except UserError as error:
+                problems += error.problems
+        if self.state_dict_file and (problem := path_problem(self.state_dict_file)):
+            problems.append(f"{STATE_DICT_FLAGS[self.flag]} {problem}")
+        return problems
+
+
+def load_ready_model(name: str, settings: DeviceSettings, state_dict_file: str | None = None) -> ReadyModel:
     """Load a local directory or a model of the hub, ready to write; before anything is published, the shipped base.
+
+    Args:
+        state_dict_file: weights that are loaded over the model's own.
 
     Raises:
         UserError: nothing there that can be loaded, a device that cannot be used, or texts of an unknown format.
@@ -51,8 +78,10 @@ def load_ready_model(name: str, settings: DeviceSettings) -> ReadyModel:
         name = find_shipped(SHIPPED_MODEL)
     device = chosen_device(settings)
     tokenizer = load_tokenizer(name)
-    model: Any = load_model(name, tokenizer)
+    model: Any = load_model(name, tokenizer, ModelSettings(state_dict_file=state_dict_file))
     model.to(device=device, dtype=chosen_dtype(settings, device, model.config.hidden_size)).eval()
     # A foreign model's configuration has no such attribute.
     text_format = carried_format(name, getattr(model.config, "recipe", None))
+    if state_dict_file:
+        name = f"{name} with the weights of {state_dict_file}"
     return ReadyModel(name, model, tokenizer, text_format, time.perf_counter() - started)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from recipe.characters import is_blank
 from recipe.errors import UserError
-from recipe.rows.reading import FORMAT_ENDINGS, Row, Source, read_rows
+from recipe.rows.reading import FORMAT_ENDINGS, PAIR_COLUMNS, Row, Source, read_rows
 from recipe.settings import GenerationSettings
-from recipe.text_files import decode_text, path_problem, text_lines
+from recipe.stored_files import content_ending
+from recipe.text_files import decode_text, path_problem, read_text, text_lines
 
 STANDARD_INPUT = "-"
 _ROWS_NAMED = 20
@@ -58,10 +59,16 @@ def _read_file(settings: GenerationSettings) -> list[str]:
     path = Path(str(settings.prompts_file))
     if problem := path_problem(str(path)):
         raise UserError(f"--prompts_file {problem}")
-    if path.suffix.lower() not in FORMAT_ENDINGS:
-        return text_lines(decode_text(path.read_bytes(), str(path), settings.encoding))
-    columns = (settings.prompt_column,)
-    rows = list(read_rows(Source((str(path),), columns, settings.encoding, column_settings="--prompt_column")))
+    if content_ending(str(path)) not in FORMAT_ENDINGS:
+        return text_lines(read_text(str(path), settings.encoding))
+    source = Source(
+        (str(path),),
+        (settings.prompt_column,),
+        settings.encoding,
+        column_settings=("--prompt_column",),
+        other_columns=tuple((upper,) for upper, _ in PAIR_COLUMNS),
+    )
+    rows = list(read_rows(source))
     if faulty := [f"{row.file}: row {row.number}: {fault}" for row in rows if (fault := _fault(row))]:
         more = [f"and {len(faulty) - _ROWS_NAMED:,} more rows"] if len(faulty) > _ROWS_NAMED else []
         raise UserError(faulty[:_ROWS_NAMED] + more)

@@ -12,7 +12,7 @@ from recipe.errors import UserError
 from recipe.formats.base import TextFormat
 from recipe.formats.couplet import Couplet
 from recipe.rows.cleaning import RejectedRowError, listed
-from recipe.rows.reading import Source, checked_text, read_rows
+from recipe.rows.reading import Row, Source, checked_text, other_couplet_columns, read_rows, shown_row, why_rejected
 from recipe.settings import DecodingSettings
 
 # Chosen by the table of docs/generation.md: more lines gain little, and take longer.
@@ -51,12 +51,21 @@ def learn_parallelism(file: str, column: str, encoding: str, text_format: TextFo
     if not isinstance(text_format, Couplet):
         kind = text_format.name
         raise UserError(f"--parallelism_file ranks couplets; this model writes texts of another kind: {kind}")
-    pairs, rejected, cleaned = [], Counter[str](), Counter[str]()
-    for row in read_rows(Source((file,), (column,), encoding, column_settings="--parallelism_column")):
+    pairs, rejected, cleaned, first = [], Counter[str](), Counter[str](), dict[str, Row]()
+    source = Source(
+        (file,),
+        (column,),
+        encoding,
+        column_settings=("--parallelism_column",),
+        other_columns=other_couplet_columns(column, (column,)),
+        separator=text_format.separator,
+    )
+    for row in read_rows(source):
         try:
             text, opening_length, _, removed = checked_text(row, text_format)
         except RejectedRowError as rejection:
             rejected[rejection.reason] += 1
+            first.setdefault(rejection.reason, shown_row(row, rejection.reason))
         else:
             pairs.append(text_format.split(text, opening_length))
             cleaned.update(removed)
@@ -64,7 +73,7 @@ def learn_parallelism(file: str, column: str, encoding: str, text_format: TextFo
     if not pairs:
         raise UserError(
             f"--parallelism_file {file}: holds no couplet whose lines are of one length, with {text_format.between!r} "
-            f"between them as in the model's training rows ({found})"
+            f"between them as in the model's training rows ({found})" + why_rejected(source, first, rejected)
         )
     if rejected:
         print(f"--parallelism_file {file}: {rejected.total():,} rows are left out ({found})", file=sys.stderr)

@@ -11,6 +11,7 @@ import inspect
 import itertools
 from collections.abc import Callable
 from itertools import zip_longest
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
 import datasets
@@ -84,6 +85,16 @@ class OfflineMetric(evaluate.Metric):
         # of one run would lock against each other.
         kwargs.setdefault("keep_in_memory", kwargs.get("num_process", 1) == 1)
         super().__init__(**kwargs)
+
+    def _build_data_dir(self) -> str:
+        """Name the directory of the inputs' cache file, and make it only where there will be one.
+
+        The library (evaluate 0.4.6) makes it whenever a metric is built, which fails where the home of its cache cannot
+        be written; in memory nothing is kept there.
+        """
+        if self.keep_in_memory:
+            return str(Path(self._data_dir_root, self.name, self.config_name))
+        return super()._build_data_dir()
 
     @classmethod
     def made_of(cls, material: Material) -> Self | None:

@@ -14,6 +14,7 @@ from recipe.errors import UserError
 from recipe.metrics.base import PREDICTIONS, REFERENCES, LineMetric, as_reference_lists, import_extra
 from recipe.metrics.figure import Better, Figure, Group
 from recipe.metrics.material import Material
+from recipe.model.finding import find_source
 
 MAX_TOKENS = 128  # two lines of 40 characters and their special tokens
 BATCH_SIZE = 64
@@ -40,9 +41,10 @@ class EncoderBertScore(LineMetric):
         """``layer`` is the hidden layer that is compared; None takes the last."""
         super().__init__(**kwargs)
         bert = import_extra("torchmetrics.text.bert")
+        source = scorer_source("--bertscore_model", model_name_or_path)
         try:
             self.scorer = bert.BERTScore(
-                model_name_or_path=model_name_or_path,
+                model_name_or_path=source,
                 num_layers=layer,
                 max_length=MAX_TOKENS,
                 truncation=True,
@@ -181,11 +183,24 @@ class LabelShares(LineMetric):
         return {figure.key: 100 * total / sums[-1] for figure, total in zip(self.figures, sums[:-1], strict=True)}
 
 
+def scorer_source(setting: str, model_name_or_path: str) -> str:
+    """Return where a model that scores is loaded from: an existing directory, or a name that the hub knows.
+
+    Raises:
+        UserError: neither, or a file.
+    """
+    try:
+        return find_source(model_name_or_path, setting)
+    except UserError as error:
+        raise UserError([f"{setting} {problem}" for problem in error.problems]) from None
+
+
 def _text_classification(setting: str, model_name_or_path: str) -> Any:
     from transformers import pipeline
 
+    source = scorer_source(setting, model_name_or_path)
     try:
-        return pipeline("text-classification", model=model_name_or_path, trust_remote_code=False)
+        return pipeline("text-classification", model=source, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise UserError(_cannot_load(setting, model_name_or_path, error)) from None
 

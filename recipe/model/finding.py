@@ -44,7 +44,7 @@ _GPT2_FIELDS = ("n_embd", "n_layer", "n_head")
 _HUB_SECONDS = 10  # for one question; a hub that is slower than that would take hours for the weights
 _NAMES_SHOWN = 8
 # The flag that takes weights over those of the model that another flag names.
-_STATE_DICT_FLAGS = {"--model_name_or_path": "--state_dict_file", "--baseline": "--baseline_state_dict_file"}
+STATE_DICT_FLAGS = {"--model_name_or_path": "--state_dict_file", "--baseline": "--baseline_state_dict_file"}
 
 
 def find_model(name_or_path: str, flag: str = "--model_name_or_path") -> str:
@@ -100,11 +100,11 @@ def _file_problem(file: Path, flag: str) -> str:
         return f"{file}: is one file of a model; name its directory: {flag} {file.parent}"
     if file.suffix in _FOREIGN_WEIGHTS:
         return f"{file}: holds weights for {_FOREIGN_WEIGHTS[file.suffix]}, which are not read here; {_OTHER_WEIGHTS}"
-    if file.suffix in _WEIGHT_ENDINGS:
+    if file.suffix in _WEIGHT_ENDINGS and flag in STATE_DICT_FLAGS:
         directory = file.parent if (file.parent / CONFIG).is_file() else "DIR"
         return (
             f"{file}: holds weights alone, no model directory. Name the directory of the model that they were trained "
-            f"from, and them beside it: {flag} {directory} {_STATE_DICT_FLAGS.get(flag, '--state_dict_file')} {file}"
+            f"from, and them beside it: {flag} {directory} {STATE_DICT_FLAGS[flag]} {file}"
         )
     if file.suffix in _PACKED:
         return f"{file}: is packed; unpack it and name the directory that holds {CONFIG}"

@@ -82,7 +82,7 @@ def corpus_vocabulary(characters: Iterable[str]) -> dict[str, int]:
 
 
 def read_characters(path: str) -> list[str]:
-    """Return the different characters of a text file, in their order; line ends are none.
+    """Return the different characters of a text file, in their order; line ends, and what else is not seen, are none.
 
     Raises:
         UserError: the file cannot be read as UTF-8, or holds no character.
@@ -91,7 +91,7 @@ def read_characters(path: str) -> list[str]:
         text = read_utf8(path)
     except UserError as error:
         raise UserError(f"--vocabulary_file {error.problems[0]}") from None
-    characters = list(dict.fromkeys("".join(text.splitlines())))
+    characters = list(dict.fromkeys(filter(str.isprintable, text)))
     if not characters:
         raise UserError(f"--vocabulary_file {path}: holds no character")
     return characters

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from recipe.errors import UserError
 from recipe.files import atomic_open
 from recipe.rating.dimensions import OVERALL, all_dimensions, dimension_key
+from recipe.rows.delimited import delimited_records
 
 TABLE_ENDINGS = (".csv", ".xlsx")
 CHOICE_COLUMN = "choice"
@@ -122,6 +123,10 @@ def table_records(file: Path) -> Iterator[Record]:
         raise UserError(f"{file}: has no column {' and '.join(missing)}; its headings begin with: {found}")
     for number, cells in enumerate(rows, start=2):
         texts = [str(cell).strip() if cell is not None else "" for cell in cells]
+        if any(texts[len(heading) :]):
+            raise UserError(
+                f"{file}, row {number}: has more cells than the headings; put a text with commas into quotes"
+            )
         row = dict(zip(heading, texts, strict=False))
         if any(texts):
             yield from _records_of_row(number, row, file.stem)
@@ -156,10 +161,9 @@ def _read_csv(file: Path) -> Iterator[list[str]]:
             text = data.decode("gb18030")  # what spreadsheets of Chinese systems write
         except UnicodeDecodeError as error:
             raise UserError(f"{file}: is neither UTF-8 nor GB18030 ({error}); save it as CSV UTF-8") from None
-    try:
-        return iter(list(csv.reader(io.StringIO(text, newline=""))))
-    except csv.Error as error:
-        raise UserError(f"{file}: cannot be read as CSV ({error})") from None
+    line_end = "\n" if "\n" in text else "\r"  # the latter is Excel's "CSV (Macintosh)"
+    lines = io.StringIO(text, newline=line_end)
+    return iter([record.cells for record in delimited_records(lines, str(file), ".csv", "")])
 
 
 def _read_xlsx(file: Path) -> Iterator[list[Any]]:

@@ -5,6 +5,7 @@ Rows, prompts, themes, sample prompts, lists of words and lines that other syste
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -18,9 +19,29 @@ NOT_TEXT = "not text"
 CONTROL = "control or damaged characters"
 LINE_BREAK = "line break inside a cell (an unbalanced quote?)"
 
+LOST = "an unknown token ([UNK]) in the place of a character"
+MARKUP = "HTML (<br>, &nbsp;) in the text"
+
 # What is taken out, as the counts name it.
 INVISIBLE = "invisible characters"
 COMBINING = "combining marks"
+SPECIAL_TOKENS = "special tokens of other tools"
+# In lines that are scored these stay as wrong as they are, but count as one character.
+LOST_IN_ANSWER = "unknown tokens ([UNK]), each scored as one wrong character"
+MARKUP_IN_ANSWER = "HTML"
+
+# What tokenizers put around texts and print with them: BERT's, sentencepiece's, those of chat models. Characters may
+# stand apart, tokens then too.
+_SPECIAL_TOKEN = re.compile(
+    r"\[\s*(?:CLS|SEP|PAD|BOS|EOS|EOD|EOP|SOP|EOT|[gs]MASK|/?INST|unused\d+)\s*\]"
+    r"|<\s*(?:/?s|pad|bos|eos|cls|sep|eod|eop|sop|eot|n|extra_id_\d+)\s*/?\s*>"
+    r"|<\s*[|｜][^<>]{1,40}[|｜]\s*>",
+    re.IGNORECASE,
+)
+_LOST_TOKEN = re.compile(r"\[\s*(?:UNK|MASK)\s*\]|<\s*(?:unk|mask)\s*>|\u2047", re.IGNORECASE)
+_TAG = re.compile(r"<!--.*?-->|</?[A-Za-z][^<>\u3400-\u9fff]*>", re.DOTALL)
+_MARKUP = re.compile(_TAG.pattern + r"|&(?:[A-Za-z]{2,8}\d{0,2}|#\d{1,6}|#x[0-9A-Fa-f]{1,5});", re.DOTALL)
+_WRONG_CHARACTER = "□"
 
 # Nothing to clean in most lines, which one look tells.
 _ORDINARY = re.compile("[-0-9A-Za-z\u3007\u3400-\u9fff，。、；：？！“”‘’《》（）…—·]+")
@@ -59,6 +80,7 @@ def clean(cell: object, *, joins_lines: bool) -> Cleaned:
     """Return a cell's text with every run of white space as one space, and none around it.
 
     Invisible characters go, and so do combining marks on what has none in any script: they would count as positions.
+    So do the special tokens of other tools. HTML and unknown tokens hide what the text was: it is refused.
 
     Args:
         joins_lines: take a line break for a space; otherwise it is a sign that the cell is none of its own.
@@ -80,7 +102,14 @@ def clean_line(cell: object) -> Cleaned:
 
 def clean_answer(written: str) -> Cleaned:
     """Return a line that some system wrote, without white space; nothing is refused, since it is to be scored."""
-    return Cleaned(written) if _ORDINARY.fullmatch(written) else _without_leftovers(written, "")
+    if _ORDINARY.fullmatch(written):
+        return Cleaned(written)
+    text, removed = _without_leftovers(written, "")
+    if _LOST_TOKEN.search(text):
+        text, removed = _LOST_TOKEN.sub(_WRONG_CHARACTER, text), (*removed, LOST_IN_ANSWER)
+    if _MARKUP.search(text):
+        text, removed = "".join(html.unescape(_TAG.sub("", text)).split()), (*removed, MARKUP_IN_ANSWER)
+    return Cleaned(text, removed)
 
 
 def _clean(cell: object, between: str, joins_lines: bool) -> Cleaned:
@@ -97,6 +126,9 @@ def _clean(cell: object, between: str, joins_lines: bool) -> Cleaned:
         raise RejectedRowError(EMPTY)
     if any(char == "\ufffd" or unicodedata.category(char) in ("Cc", "Cs") for char in cleaned.text):
         raise RejectedRowError(CONTROL)
+    for pattern, reason in ((_LOST_TOKEN, LOST), (_MARKUP, MARKUP)):
+        if pattern.search(cleaned.text):
+            raise RejectedRowError(reason)
     return cleaned
 
 
@@ -115,7 +147,11 @@ def _without_leftovers(text: str, between: str) -> Cleaned:
             kept.append(char)
         else:
             removed[COMBINING] = None
-    return Cleaned(between.join("".join(kept).split()), tuple(removed))
+    joined = between.join("".join(kept).split())
+    bare = _SPECIAL_TOKEN.sub(" ", joined)
+    if bare != joined:
+        removed[SPECIAL_TOKENS] = None
+    return Cleaned(between.join(bare.split()), tuple(removed))
 
 
 def _carries_marks(char: str) -> bool:

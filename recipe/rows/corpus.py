@@ -27,11 +27,20 @@ from recipe.errors import UserError, printable
 from recipe.files import atomic_directory, atomic_open, sha256_of
 from recipe.formats.registry import FORMATS
 from recipe.rows.cleaning import RejectedRowError
-from recipe.rows.reading import Row, Source, checked_text, read_rows, training_source, validation_source
+from recipe.rows.reading import (
+    Row,
+    Source,
+    checked_text,
+    read_rows,
+    training_source,
+    validation_source,
+    why_rejected,
+)
 from recipe.settings import DataSettings
+from recipe.stored_files import stored
 
 # Part of the cache key: raise it when the same files would give other rows.
-_FORMAT_VERSION = 5
+_FORMAT_VERSION = 7
 _BATCH_ROWS = 20_000
 _SCHEMA = pa.schema([("text", pa.string()), ("opening_length", pa.int32()), ("file", pa.uint16()), ("row", pa.int64())])
 _QUARANTINE_TEXT_CHARS = 1_000  # a million-character cell should not make a million-character report
@@ -105,11 +114,14 @@ class _Quarantine:
         self._writer = csv.writer(self._file)
         self._writer.writerow(("file", "row", "reason", "text"))
         self.counts: Counter[str] = Counter()
+        self.first: dict[str, Row] = {}  # of each reason
 
     def add(self, file: str, row: int, reason: str, text: str) -> None:
         self.counts[reason] += 1
         # Escaped, so that a control character in the data cannot act on the terminal that shows this file.
-        shown = printable(text[:_QUARANTINE_TEXT_CHARS], keep="")
+        text = text[:_QUARANTINE_TEXT_CHARS]
+        shown = printable(text, keep="")
+        self.first.setdefault(reason, Row(file, row, (text,), reason))
         self._writer.writerow((file, row, reason, shown))
 
     def close(self) -> None:
@@ -123,7 +135,7 @@ def prepare_corpus(data: DataSettings) -> Corpus:
         UserError: settings or files that cannot give a corpus.
     """
     source, own_validation = training_source(data), validation_source(data)
-    hashes = {file: sha256_of(file) for part in (source, own_validation) if part for file in part.files}
+    hashes = {file: sha256_of(stored(file)) for part in (source, own_validation) if part for file in part.files}
     fingerprint = _fingerprint(data, hashes)
     directory = Path(data.cache_dir) / f"corpus-{fingerprint}"
     if not (directory / "summary.json").exists():
@@ -147,7 +159,7 @@ def _build(
     directory: Path, data: DataSettings, source: Source, own_validation: Source | None, hashes: dict[str, str]
 ) -> None:
     """Write the rows, the quarantine and the summary of one corpus into `directory`."""
-    summary = CorpusSummary(file_hashes=hashes, file_bytes={file: Path(file).stat().st_size for file in hashes})
+    summary = CorpusSummary(file_hashes=hashes, file_bytes={file: stored(file).stat().st_size for file in hashes})
     quarantine = _Quarantine(directory / "rejected_rows.csv")
     with contextlib.closing(quarantine):
         texts, keys = _stream_checked(
@@ -182,7 +194,10 @@ def _build(
         if summary.validation:
             counts["held out with their upper line"] = summary.validation
         found = "; ".join(f"{count:,} {reason}" for reason, count in counts.items()) or "no rows at all"
-        raise UserError(f"{', '.join(source.files)}: no row is left to train on (read {summary.read:,}: {found})")
+        raise UserError(
+            f"{', '.join(source.files)}: no row is left to train on (read {summary.read:,}: {found})"
+            + why_rejected(source, quarantine.first, quarantine.counts, "; or set --text_format plain for other texts")
+        )
     with atomic_open(directory / "summary.json") as file:
         json.dump(asdict(summary), file, ensure_ascii=False)
 

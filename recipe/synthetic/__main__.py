@@ -1,4 +1,4 @@
-"""Write a synthetic corpus: `python -m recipe.synthetic --rows 20000 --seed 7 --output_file couplets.csv`."""
+"""Write a synthetic corpus: `python -m recipe.synthetic --rows 5000 --seed 7 --output_file couplets.csv`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from recipe.errors import UserError, run_or_explain
 from recipe.files import at_home, atomic_open
 from recipe.synthetic.synthesis import capacity, synthesize
 
-SHIPPED_ROWS = 20_000
+SHIPPED_ROWS = 5_000
 SHIPPED_SEED = 7
 
 

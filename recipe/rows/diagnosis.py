@@ -1,0 +1,162 @@
+"""Why a file gives no row as it was asked for: the column is called otherwise, something else separates, no header."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from recipe.couplet.form import is_chinese_character, is_punctuation
+
+SAMPLE_ROWS = 20
+TEXT_FLAG, UPPER_FLAG, LOWER_FLAG = "--text_column", "--upper_column", "--lower_column"
+COUPLET_FLAGS = (TEXT_FLAG, UPPER_FLAG, LOWER_FLAG)
+_SHOWN_NAMES, _SHOWN_CHARS = 20, 40
+_DELIMITER_NAMES = {",": "a comma (',')", "\t": "a tab", ";": "';'", "|": "'|'"}
+_SHORTEST_ROW = 4  # Chinese characters; names of columns in Chinese are shorter (上联, 内容)
+_MOST = 0.5  # of a column's cells have to look alike for it to be suggested
+
+
+class Sample(NamedTuple):
+    """The names of a file's columns and its first rows, cells in their order."""
+
+    names: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+    def column(self, name: str) -> list[Any]:
+        position = self.names.index(name)
+        return [row[position] for row in self.rows if position < len(row)]
+
+
+def missing_columns(
+    file: str, columns: Sequence[str], flags: Sequence[str], separator: str, sample: Sample, delimiter: str = ""
+) -> list[str]:
+    """Return what is wrong with each of the wanted columns that the sample has not, or not once.
+
+    Args:
+        flags: the settings that choose the columns: of one text, and, where there are two more, of a pair. None are
+            given where the columns have fixed names.
+        separator: what stands between the lines of a couplet in one column; "" if the texts are no couplets.
+        delimiter: what stands between the cells of the file; "" in a file without a header line.
+    """
+    shown = ", ".join(name[:_SHOWN_CHARS] for name in sample.names[:_SHOWN_NAMES])
+    flag_of = dict(zip(columns, flags[:1] if len(columns) == 1 else flags[1:], strict=False))
+    problems = []
+    for column in columns:
+        if (count := list(sample.names).count(column)) == 1:
+            continue
+        found = "no column" if count == 0 else f"{count} columns"
+        cause = "" if count else _cause(column, flag_of.get(column, ""), sample, delimiter)
+        cause = cause or _suggestion(flags, separator, sample) or _advice(columns, flags)
+        problems.append(f"{file}: has {found} named {column!r}; its header is: {shown}. {cause}")
+    return problems
+
+
+def _advice(columns: Sequence[str], flags: Sequence[str]) -> str:
+    if not flags:
+        return f"Its columns must be called {' and '.join(columns)}: rename them in the file"
+    return f"Name the right one with {flags[0]}{f', or with {flags[1]} and {flags[2]}' if flags[1:] else ''}"
+
+
+def _cause(column: str, flag: str, sample: Sample, delimiter: str) -> str:
+    """Return what the header itself shows, "" if nothing."""
+    names = sample.names
+    if any("\0" in name for name in names):
+        return "It holds zero bytes, as UTF-16 does where UTF-8 is expected: try --encoding utf-16-le"
+    if delimiter and names and names[0].casefold().startswith("sep="):
+        return "Its first line (sep=) is a note to Excel, not the header; delete that line"
+    if delimiter and (other := _other_delimiter(names, delimiter)):
+        rename = {"\t": "; rename it to end in .tsv", ",": "; rename it to end in .csv"}.get(
+            other, "; save it with commas"
+        )
+        return (
+            f"{_DELIMITER_NAMES[other]} stands between its columns, where a file of this ending has "
+            f"{_DELIMITER_NAMES[delimiter]}{rename}"
+        )
+    for name in names:
+        if name != column and name.strip() == column:
+            return f"The header says {name!r}, with spaces around the name; take them away"
+        if flag and name.strip().casefold() == column.casefold():
+            return f"Capital and small letters differ: pass {flag} {_quoted(name)}"
+    if delimiter and any(_is_row(name) for name in names):
+        return f"It seems to have no header: put the names of its columns ({column}) into a line above {names[0]!r}"
+    return ""
+
+
+def _other_delimiter(names: Sequence[str], delimiter: str) -> str:
+    return next(
+        (other for other in _DELIMITER_NAMES if other != delimiter and any(other in name for name in names)), ""
+    )
+
+
+def _is_row(name: str) -> bool:
+    return sum(map(is_chinese_character, name)) >= _SHORTEST_ROW
+
+
+def _suggestion(flags: Sequence[str], separator: str, sample: Sample) -> str:
+    """Return which columns hold what is looked for, by what stands in them; "" if that cannot be told."""
+    if not flags:
+        return ""
+    texts = [name for name in dict.fromkeys(sample.names) if _mostly(_is_text, sample.column(name))]
+    if separator.strip():
+        whole = [name for name in texts if _mostly(lambda cell: separator in str(cell), sample.column(name))]
+        if len(whole) == 1:
+            return f"Name it with {flags[0]} {_quoted(whole[0])}"
+    if len(texts) == 2 and len(flags) > 1 and _answer_each_other(*map(sample.column, texts)):
+        return f"Name them with {flags[1]} {_quoted(texts[0])} {flags[2]} {_quoted(texts[1])}"
+    if len(texts) == 1:
+        return f"Name it with {flags[0]} {_quoted(texts[0])}"
+    return ""
+
+
+def _answer_each_other(uppers: Sequence[Any], lowers: Sequence[Any]) -> bool:
+    same = [
+        len("".join(upper.split())) == len("".join(lower.split())) for upper, lower in zip(uppers, lowers, strict=False)
+    ]
+    return bool(same) and sum(same) > _MOST * len(same)
+
+
+def _mostly(holds: Callable[[Any], bool], cells: Sequence[Any]) -> bool:
+    return bool(cells) and sum(map(holds, cells)) > _MOST * len(cells)
+
+
+def _is_text(cell: Any) -> bool:
+    text = "".join(map(str, cell)) if isinstance(cell, list) else cell
+    return isinstance(text, str) and any(map(is_chinese_character, text))
+
+
+def rejection_advice(text: str, columns: Sequence[str], flags: Sequence[str], separator: str, sample: Sample) -> str:
+    """Return what to do where every row is without the separator, of which `text` is one; "" if nothing shows.
+
+    The other arguments are those of `missing_columns`.
+    """
+    if not _is_text(text):
+        kept = [position for position, name in enumerate(sample.names) if name not in columns]
+        rows = [[row[position] for position in kept if position < len(row)] for row in sample.rows]
+        return _suggestion(flags, separator, Sample([sample.names[position] for position in kept], rows))
+    if middle := middle_of(text):
+        return f"In the middle of it stands {middle!r}: try --separator {_quoted(middle)}"
+    return f"It has no {separator!r} in it; name what stands between the lines with --separator"
+
+
+def middle_of(text: str) -> str:
+    """Return the marks or white space in the exact middle of a text, or its only ones; "" if there are none.
+
+    A mark at its end does not count.
+    """
+    text = text.strip()
+    while text and is_punctuation(text[-1]):
+        text = text[:-1]
+    start, end = len(text) // 2, (len(text) + 1) // 2
+    while start > 0 and is_punctuation(text[start - 1]) and end < len(text) and is_punctuation(text[end]):
+        start, end = start - 1, end + 1
+    found = text[start:end]
+    if not found or not all(map(is_punctuation, found)):
+        runs = "".join(char if is_punctuation(char) else "\n" for char in text).split("\n")
+        found = next(iter(runs)) if len(runs := [run for run in runs if run]) == 1 else ""
+    return found.strip() or found[:1]
+
+
+def _quoted(word: str) -> str:
+    """Return a word as a shell takes it; Chinese characters and marks need no quotation marks there."""
+    return word if not word.isascii() and not any(map(str.isspace, word)) else shlex.quote(word)
