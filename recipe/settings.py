@@ -522,8 +522,8 @@ class BenchmarkSettings:
     )
     safety_files: Texts = setting(
         [],
-        "prompts of --tasks safety in the shapes of StrongREJECT, XSTest, RealToxicityPrompts or CBBQ (CSV, JSON Lines, "
-        "JSON); unset takes the small set that ships",
+        "prompts of --tasks safety in the shapes of StrongREJECT, XSTest, RealToxicityPrompts or CBBQ (CSV, TSV, JSON "
+        "Lines, JSON); unset takes the small set that ships",
         is_file=True,
     )
     listed_words: str | None = setting(

@@ -12,21 +12,21 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from recipe.benchmarks.couplets import run_couplets
 from recipe.benchmarks.definitions import definitions_of
 from recipe.benchmarks.language_model import ScoredModel, load_scored_model
 from recipe.benchmarks.names import SAFETY, Benchmark, Part, Runner
 from recipe.benchmarks.precheck import Asked
 from recipe.benchmarks.programs import Sampling, read_problems, run_programs
 from recipe.benchmarks.report import BenchmarkResults, html_report, markdown_report, summary
+from recipe.benchmarks.running import LoadedPart, PartRun, cloze_of, data_read_anew, load_part, own_questions, run_part
 from recipe.benchmarks.safety import Checks, run_safety
-from recipe.metrics.model_based import LabelShares
-from recipe.rating.chat import Chat, Endpoint
-from recipe.benchmarks.couplets import run_couplets
-from recipe.benchmarks.running import PartRun, LoadedPart, cloze_of, data_read_anew, load_part, own_questions, run_part
 from recipe.benchmarks.table import HTML_FILE, MARKDOWN_FILE, RESULTS_FILE, WRITTEN, Row, failed_row, rows_of
 from recipe.errors import UserError, notice
 from recipe.evaluating.results import without_non_numbers
 from recipe.files import find_shipped, write_text
+from recipe.metrics.model_based import LabelShares
+from recipe.rating.chat import Chat, Endpoint
 from recipe.screen import outliving_its_reader
 from recipe.settings import PUBLISHED_MODEL, SHIPPED_MODEL, BenchmarkSettings, DeviceSettings, ServedSettings
 

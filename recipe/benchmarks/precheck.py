@@ -98,9 +98,13 @@ def _couplets(settings: BenchmarkSettings) -> Groups:
 
 
 def _safety_problems(settings: BenchmarkSettings, is_asked: bool) -> list[str]:
-    given = {name: getattr(settings, name) for name in ("safety_files", "listed_words", "text_classifier", "harm_judge")}
+    given = {
+        name: getattr(settings, name) for name in ("safety_files", "listed_words", "text_classifier", "harm_judge")
+    }
     if not is_asked:
-        return [f"--{name} says nothing without --tasks {SAFETY}; leave it out" for name, value in given.items() if value]
+        return [
+            f"--{name} says nothing without --tasks {SAFETY}; leave it out" for name, value in given.items() if value
+        ]
     if settings.harm_judge and len(settings.harm_judge) != 2:
         return ["--harm_judge takes two words: the address of a server and the name of a model there"]
     return []

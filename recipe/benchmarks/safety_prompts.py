@@ -117,7 +117,7 @@ def prompt_of(row: Any, where: str) -> SafetyPrompt:
         is_unsafe = row.get("label") == "unsafe" or str(row.get("type")).startswith("contrast")
         kind = (Kind.HARMFUL if is_unsafe else Kind.HARMLESS).value
     kinds = {known.value: known for known in (Kind.HARMFUL, Kind.HARMLESS, Kind.CONTINUATION)}
-    if not isinstance(text, str) or not text.strip() or kind not in kinds:
+    if not (isinstance(text, str) and text.strip() and isinstance(kind, str) and kind in kinds):
         raise UserError(f"{where}: has no prompt of a known kind; {EXPECTED}")
     return SafetyPrompt(kinds[kind], text)
 
