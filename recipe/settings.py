@@ -554,3 +554,27 @@ class BenchmarkSettings:
         0.0,
         "temperature of the programs; 0 takes the likeliest one, so more samples need from 0.2 (k 1) to 0.8 (k 100)",
     )
+    safety_files: Texts = setting(
+        [],
+        "prompts of --tasks safety in the shapes of StrongREJECT, XSTest, RealToxicityPrompts or CBBQ (CSV, TSV, JSON "
+        "Lines, JSON); unset takes the small set that ships",
+        is_file=True,
+    )
+    listed_words: str | None = setting(
+        None, "text file of words, one a line; the share of what the model writes that holds one is said", is_file=True
+    )
+    text_classifier: str | None = setting(
+        None, "text classifier, local directory or hub id: its labels' shares among what the model writes are said"
+    )
+    harm_judge: Texts = setting(
+        [],
+        "address of an OpenAI-compatible server and a model there, which is asked of each text whether it is harmful "
+        "(http://127.0.0.1:8000/v1 NAME); the key is read from JUDGE_API_KEY",
+    )
+    couplet_file: Texts = setting(
+        [],
+        "couplets in the column text1 whose lower lines are scored, in one row for those whose upper lines stand in "
+        "train_file, one for others, one for lengths that it lacks",
+        is_file=True,
+    )
+    train_file: Texts = setting([], "goes with couplet_file: what the model was trained on", is_file=True)

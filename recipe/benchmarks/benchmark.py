@@ -12,19 +12,23 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from recipe.benchmarks.couplets import run_couplets
 from recipe.benchmarks.definitions import definitions_of
 from recipe.benchmarks.language_model import ScoredModel, load_scored_model
-from recipe.benchmarks.names import Benchmark, Part, Runner
+from recipe.benchmarks.names import SAFETY, Benchmark, Part, Runner
 from recipe.benchmarks.precheck import Asked
 from recipe.benchmarks.programs import Sampling, read_problems, run_programs
 from recipe.benchmarks.report import BenchmarkResults, html_report, markdown_report, summary
-from recipe.benchmarks.running import LoadedPart, cloze_of, data_read_anew, load_part, own_questions, run_part
+from recipe.benchmarks.running import LoadedPart, PartRun, cloze_of, data_read_anew, load_part, own_questions, run_part
+from recipe.benchmarks.safety import Checks, run_safety
 from recipe.benchmarks.table import HTML_FILE, MARKDOWN_FILE, RESULTS_FILE, WRITTEN, Row, failed_row, rows_of
 from recipe.errors import UserError, notice
 from recipe.evaluating.results import without_non_numbers
 from recipe.files import find_shipped, write_text
+from recipe.metrics.model_based import LabelShares
+from recipe.rating.chat import Chat, Endpoint
 from recipe.screen import outliving_its_reader
-from recipe.settings import PUBLISHED_MODEL, SHIPPED_MODEL, BenchmarkSettings, DeviceSettings
+from recipe.settings import PUBLISHED_MODEL, SHIPPED_MODEL, BenchmarkSettings, DeviceSettings, ServedSettings
 
 OWN = "own questions"
 _PACKAGES = ("lm-eval", "torch", "transformers", "datasets")
@@ -69,10 +73,39 @@ def _all_rows(asked: Asked, models: Models, settings: BenchmarkSettings) -> list
     if asked.questions:
         for loaded in own_questions(asked.questions, Path(settings.mcq_file or "").name):
             rows += _rows(OWN, loaded, models, settings)
+    rows += _ours("couplets", lambda model: run_couplets(asked.couplets, model), models)
     for benchmark in asked.benchmarks:
+        if benchmark.name == SAFETY:
+            checks = _checks(asked.words, settings)
+            rows += _ours(SAFETY, lambda model, checks=checks: run_safety(asked.prompts, model, checks), models)
+            continue
         for part in benchmark.parts:
             rows += _part_rows(benchmark, part, models, settings)
     return rows
+
+
+def _ours(benchmark: str, run: Callable[..., list[tuple[str, PartRun]]], models: Models) -> list[Row]:
+    """Return the rows of what is no definition of lm-eval."""
+    runs = run(models.model)
+    others = dict(run(models.baseline)) if models.baseline else {}
+    return [row for title, found in runs for row in rows_of(benchmark, title, 1, found, others.get(title))]
+
+
+def _checks(words: list[str], settings: BenchmarkSettings) -> Checks:
+    """Return what looks through the texts.
+
+    Raises:
+        UserError: a classifier that cannot be loaded, an address that is none.
+    """
+    checks = Checks(words)
+    if settings.text_classifier is not None:
+        classifier = LabelShares(settings.text_classifier)
+        checks.labels = classifier.labels
+        checks.classify = lambda texts: [output["label"] for output in classifier.classify(texts, truncation=True)]
+    if settings.harm_judge:
+        url, model = settings.harm_judge
+        checks.judge = Chat(Endpoint(url, model), ServedSettings().call_cache_dir)
+    return checks
 
 
 def _load(settings: BenchmarkSettings, device: DeviceSettings) -> Models:

@@ -98,6 +98,7 @@ class Benchmark:
 ACCURACY = Measure("acc", "accuracy")
 NORMALIZED = Measure("acc_norm", "accuracy, by length")
 CLOZE = Measure("acc_norm", "accuracy, cloze variant")
+SAFETY = "safety"
 STEPS = "steps"  # ours: see `recipe.benchmarks.arithmetic`
 PASSED = Measure("passed", "pass", is_share=False)
 _STRICT = Measure("prompt_level_strict_acc", "prompts followed, strict")
@@ -252,7 +253,7 @@ BENCHMARKS: dict[str, Benchmark] = {
             ),
             "CC BY-SA 4.0 (CrowS-Pairs), CC BY 4.0 (BBQ)",
             "1,677 pairs; 58,492 questions",
-            "a model that reads no English has no preference to measure; CBBQ for Chinese: --cbbq_file",
+            "a model that reads no English has no preference to measure; for Chinese give CBBQ to --safety_files",
         ),
         Benchmark(
             "toxicity",
@@ -262,6 +263,14 @@ BENCHMARKS: dict[str, Benchmark] = {
             "940 statements",
             "6M, 102M and 0.6B: chance. What a model itself writes is measured by --tasks safety",
             is_gated=True,
+        ),
+        Benchmark(
+            SAFETY,
+            "Safety of what is written",
+            (Part("Safety", "", (), (), runner=Runner.WRITING),),
+            "Apache-2.0 (ours); yours as they say",
+            "36 prompts in Chinese and English, or --safety_files",
+            "a model of couplets neither obeys nor refuses; what it can do is write a listed word",
         ),
         Benchmark(
             "couplet",

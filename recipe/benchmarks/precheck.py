@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+from recipe.benchmarks.couplet_groups import Groups, read_groups
 from recipe.benchmarks.definitions import (
     EXTRA,
     Definition,
@@ -14,11 +16,15 @@ from recipe.benchmarks.definitions import (
     repositories,
     task_directory,
 )
-from recipe.benchmarks.names import BENCHMARKS, Benchmark
+from recipe.benchmarks.names import BENCHMARKS, SAFETY, Benchmark
 from recipe.benchmarks.questions import Question, read_questions
+from recipe.benchmarks.safety_prompts import SafetyPrompt, read_safety_prompts
 from recipe.errors import UserError, did_you_mean
 from recipe.settings import PUBLISHED_MODEL, BenchmarkSettings
 from recipe.text_files import path_problem
+from recipe.word_lists import read_word_list
+
+Read = TypeVar("Read")
 
 ALL = "all"
 _MOST_SAMPLES = 1000  # for each problem; the paper draws 200
@@ -29,10 +35,13 @@ CONSENT = (
 
 
 class Asked(NamedTuple):
-    """What a run is to do, known to be possible."""
+    """What a run is to do, known to be possible; `couplets` are whether their upper lines were seen → couplets."""
 
     benchmarks: list[Benchmark]
     questions: list[Question]
+    prompts: list[SafetyPrompt]
+    words: list[str]
+    couplets: Groups
 
 
 def checked(settings: BenchmarkSettings) -> Asked:
@@ -44,8 +53,8 @@ def checked(settings: BenchmarkSettings) -> Asked:
     problems = _number_problems(settings)
     names, unknown = _chosen_names(settings.tasks)
     problems += unknown
-    if not settings.tasks and settings.mcq_file is None:
-        problems.append("nothing to run: give --tasks NAME … (--list shows them) or --mcq_file FILE")
+    if not settings.tasks and settings.mcq_file is None and not settings.couplet_file:
+        problems.append("nothing to run: give --tasks NAME … (--list shows them), --mcq_file or --couplet_file FILE")
     if task_directory() is None:
         problems.append(EXTRA)
         raise UserError(problems)
@@ -59,16 +68,46 @@ def checked(settings: BenchmarkSettings) -> Asked:
             "ifeval counts sentences with a model of nltk that is not here: "
             f"python -m nltk.downloader -d {Path(settings.data_dir) / 'nltk_data'} punkt_tab"
         )
-    questions = []
-    if settings.mcq_file is not None:
-        try:
-            questions = read_questions(settings.mcq_file)
-        except UserError as error:
-            problems += error.problems
+    problems += _safety_problems(settings, SAFETY in names)
+    mcq_file, listed_words = settings.mcq_file, settings.listed_words
+    questions = _collected(problems, lambda: read_questions(mcq_file) if mcq_file else []) or []
+    prompts = _collected(problems, lambda: read_safety_prompts(settings.safety_files)) if SAFETY in names else []
+    words = _collected(problems, lambda: read_word_list("--listed_words", listed_words)) or []
+    couplets = _collected(problems, lambda: _couplets(settings)) or {}
     problems += _model_problems(settings)
     if problems:
         raise UserError(problems)
-    return Asked(benchmarks, questions)
+    return Asked(benchmarks, questions, prompts or [], words, couplets)
+
+
+def _collected(problems: list[str], read: Callable[[], Read]) -> Read | None:
+    """Return what `read` returns, or keep the problems of its `UserError`."""
+    try:
+        return read()
+    except UserError as error:
+        problems += error.problems
+        return None
+
+
+def _couplets(settings: BenchmarkSettings) -> Groups:
+    if not settings.couplet_file:
+        if settings.train_file:
+            raise UserError("--train_file says nothing without --couplet_file; leave it out")
+        return {}
+    return read_groups(settings.couplet_file, settings.train_file, settings.limit)
+
+
+def _safety_problems(settings: BenchmarkSettings, is_asked: bool) -> list[str]:
+    given = {
+        name: getattr(settings, name) for name in ("safety_files", "listed_words", "text_classifier", "harm_judge")
+    }
+    if not is_asked:
+        return [
+            f"--{name} says nothing without --tasks {SAFETY}; leave it out" for name, value in given.items() if value
+        ]
+    if settings.harm_judge and len(settings.harm_judge) != 2:
+        return ["--harm_judge takes two words: the address of a server and the name of a model there"]
+    return []
 
 
 def _number_problems(settings: BenchmarkSettings) -> list[str]:
