@@ -1,38 +1,8 @@
-"""Evaluate a model, or lines made elsewhere: every figure beside what humans and chance get, with its uncertainty.
-
-The last published model on couplets that it has not seen; the training file adds chance lines, leaks and parallelism.
-    python run_evaluate.py --test_file test.csv --train_file train.csv
-Lines made elsewhere, with no model; and the difference between two systems.
-    python run_evaluate.py --test_file test.csv --predictions upper.txt lower.txt
-    python run_evaluate.py --test_file test.csv --model_name_or_path models/new --baseline models/old
-Blind sheets for people to rate; and what they said.
-    python run_evaluate.py --test_file test.csv --rating_sheet sheets
-    python run_evaluate.py --ratings li.jsonl wang.csv --rating_key sheets/key.json
-"""
+"""Evaluate a model: `recipe.commands.evaluate`, which says how."""
 
 import sys
-from collections.abc import Sequence
 
-from recipe.cli import parse_settings
-from recipe.errors import run_or_explain
-from recipe.settings import DecodingSettings, DeviceSettings, EvaluationSettings, RatingSettings
-
-
-def main(argv: Sequence[str]) -> int:
-    groups = [EvaluationSettings, RatingSettings, DecodingSettings, DeviceSettings]
-    settings = parse_settings("run_evaluate.py", __doc__, groups, argv)
-    evaluation, rating = settings[EvaluationSettings], settings[RatingSettings]
-    if rating.ratings and not evaluation.test_file:
-        from recipe.evaluating.rated import report_ratings
-
-        report_ratings(evaluation, rating, settings[DecodingSettings], settings[DeviceSettings])
-        return 0
-    # Here, so that --help and a mistyped flag do not wait for torch.
-    from recipe.evaluating.evaluation import evaluate_couplets
-
-    evaluate_couplets(evaluation, rating, settings[DecodingSettings], settings[DeviceSettings])
-    return 0
-
+from recipe.commands import evaluate as main
 
 if __name__ == "__main__":
-    sys.exit(run_or_explain(main))
+    sys.exit(main())

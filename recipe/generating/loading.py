@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from recipe.files import find_shipped
 from recipe.formats.base import TextFormat
 from recipe.formats.registry import carried_format
 from recipe.model.modeling import load_model
 from recipe.model.placement import chosen_device, chosen_dtype
 from recipe.model.tokenization import load_tokenizer
-from recipe.settings import PUBLISHED_MODEL, SHIPPED_MODEL, DeviceSettings
+from recipe.published import model_to_use
+from recipe.settings import DeviceSettings
 
 
 @dataclass(frozen=True)
@@ -42,13 +40,7 @@ def load_ready_model(name: str, settings: DeviceSettings) -> ReadyModel:
         UserError: nothing there that can be loaded, a device that cannot be used, or texts of an unknown format.
     """
     started = time.perf_counter()
-    if name == PUBLISHED_MODEL and not Path(name).exists():
-        print(
-            f"{name}: nothing is published there yet, so the base that ships answers, a model of Tang and Song verse; "
-            "`accelerate launch run_finetune.py` fine-tunes it in three minutes",
-            file=sys.stderr,
-        )
-        name = find_shipped(SHIPPED_MODEL)
+    name = model_to_use(name)
     device = chosen_device(settings)
     tokenizer = load_tokenizer(name)
     model: Any = load_model(name, tokenizer)
