@@ -23,12 +23,14 @@ import yaml
 
 from recipe import __version__
 from recipe.errors import UserError, did_you_mean
-from recipe.files import find_shipped
+from recipe.files import at_home, find_shipped
 from recipe.settings import CONFIG_DIRECTORY
 from recipe.text_files import where_looked
 
 Group = typing.TypeVar("Group")
 
+# Fields of the library that name a file or directory, or may.
+_TRAINING_PATHS = ("output_dir", "resume_from_checkpoint", "deepspeed", "accelerator_config", "fsdp_config")
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
@@ -118,13 +120,14 @@ def _convert_all(
     training = dict(passthrough_defaults)
     for key, (value, origin) in values.items():
         if key not in own:
-            training[key] = value[0] if isinstance(value, list) and len(value) == 1 else value
+            value = value[0] if isinstance(value, list) and len(value) == 1 else value
+            training[key] = at_home(value) if key in _TRAINING_PATHS and isinstance(value, str) else value
             continue
         group, item = own[key]
         hint = typing.get_type_hints(group)[key]
         try:
             converted = convert(value, hint, item.metadata["choices"])
-            collected[group][key] = _find_files(converted) if item.metadata["is_file"] else converted
+            collected[group][key] = _located(converted, item)
         except ValueError as error:
             problems.append(f"{origin} {error}")
     if problems:
@@ -247,13 +250,18 @@ def _placeholder(hint: Any) -> str:
     return next((name for kind, name in ((int, "N"), (float, "X")) if kind in kinds), "TEXT")
 
 
-def _find_files(value: Any) -> Any:
-    """Return names of files, one, several or none, with the shipped ones where they are."""
-    return list(map(find_shipped, value)) if isinstance(value, list) else value and find_shipped(value)
+def _located(value: Any, item: dataclasses.Field) -> Any:
+    """Return names of files, one, several or none, below the home that a `~` means, and shipped ones where they are."""
+    if isinstance(value, list):
+        return [_located(name, item) for name in value]
+    if item.metadata["is_file"] and value:
+        return find_shipped(at_home(value))
+    return at_home(value) if item.metadata["is_written"] and value else value
 
 
 def _config_file(name: str) -> Path:
     """Return the file that `--config` names: by its path, or a shipped one by its name alone."""
+    name = at_home(name)
     shipped = Path(find_shipped(f"{CONFIG_DIRECTORY}/{name}.yaml"))
     return shipped if shipped.is_file() and not Path(name).is_file() else Path(find_shipped(name))
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from tqdm import tqdm
 
+from recipe.screen import take_every_character
+
 USAGE_EXIT_CODE = 2
 INTERRUPTED_EXIT_CODE = 130  # 128 + SIGINT, what a shell reports for Ctrl-C
 UNREAD_EXIT_CODE = 141  # 128 + SIGPIPE: what was to be said went to nobody
@@ -53,6 +55,7 @@ def run_or_explain(main: Callable[[Sequence[str]], int], argv: Sequence[str] | N
 
     Only errors that the user can act on are explained. A defect of ours keeps its traceback: hiding it helps nobody.
     """
+    take_every_character(sys.stdout, sys.stderr)
     try:
         return main(sys.argv[1:] if argv is None else argv)
     except UserError as error:

@@ -76,6 +76,16 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def make_directory(path: str | Path) -> None:
+    """Make a directory and those above it; where the name is a link to one that is not there yet, the one it means."""
+    Path(os.path.realpath(path)).mkdir(parents=True, exist_ok=True)
+
+
+def at_home(name: str) -> str:
+    """Return a name with the home directory for a `~` at its start, which the shell leaves alone in `--flag=~/x`."""
+    return os.path.expanduser(name)  # noqa: PTH111 (Path would make "." of "", and raise for a user who is not there)
+
+
 def find_shipped(name: str) -> str:
     """Return where a file is: as it is named, or else, for a `recipe/…` that is not there, where the package has it.
 

@@ -25,6 +25,7 @@ import yaml
 
 from recipe import disk
 from recipe.errors import UserError, printable, run_or_explain
+from recipe.files import at_home
 from recipe.run_directory import CONFIG_FILE, METRICS_FILE, checkpoints_by_step
 from recipe.settings import TRAINING_DEFAULTS, DataSettings, ModelSettings, RunSettings
 
@@ -139,7 +140,7 @@ def _log(run: Path) -> str:
 
 def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m recipe.report_bug", description=__doc__)
-    parser.add_argument("--output_dir", help="directory of the run; default: the last one below outputs/")
+    parser.add_argument("--output_dir", type=at_home, help="directory of the run; default: the last one below outputs/")
     print(report(parser.parse_args(argv).output_dir))
     return 0
 

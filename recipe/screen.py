@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -11,6 +12,14 @@ from typing import IO, Any
 
 # A pipe without a reader (`head` has seen enough), a terminal that is closed, a full disk behind `> log.txt`.
 _GONE = (errno.EPIPE, errno.EIO, errno.ENOSPC, errno.EDQUOT)
+
+
+def take_every_character(*screens: IO[str] | None) -> None:
+    """Let these streams show what their encoding lacks as `\\u6625`, where they would raise UnicodeEncodeError."""
+    for screen in screens:
+        # A notebook's streams are no TextIOWrapper and take everything; a closed one is None.
+        if isinstance(screen, io.TextIOWrapper) and screen.errors == "strict":
+            screen.reconfigure(errors="backslashreplace")
 
 
 class LastingScreen:

@@ -45,13 +45,16 @@ TRAINING_DEFAULTS: dict[str, Any] = {
 }
 
 
-def setting(default: Any, help: str, choices: tuple[str, ...] = (), is_file: bool = False) -> Any:
+def setting(
+    default: Any, help: str, choices: tuple[str, ...] = (), is_file: bool = False, is_written: bool = False
+) -> Any:
     """Declare one setting; a list default is copied for each instance.
 
     Args:
         is_file: the value names files or directories to read; those that ship are found from every directory.
+        is_written: the value names a file or directory to write. In both a `~` is the home directory.
     """
-    metadata = {"help": help, "choices": choices, "is_file": is_file}
+    metadata = {"help": help, "choices": choices, "is_file": is_file, "is_written": is_written}
     if isinstance(default, (list, tuple)):
         return field(default_factory=lambda: list(default), metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -138,7 +141,7 @@ class DataSettings:
         2000, "rows to hold out, by whole upper lines, at most a tenth of the corpus; the model never trains on them"
     )
     cache_dir: str = setting(
-        "outputs/cache", "directory of the prepared rows; a second start of the same job reuses it"
+        "outputs/cache", "directory of the prepared rows; a second start of the same job reuses it", is_written=True
     )
 
 
@@ -156,7 +159,7 @@ class RunSettings:
         "try everything in half a minute without training (a few steps, one save), then say what the run will cost",
     )
     publish_dir: str | None = setting(
-        None, "local model directory that receives the best model at the end, whole or not at all"
+        None, "local model directory that receives the best model at the end, whole or not at all", is_written=True
     )
     group_by_length: bool = setting(
         True, "put rows of like length into one batch: under 2%% padding instead of more than half"
@@ -249,7 +252,9 @@ class GenerationSettings:
     encoding: str = setting(
         "utf-8", "encoding of the prompts file and of the parallelism file (a BOM is fine); GB18030 is common in China"
     )
-    output_file: str | None = setting(None, "file to write to instead of the screen, in the order of the input")
+    output_file: str | None = setting(
+        None, "file to write to instead of the screen, in the order of the input", is_written=True
+    )
     output_format: str | None = setting(
         None,
         "unset: what the ending of output_file says, else text",
@@ -315,7 +320,9 @@ class EvaluationSettings:
     lower_column: str | None = setting(None, "column of lower lines; goes with upper_column")
     separator: str = setting("-", "the one character between the lines in text_column")
     encoding: str = setting("utf-8", "encoding of all text files (a BOM is fine); GB18030 is common in China")
-    output_dir: str = setting("outputs/evaluation", "directory of results.json, predictions.jsonl and the two reports")
+    output_dir: str = setting(
+        "outputs/evaluation", "directory of results.json, predictions.jsonl and the two reports", is_written=True
+    )
     max_upper_lines: int | None = setting(None, "evaluate only the first so many different upper lines")
     seeds: int = setting(3, "how many seeds to answer with when decoding samples, counted from --seed")
     bootstrap_samples: int = setting(1000, "draws of upper lines behind each 95%% interval")
@@ -327,14 +334,18 @@ class EvaluationSettings:
         is_file=True,
     )
     text_classifier: str | None = setting(
-        None, "text classifier for safety: local directory or hub id; its labels' shares among the outputs are said"
+        None,
+        "text classifier for safety: local directory or hub id; its labels' shares among the outputs are said",
+        is_file=True,
     )
     bertscore_model: str | None = setting(
-        None, "encoder for BERTScore: local directory or hub id; needs the extra [eval]"
+        None, "encoder for BERTScore: local directory or hub id; needs the extra [eval]", is_file=True
     )
     bertscore_layer: int | None = setting(None, "hidden layer that BERTScore compares; unset takes the last")
     pair_classifier: str | None = setting(
-        None, "learned regressor of the BLEURT kind: any sentence-pair classifier with one output, directory or hub id"
+        None,
+        "learned regressor of the BLEURT kind: any sentence-pair classifier with one output, directory or hub id",
+        is_file=True,
     )
 
 
@@ -346,6 +357,7 @@ class RatingSettings:
         None,
         "write blind rating sheets of the evaluated systems into this directory, which must be new or empty: the key "
         "of other sheets would be lost",
+        is_written=True,
     )
     rating_kind: str = setting(
         "absolute",

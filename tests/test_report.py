@@ -192,6 +192,7 @@ def test_reports_do_without_what_was_not_measured():
     assert "from a file" in markdown_report(bare)
     text = " ".join(Page(html_report(bare)).text)
     assert "Training file" not in text and "vocabulary" not in text and "None" not in text
+    assert "Efficiency" not in text and "Efficiency" not in markdown_report(bare)
 
 
 def test_efficiency_is_told_of_each_system():
@@ -212,6 +213,7 @@ def test_summary_shows_main_figures_only():
     lines = summary(make_results()).splitlines()
     assert lines[0].split() == ["Model", "References", "Chance", "Model,", "unseen"]
     assert any(line.startswith("BLEU-4") and "1.50 [0.50, 2.50]" in line for line in lines)
+    assert lines.pop().startswith("characters outside the model's vocabulary: 6 (75%) upper lines")
     assert [line.split("  ")[0] for line in lines[1:]] == [
         "BLEU-4",
         "All hard rules",

@@ -42,7 +42,7 @@ from recipe.evaluating.results import (
 )
 from recipe.evaluating.scoring import System, score
 from recipe.evaluating.testset import TestSet, chance_lines, read_training_file
-from recipe.files import atomic_open, sha256_of, write_text
+from recipe.files import atomic_open, make_directory, sha256_of, write_text
 from recipe.metrics.material import Material, TrainingFile
 from recipe.metrics.registry import METRICS
 from recipe.screen import outliving_its_reader
@@ -169,7 +169,7 @@ def _notes(test_set: TestSet, same_shape: list[bool], answers: Answers, baseline
 
 def _write_all(directory: Path, results: Results, test_set: TestSet, answers: Answers) -> None:
     """Write `results.json` in the form of `evaluate.save`, the predictions and both reports; print the summary."""
-    directory.mkdir(parents=True, exist_ok=True)
+    make_directory(directory)
     # evaluate.save writes in place; under another name first, so that an interruption leaves the old file whole.
     temporary = directory / ".results.json.tmp"
     with _silent_stderr():

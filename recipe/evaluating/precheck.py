@@ -61,9 +61,9 @@ def checked_test_set(
         # Only read through: kept from here on, it would count in the peak memory of the models.
         check_training_file(settings)
     if test_set is not None:
-        for files in _prediction_files(settings):
+        for setting, files in _prediction_files(settings).items():
             with problems.collected():
-                read_predictions(files, test_set, settings)
+                read_predictions(setting, files, test_set, settings)
     problems.raise_any()
     assert test_set is not None
     return test_set, ratings
@@ -82,7 +82,7 @@ def check_names(
         if models:
             check_decoding(decoding, banned_words)
     written = {(Path(settings.output_dir) / name).resolve() for name in WRITTEN}
-    for files in (settings.test_file, settings.train_file, *_prediction_files(settings)):
+    for files in (settings.test_file, settings.train_file, *_prediction_files(settings).values()):
         with problems.collected():
             refuse_missing(files)
         problems.found += [
@@ -129,11 +129,11 @@ def _models(settings: EvaluationSettings) -> list[str]:
     return models
 
 
-def _prediction_files(settings: EvaluationSettings) -> list[list[str]]:
-    """Return the files of each system whose lines were made elsewhere."""
-    files = [settings.predictions] if settings.predictions else []
+def _prediction_files(settings: EvaluationSettings) -> dict[str, list[str]]:
+    """Return the files of each system whose lines were made elsewhere, by the setting that names them."""
+    files = {"--predictions": settings.predictions} if settings.predictions else {}
     if settings.baseline and is_predictions(settings.baseline):
-        files.append(settings.baseline)
+        files["--baseline"] = settings.baseline
     return files
 
 

@@ -45,7 +45,7 @@ def answers_of(
 ) -> Answers:
     """Return the evaluated system's answers: from the predictions, if there are any, else of the model."""
     if settings.predictions:
-        return _lines_from_files(settings.predictions, test_set, settings)
+        return _lines_from_files("--predictions", settings.predictions, test_set, settings)
     return _answers_of_model(settings.model_name_or_path or PUBLISHED_MODEL, settings, decoding, device, test_set)
 
 
@@ -56,7 +56,7 @@ def baseline_of(
     if not settings.baseline:
         return None
     if is_predictions(settings.baseline):
-        return _lines_from_files(settings.baseline, test_set, settings)
+        return _lines_from_files("--baseline", settings.baseline, test_set, settings)
     return _answers_of_model(settings.baseline[0], settings, decoding, device, test_set)
 
 
@@ -65,8 +65,8 @@ def is_predictions(baseline: Sequence[str]) -> bool:
     return len(baseline) > 1 or Path(baseline[0]).is_file()
 
 
-def _lines_from_files(files: Sequence[str], test_set: TestSet, settings: EvaluationSettings) -> Answers:
-    return Answers(System(" + ".join(files), read_predictions(files, test_set, settings)))
+def _lines_from_files(setting: str, files: Sequence[str], test_set: TestSet, settings: EvaluationSettings) -> Answers:
+    return Answers(System(" + ".join(files), read_predictions(setting, files, test_set, settings)))
 
 
 def _answers_of_model(

@@ -13,7 +13,7 @@ from recipe.evaluating.rating_tables import rating_summary, rating_tables
 from recipe.evaluating.resampling import Interval
 from recipe.evaluating.results import RatersPanel, RatingResults, without_non_numbers
 from recipe.evaluating.testset import refuse_missing
-from recipe.files import sha256_of, write_text
+from recipe.files import make_directory, sha256_of, write_text
 from recipe.rating.analysis import (
     AgreementRow,
     DifferenceRow,
@@ -192,7 +192,7 @@ def report_ratings(
     assert read is not None
     results = rating_results(settings, read, evaluation.bootstrap_samples, decoding.seed)
     directory = Path(evaluation.output_dir)
-    directory.mkdir(parents=True, exist_ok=True)
+    make_directory(directory)
     write_text(directory / "ratings.json", json.dumps(results, ensure_ascii=False, indent=2) + "\n")
     write_text(directory / "ratings.md", render("ratings.md", ratings=rating_tables(results)))
     print(rating_summary(results))

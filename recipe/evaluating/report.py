@@ -67,7 +67,7 @@ def html_report(results: Results) -> str:
 
 
 def summary(results: Results) -> str:
-    """Return the main figures as a plain-text table."""
+    """Return the main figures as a plain-text table, and below it what the vocabularies of the models lack."""
     columns = columns_of(results)
     rows = [["", *columns.values()]]
     for figure in _figures(results):
@@ -75,7 +75,17 @@ def summary(results: Results) -> str:
             cells = results["figures"][figure["key"]]
             rows.append([figure["label"], *(_plain_cell(cells.get(column), figure["unit"]) for column in columns)])
     widths = [max(len(row[number]) for row in rows) for number in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return "\n".join([*table, *_vocabulary_lines(results)])
+
+
+def _vocabulary_lines(results: Results) -> list[str]:
+    systems = {"model": results["system"], "baseline": results["baseline"]}
+    return [
+        f"characters outside the {name}'s vocabulary: {_outside_vocabulary_text(system, results)}"
+        for name, system in systems.items()
+        if system and system["outside_vocabulary"] and system["outside_vocabulary"]["characters"]
+    ]
 
 
 # --- single figures in words ------------------------------------------------------------------------------------------
@@ -157,8 +167,8 @@ def _facts(results: Results) -> list[tuple[str, str]]:
         ("Answers", _runs_text(system)),
     ]
     facts += [
-        (title, _outside_vocabulary_text(found, data["upper_lines"]))
-        for title, found in (("Outside the vocabulary", system), ("Outside the baseline's", baseline))
+        (title, _outside_vocabulary_text(found, results))
+        for title, found in (("Outside the model's vocabulary", system), ("Outside the baseline's", baseline))
         if found and found["outside_vocabulary"]
     ]
     if "leaks" in data:
@@ -170,8 +180,8 @@ def _facts(results: Results) -> list[tuple[str, str]]:
     return facts
 
 
-def _outside_vocabulary_text(system: SystemDescription, upper_lines: int) -> str:
-    found = system["outside_vocabulary"]
+def _outside_vocabulary_text(system: SystemDescription, results: Results) -> str:
+    found, upper_lines = system["outside_vocabulary"], results["data"]["upper_lines"]
     assert found is not None
     if not found["characters"]:
         return "no character of the test file"

@@ -122,21 +122,31 @@ def refuse_missing(files: Iterable[str]) -> None:
         raise UserError(problems)
 
 
-def read_predictions(files: Sequence[str], test_set: TestSet, settings: EvaluationSettings) -> list[list[str]]:
+def read_predictions(
+    setting: str, files: Sequence[str], test_set: TestSet, settings: EvaluationSettings
+) -> list[list[str]]:
     """Return one or more runs, each a lower line for every upper line of the test set, from somebody's output.
 
     A pair of text files, a TSV (with or without a header), CSV, JSON Lines or Parquet file with the columns `upper` and
     `lower` is matched by upper line; a single text file of lower lines is matched by the rows of the test file. Where
     every upper line has several answers the first ones make the first run, and so on.
 
+    Args:
+        setting: the flag that names the files, to begin every message with.
+
     Raises:
         UserError: files that do not exist or cannot be read, numbers of lines that differ, upper lines without answer.
     """
+    try:
+        return _read_predictions(files, test_set, settings)
+    except UserError as error:
+        raise UserError([f"{setting} {problem}" for problem in error.problems]) from None
+
+
+def _read_predictions(files: Sequence[str], test_set: TestSet, settings: EvaluationSettings) -> list[list[str]]:
     refuse_missing(files)
     if len(files) > 2:
-        raise UserError(
-            f"--predictions takes one file, or a text file of upper and one of lower lines; found {len(files)}"
-        )
+        raise UserError(f"takes one file, or a text file of upper and one of lower lines; found {len(files)}")
     name = " ".join(files)
     if len(files) == 1 and Path(files[0]).suffix.lower() == ".txt":
         pairs = _pair_with_rows(files[0], test_set, settings)
@@ -174,7 +184,7 @@ def _read_prediction_pairs(files: Sequence[str], settings: EvaluationSettings) -
     elif Path(files[0]).suffix.lower() == ".tsv" and not _has_header(files[0], settings.encoding):
         return _read_headerless(files[0], settings.encoding)
     else:
-        source = Source(tuple(files), columns, settings.encoding)
+        source = Source(tuple(files), columns, settings.encoding, column_settings="")
     pairs, faults = [], []
     for row in read_rows(source):
         if row.fault or not all(_is_text(cell) for cell in row.cells):

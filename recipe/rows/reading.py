@@ -43,7 +43,8 @@ class Source:
     """Where rows come from: files with columns, or a pair of text files whose lines answer each other.
 
     Attributes:
-        column_settings: the flags that choose the columns, for the message about a column that is not there.
+        column_settings: the flags that choose the columns, for the message about a column that is not there; empty
+            where none does, since the columns have names of their own.
     """
 
     files: tuple[str, ...]
@@ -164,11 +165,15 @@ def _column_positions(file: str, header: Sequence[str], source: Source) -> list[
             shown = ", ".join(name[:40] for name in header[:20])
             problems.append(
                 f"{file}: has {found} named {column!r}; its header is: {shown}. "
-                f"Name the right one with {source.column_settings}"
+                + (f"Name the right one with {source.column_settings}" if source.column_settings else _fixed(source))
             )
     if problems:
         raise UserError(problems)
     return [header.index(column) for column in source.columns]
+
+
+def _fixed(source: Source) -> str:
+    return f"Its columns must be called {' and '.join(source.columns)}: rename them in the file"
 
 
 def _read_json_lines(file: str, source: Source) -> Iterator[Row]:

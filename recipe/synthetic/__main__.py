@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from recipe.couplet.form import DEFAULT_SEPARATOR
 from recipe.errors import UserError, run_or_explain
-from recipe.files import atomic_open
+from recipe.files import at_home, atomic_open
 from recipe.synthetic.synthesis import capacity, synthesize
 
 SHIPPED_ROWS = 20_000
@@ -20,7 +20,7 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m recipe.synthetic", description=__doc__)
     parser.add_argument("--rows", type=int, default=SHIPPED_ROWS, help="couplets to write (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=SHIPPED_SEED, help="decides which ones (default: %(default)s)")
-    parser.add_argument("--output_file", required=True, help="CSV to write: header text1, rows 上联-下联")
+    parser.add_argument("--output_file", required=True, type=at_home, help="CSV to write: header text1, rows 上联-下联")
     arguments = parser.parse_args(argv)
     if not 0 < arguments.rows <= capacity():
         raise UserError(f"--rows is {arguments.rows:,}; choose a number from 1 to {capacity():,}")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from recipe.cli import Settings
 from recipe.errors import UserError, did_you_mean
+from recipe.files import make_directory
 from recipe.formats.registry import FORMATS
 from recipe.rows.reading import training_source
 from recipe.settings import DataSettings, ModelSettings, RunSettings
@@ -106,7 +106,7 @@ def _best_model_problems(settings: Settings, typed: dict[str, Any]) -> list[str]
 
 def _directory_problems(name: str, directory: str) -> list[str]:
     try:
-        Path(directory).mkdir(parents=True, exist_ok=True)
+        make_directory(directory)
     except OSError as error:
         return [f"--{name} {directory}: cannot be made a directory ({error.strerror}); name another"]
     return []

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from recipe.errors import UserError, run_or_explain
+from recipe.files import at_home
 from recipe.verse.cleaning import clean, simplify
 from recipe.verse.collection import read_collection
 from recipe.verse.couplets import (
@@ -34,9 +35,12 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--poems",
         required=True,
+        type=at_home,
         help="the collection chinese-poetry: its npm tarball, or a directory that holds it unpacked or as a git clone",
     )
-    parser.add_argument("--output_dir", default=OUTPUT_DIR, help="directory of the files (default: %(default)s)")
+    parser.add_argument(
+        "--output_dir", default=OUTPUT_DIR, type=at_home, help="directory of the files (default: %(default)s)"
+    )
     parser.add_argument(
         "--held_out", type=int, default=HELD_OUT, help="couplets of the dev and of the test file (default: %(default)s)"
     )
