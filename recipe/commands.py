@@ -6,18 +6,20 @@ for torch. What `--help` says first is the function's docstring.
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from recipe.cli import parse_settings
-from recipe.errors import run_or_explain
+from recipe.errors import UserError, run_or_explain
 from recipe.published import model_to_use
 from recipe.settings import (
     PUBLISHED_MODEL,
     TRAINING_DEFAULTS,
     DataSettings,
     DecodingSettings,
+    DemoSettings,
     DeviceSettings,
     EvaluationSettings,
     GenerationSettings,
@@ -72,6 +74,18 @@ def evaluate(argv: Sequence[str] | None = None) -> int:
     return run_or_explain(_evaluate, argv)
 
 
+def demo(argv: Sequence[str] | None = None) -> int:
+    """Try a model in the browser; the same process answers other programs over HTTP. Needs the extra [web].
+
+    The model that was trained last, at http://localhost:7860.
+        python run_demo.py
+    Another one, or two side by side.
+        python run_demo.py --model_name_or_path models/mine
+        python run_demo.py --model_name_or_path models/new --compare_with models/old
+    """
+    return run_or_explain(_demo, argv)
+
+
 def _program(command: str) -> str:
     """Return the name that a command was started by."""
     started = Path(sys.argv[0]).name
@@ -113,3 +127,25 @@ def _evaluate(argv: Sequence[str]) -> int:
 
     evaluate_couplets(evaluation, rating, decoding, device)
     return 0
+
+
+def _demo(argv: Sequence[str]) -> int:
+    settings = parse_settings(_program("demo"), str(demo.__doc__), [DemoSettings, DeviceSettings], argv)
+    job = settings[DemoSettings]
+    if problems := _demo_problems(job):
+        raise UserError(problems)
+    job.model_name_or_path = model_to_use(job.model_name_or_path)
+    from recipe.web.serve import serve
+
+    return serve(settings)
+
+
+def _demo_problems(job: DemoSettings) -> list[str]:
+    problems = []
+    if importlib.util.find_spec("gradio") is None:
+        problems.append("the page needs Gradio; run: pip install -c constraints.txt -e '.[web]'")
+    if not 0 <= job.port <= 65535:
+        problems.append(f"--port {job.port}: must be 0 to 65535")
+    if not 1 <= job.max_waiting <= 100_000:
+        problems.append(f"--max_waiting {job.max_waiting}: must be 1 to 100,000")
+    return problems

@@ -387,3 +387,30 @@ class RatingSettings:
     leave_out_failed_raters: bool = setting(
         False, "leave out raters who miss more than a third of the attention checks; they are named either way"
     )
+
+
+@dataclass
+class DemoSettings:
+    """Page: what answers, where it listens."""
+
+    model_name_or_path: str = setting(
+        PUBLISHED_MODEL,
+        "local model directory or hub id; default: the last published one, or the base that ships if there is none",
+        is_file=True,
+    )
+    compare_with: str | None = setting(
+        None, "a second model, whose answers are shown beside the first one's", is_file=True
+    )
+    port: int = setting(7860, "port of the page and of the interfaces; 0 takes a free one")
+    host: str = setting(
+        "127.0.0.1", "address to listen on; the default is reached from this machine alone, 0.0.0.0 from all others"
+    )
+    share: bool = setting(
+        False, "open Gradio's tunnel too, which gives everybody on the internet who knows its address this page"
+    )
+    max_waiting: int = setting(256, "lines that may wait for an answer; what comes beyond is asked to come again")
+    parallelism_file: str | None = setting(
+        "recipe/data/couplets.csv",
+        "couplets to learn from which characters answer which, for the figure and for best-of; none leaves it out",
+        is_file=True,
+    )
