@@ -23,6 +23,7 @@ from recipe.settings import (
     DeviceSettings,
     EvaluationSettings,
     GenerationSettings,
+    JudgeSettings,
     ModelSettings,
     RatingSettings,
     RunSettings,
@@ -70,6 +71,8 @@ def evaluate(argv: Sequence[str] | None = None) -> int:
     Blind sheets for people to rate; and what they said.
         python run_evaluate.py --test_file test.csv --rating_sheet sheets
         python run_evaluate.py --ratings li.jsonl wang.csv --rating_key sheets/key.json
+    A served model that rates the same answers.
+        python run_evaluate.py --test_file test.csv --judge_endpoint http://127.0.0.1:8000/v1 --judge_model qwen
     """
     return run_or_explain(_evaluate, argv)
 
@@ -112,20 +115,20 @@ def _generate(argv: Sequence[str]) -> int:
 
 
 def _evaluate(argv: Sequence[str]) -> int:
-    groups = [EvaluationSettings, RatingSettings, DecodingSettings, DeviceSettings]
+    groups = [EvaluationSettings, RatingSettings, JudgeSettings, DecodingSettings, DeviceSettings]
     settings = parse_settings(_program("evaluate"), str(evaluate.__doc__), groups, argv)
     evaluation, rating = settings[EvaluationSettings], settings[RatingSettings]
-    decoding, device = settings[DecodingSettings], settings[DeviceSettings]
+    judge, decoding, device = settings[JudgeSettings], settings[DecodingSettings], settings[DeviceSettings]
     if rating.ratings and not evaluation.test_file:
         from recipe.evaluating.rated import report_ratings
 
-        report_ratings(evaluation, rating, decoding, device)
+        report_ratings(evaluation, rating, judge, decoding, device)
         return 0
     if evaluation.test_file and not evaluation.predictions:
         evaluation.model_name_or_path = model_to_use(evaluation.model_name_or_path or PUBLISHED_MODEL)
     from recipe.evaluating.evaluation import evaluate_couplets
 
-    evaluate_couplets(evaluation, rating, decoding, device)
+    evaluate_couplets(evaluation, rating, judge, decoding, device)
     return 0
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from tqdm import tqdm
 
+from recipe.characters import is_invisible
 from recipe.screen import take_every_character
 
 USAGE_EXIT_CODE = 2
@@ -32,11 +33,19 @@ class UserError(Exception):
 
 
 def printable(text: str, keep: str = "\n") -> str:
-    """Return `text` with everything that could act on a terminal (escape sequences, direction marks) spelled out.
+    """Return `text` with everything that acts on a terminal (escape sequences, direction marks) or hides spelled out.
 
     Messages quote headers, rows and file names of strangers; what is in `keep`, the line ends of a message, stays.
     """
-    return "".join(char if char.isprintable() or char in keep else f"\\u{ord(char):04x}" for char in text)
+    return "".join(char if char in keep or _shows(char) else _spelled_out(char) for char in text)
+
+
+def _shows(char: str) -> bool:
+    return char.isprintable() and not is_invisible(char)
+
+
+def _spelled_out(char: str) -> str:
+    return f"\\u{ord(char):04x}" if ord(char) < 0x10000 else f"\\U{ord(char):08x}"
 
 
 def notice(message: str) -> None:

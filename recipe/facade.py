@@ -9,13 +9,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from recipe.cli import settings_from
 from recipe.errors import UserError
-from recipe.settings import PUBLISHED_MODEL, DecodingSettings, DeviceSettings, EvaluationSettings, RatingSettings
+from recipe.rows.cleaning import Cleaned, RejectedRowError, clean_line
+from recipe.settings import (
+    PUBLISHED_MODEL,
+    DecodingSettings,
+    DeviceSettings,
+    EvaluationSettings,
+    JudgeSettings,
+    RatingSettings,
+)
 
 if TYPE_CHECKING:  # all of these import torch
     from recipe.evaluating.results import Results
@@ -126,16 +134,29 @@ class Couplets:
             UserError: options that cannot be carried out, or lines that cannot be answered; all of them at once.
         """
         settings = decoding_settings(n, options)
-        text_format = self.ready.text_format
-        generator = self.generator(settings, banned_words)
-        prompts = generator.prepare([text_format.read_prompt(upper.strip()) for upper in uppers])
-        if reasons := [prompt.refusal for prompt in prompts if prompt.refusal is not None]:
+        prompts = self._cleaned(uppers, self.ready.text_format.read_prompt)
+        generator = self.generator(settings, self._cleaned(banned_words, clean_line))
+        prepared = generator.prepare(prompts)
+        if reasons := [prompt.refusal for prompt in prepared if prompt.refusal is not None]:
             raise UserError(reasons)
-        answers: list[list[Answer]] = [[] for _ in prompts]
+        answers: list[list[Answer]] = [[] for _ in prepared]
         with generator.seeded(settings.seed):
-            for index, found in generator.answer_each(prompts):
+            for index, found in generator.answer_each(prepared):
                 answers[index] = found
         return answers
+
+    @staticmethod
+    def _cleaned(texts: Sequence[str], clean: Callable[[str], Cleaned]) -> list[str]:
+        """Clean texts as training rows are; raise `UserError` with all that are none."""
+        found, reasons = [], []
+        for text in texts:
+            try:
+                found.append(clean(text).text)
+            except RejectedRowError as rejection:
+                reasons.append(f"{text[:40]!r} cannot be used: {rejection.reason}")
+        if reasons:
+            raise UserError(reasons)
+        return found
 
     def score(self, upper: str, lower: str) -> Score:
         """Return what can be said of a couplet, whoever wrote it."""
@@ -174,7 +195,9 @@ class Couplets:
         evaluation = settings_from(
             EvaluationSettings, {"model_name_or_path": self.ready.name, "output_dir": output_dir, **named}
         )
-        return evaluate_couplets(evaluation, RatingSettings(), decoding_settings(1, options), self._device)
+        return evaluate_couplets(
+            evaluation, RatingSettings(), JudgeSettings(), decoding_settings(1, options), self._device
+        )
 
     def generator(self, settings: DecodingSettings, banned_words: Sequence[str] = ()) -> Generator:
         """Return a generator for these settings of decoding, whatever their seed; the last few are kept.

@@ -96,6 +96,23 @@ def find_shipped(name: str) -> str:
     return str(shipped) if is_ours and not Path(name).exists() and shipped.exists() else name
 
 
+def find_stand_in(file: Path) -> str | None:
+    """Say what stands in the place of a file: nothing, a Git LFS pointer, or the web page that a download gave.
+
+    A clone without `git lfs` leaves a text of three lines for each large file; a browser, or curl with the address of
+    a page about the file, leaves that page.
+    """
+    with file.open("rb") as opened:
+        start = opened.read(64)
+    if not start:
+        return "is empty"
+    if start.startswith(b"version https://git-lfs.github.com/"):
+        return "is a Git LFS pointer, three lines that stand for the file: `git lfs pull` in its directory fetches it"
+    if start.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return "is a web page, which the download gave in the place of the file; fetch the file itself"
+    return None
+
+
 def sha256_of(path: str | Path) -> str:
     """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
     with Path(path).open("rb") as file:

@@ -390,6 +390,42 @@ class RatingSettings:
 
 
 @dataclass
+class JudgeSettings:
+    """Judges: served models that rate the answers by the same questions as people (--rating_kind and the like)."""
+
+    judge_endpoint: list[str] = setting(
+        [],
+        "base address of the OpenAI-compatible server of the judges, such as http://127.0.0.1:8000/v1; one for all, or "
+        "one for each. A key is read from JUDGE_API_KEY (with several addresses JUDGE_API_KEY_1 and so on)",
+    )
+    judge_model: list[str] = setting([], "models that judge, by their names at the server")
+    judge_limit: int | None = setting(
+        None, "each judge answers at most so many new calls in this run; the next run goes on where it stopped"
+    )
+    judge_reference: bool = setting(False, "show the judges the first reference of the test file as a good answer")
+    judge_language: str = setting("zh", "language of the prompts for judges", choices=("zh", "en"))
+    judge_concurrency: int = setting(4, "calls to a judge under way at once, 1 to 64")
+    judge_requests_per_minute: float | None = setting(
+        None, "at most so many new calls to each judge in a minute; unset waits only when the server asks for it"
+    )
+    judge_timeout: float = setting(120.0, "seconds until a call to a judge counts as lost and is made again")
+    judge_max_tokens: int = setting(
+        512, "longest answer of a judge, in tokens; models that think aloud need some thousands"
+    )
+    judge_price: list[float] = setting(
+        [], "price of a million tokens in and of a million out, in your currency, for the cost that is said before"
+    )
+    judge_cache_dir: str = setting(
+        "outputs/judge-cache", "directory of the judges' answers; what is there is never asked and paid again"
+    )
+    judge_agreement: float = setting(
+        0.4,
+        "the report warns of judges whose agreement with people (Cohen's kappa) is lower; from 0.4 on Landis and Koch "
+        "call it moderate",
+    )
+
+
+@dataclass
 class DemoSettings:
     """Page: what answers, where it listens."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from recipe.errors import UserError
+from recipe.files import find_stand_in
 
 
 def path_problem(file: str) -> str | None:
@@ -17,7 +18,10 @@ def path_problem(file: str) -> str | None:
     try:
         if path.is_dir():
             return f"{file}: is a directory; name a file in it"
-        return None if path.exists() else f"{file}: no such file{where_looked(path)}"
+        if not path.exists():
+            return f"{file}: no such file{where_looked(path)}"
+        stand_in = find_stand_in(path) if path.is_file() and path.stat().st_size else None
+        return stand_in and f"{file}: {stand_in}"
     except OSError as error:  # a line of text in the place of a name is too long for one
         return f"{file[:40]}: cannot be opened ({error.strerror}); it takes the name of a file"
 
@@ -54,7 +58,7 @@ def decode_text(content: bytes, name: str, encoding: str) -> str:
 
 
 def read_utf8(file: str) -> str:
-    """Return the text of a file that is always UTF-8.
+    """Return the text of a file that is always UTF-8, line ends as written.
 
     Raises:
         UserError: there is no such file, or its bytes are no UTF-8.
@@ -62,9 +66,17 @@ def read_utf8(file: str) -> str:
     if problem := path_problem(file):
         raise UserError(problem)
     try:
-        return Path(file).read_text(encoding="utf-8-sig")
+        return Path(file).read_bytes().decode("utf-8-sig")
     except UnicodeError as error:
         raise UserError(f"{file}: is not UTF-8 ({error}); save it as UTF-8") from None
+
+
+def text_lines(text: str) -> list[str]:
+    r"""Return the lines of a text, which end at \n or \r\n and nowhere else.
+
+    To `str.splitlines` ten other characters are line ends too, a lone \r and U+2028 among them.
+    """
+    return [line.removesuffix("\r") for line in text.split("\n")]
 
 
 def _codec(encoding: str) -> str:

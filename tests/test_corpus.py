@@ -71,12 +71,13 @@ def test_every_rejected_row_stands_in_the_quarantine_with_its_row_and_reason(pre
         (8, "empty upper or lower line", "山高-"),
         (9, "control or damaged characters", "山\\u0007高-水低"),
         (10, "control or damaged characters", "山�-水低"),
-        (11, "control or damaged characters", "山\\u200b高-水低"),
         (12, "line break inside a cell (an unbalanced quote?)", "山高\\u000a水低-风清月明"),
+        (11, "duplicate", "山高-水低"),
         (15, "duplicate", "山高-水低"),
     ]
     assert adds_up(corpus.summary) and corpus.summary.read == 13
-    assert corpus.summary.rejected["control or damaged characters"] == 3
+    assert corpus.summary.rejected["control or damaged characters"] == 2
+    assert corpus.summary.cleaned == {"invisible characters": 1}
     assert corpus.summary.characters["山"] == 1 and corpus.summary.characters["-"] == 2
 
 

@@ -144,7 +144,7 @@ def test_predictions_in_every_form_are_the_same(folder, tmp_path, form):
     else:
         header = "upper\tlower\n" if form == "tsv with header" else ""
         file.write_text(header + "".join(f"{upper}\t{lower}\n" for upper, lower in shuffled), encoding="utf-8")
-    assert read_predictions("--predictions", files, test_set, settings) == [[lower for _, lower in pairs]]
+    assert read_predictions("--predictions", files, test_set, settings).runs == [[lower for _, lower in pairs]]
 
 
 def test_several_known_lower_lines_are_all_references(folder, tmp_path):

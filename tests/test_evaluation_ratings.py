@@ -92,7 +92,7 @@ def test_a_wrong_row_is_named_and_the_others_count(evaluated, tmp_path, capsys):
     damaged.write_text("\n".join(rows) + "\n", encoding="utf-8")
     arguments = ["--ratings", str(damaged), "--rating_key", str(evaluated / "sheets/key.json")]
     assert main([*arguments, "--output_dir", str(tmp_path / "out"), "--bootstrap_samples", "20"]) == 0
-    assert f"{damaged}: 1 rows hold no rating and were left out (row 3:" in capsys.readouterr().out
+    assert f"{damaged}: 1 row holds no rating and was left out (row 3:" in capsys.readouterr().out
 
 
 def test_problems_come_first_and_together(folder, evaluated, tmp_path, capsys):  # noqa: F811

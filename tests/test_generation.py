@@ -228,7 +228,7 @@ def test_output_files_hold_every_answer_in_order(model_directory, tmp_path, caps
         rows = [json.loads(line) for line in text.splitlines()]
     else:
         rows = list(csv.DictReader(io.StringIO(text), delimiter="\t" if ending == "tsv" else ","))
-    assert [row["upper"] for row in rows[::2]] == [Couplet().read_prompt(upper) for upper in uppers]
+    assert [row["upper"] for row in rows[::2]] == [Couplet().read_prompt(upper).text for upper in uppers]
     assert all(form_violations(row["upper"], row["lower"]) == [] for row in rows)
     assert all(float(row["log_probability"]) < 0 and 0 <= float(row["tones"]) <= 1 for row in rows)
 

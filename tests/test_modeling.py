@@ -64,6 +64,7 @@ def test_the_downloaded_layout_loads_with_its_weights_and_ends_that_exist(uer_mo
 def test_safetensors_and_pytorch_model_bin_give_the_same_model(uer_model, tokenizer, tmp_path):
     model = load_model(str(uer_model), tokenizer)
     model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
     assert (tmp_path / "model.safetensors").exists() and not (tmp_path / "pytorch_model.bin").exists()
     again = load_model(str(tmp_path), tokenizer)
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
@@ -163,7 +164,19 @@ def test_a_pickled_object_is_never_loaded(uer_model, tokenizer, tmp_path):
     assert "whole.pth: is not a state dict of tensors" in message and "save model.state_dict() instead" in message
     torch.save({"epoch": 3, "model": model.state_dict()}, tmp_path / "bundle.pth")
     message = refusal(uer_model, tokenizer, state_dict_file=str(tmp_path / "bundle.pth"))
+    assert (
+        "bundle.pth: is a training checkpoint of 'epoch', 'model'" in message and "['model'], 'weights.pth')" in message
+    )
+    torch.save({"epoch": 3}, tmp_path / "bundle.pth")
+    message = refusal(uer_model, tokenizer, state_dict_file=str(tmp_path / "bundle.pth"))
     assert "bundle.pth: holds dict, expected a state dict" in message
+
+
+def test_a_state_dict_may_be_safetensors(uer_model, tokenizer, other_weights, tmp_path):
+    slim = {name: value for name, value in other_weights.items() if name in tiny_names(uer_model, tokenizer)}
+    save_file({name: value.clone() for name, value in slim.items()}, tmp_path / "best.safetensors")
+    model = load_model(str(uer_model), tokenizer, ModelSettings(state_dict_file=str(tmp_path / "best.safetensors")))
+    assert torch.equal(first_weight(model), other_weights["transformer.wte.weight"])
 
 
 def test_state_dicts_of_other_models_and_files_that_are_none_are_refused(uer_model, tokenizer, other_weights, tmp_path):
@@ -189,6 +202,7 @@ def test_state_dicts_of_other_models_and_files_that_are_none_are_refused(uer_mod
 
 def test_a_truncated_safetensors_file_is_explained(uer_model, tokenizer, tmp_path):
     load_model(str(uer_model), tokenizer).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
     weights = tmp_path / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
     message = refusal(tmp_path, tokenizer)
@@ -197,9 +211,10 @@ def test_a_truncated_safetensors_file_is_explained(uer_model, tokenizer, tmp_pat
 
 def test_a_truncated_pickle_and_an_empty_one_are_explained(directory, tokenizer):
     weights = directory / "pytorch_model.bin"
-    for content in (weights.read_bytes()[:3000], b""):
-        weights.write_bytes(content)
-        assert f"but its files have only {len(content):,} bytes" in refusal(directory, tokenizer)
+    weights.write_bytes(weights.read_bytes()[:3000])
+    assert "but its files have only 3,000 bytes" in refusal(directory, tokenizer)
+    weights.write_bytes(b"")
+    assert "pytorch_model.bin is empty" in refusal(directory, tokenizer)
 
 
 def test_a_pickle_with_code_in_it_is_not_run(directory, tokenizer, tmp_path):
@@ -216,14 +231,16 @@ def test_a_pickle_with_code_in_it_is_not_run(directory, tokenizer, tmp_path):
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"model_type": "gpt9"}', "{}"])
 def test_a_damaged_configuration_is_explained(directory, content):
     (directory / "config.json").write_text(content, encoding="utf-8")
-    with pytest.raises(UserError, match="this directory holds no model that can be loaded"):
+    with pytest.raises(UserError, match=r"config\.json is empty|this directory holds no model that can be loaded"):
         load_tokenizer(str(directory))
 
 
 def test_missing_weights_are_explained(directory, tokenizer):
     (directory / "pytorch_model.bin").unlink()
-    assert "this directory holds no model that can be loaded" in refusal(directory, tokenizer)
-    assert "no_such_dir: neither a directory here nor a model that the hub gave" in refusal("no_such_dir", tokenizer)
+    assert "model: holds no weights; model.safetensors or pytorch_model.bin belongs there" in refusal(
+        directory, tokenizer
+    )
+    assert "no_such_dir: neither a directory here nor downloaded before" in refusal("no_such_dir", tokenizer)
 
 
 def test_weights_that_do_not_fill_the_configuration_are_refused(uer_model, directory, tokenizer):

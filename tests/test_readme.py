@@ -16,6 +16,7 @@ from recipe.settings import (
     DeviceSettings,
     EvaluationSettings,
     GenerationSettings,
+    JudgeSettings,
     ModelSettings,
     RatingSettings,
     RunSettings,
@@ -35,7 +36,7 @@ INSTALL_AND_TEST = (
 GROUPS = {
     "run_finetune.py": (ModelSettings, DataSettings, RunSettings),
     "run_generate.py": (GenerationSettings, DecodingSettings, DeviceSettings),
-    "run_evaluate.py": (EvaluationSettings, RatingSettings, DecodingSettings, DeviceSettings),
+    "run_evaluate.py": (EvaluationSettings, RatingSettings, JudgeSettings, DecodingSettings, DeviceSettings),
 }
 # Flags of other programs that the pages name.
 FOREIGN_FLAGS = {

@@ -95,6 +95,13 @@ def form_violations(upper: str, lower: str) -> list[Violation]:
     return [violation for violation, is_broken in broken.items() if is_broken]
 
 
+def is_same_mark(char: str, mark: str) -> bool:
+    """Whether `char` is `mark` as somebody may type it: itself, its full-width double, or, for a dash, another dash."""
+    if char == mark or unicodedata.normalize("NFKC", char) == unicodedata.normalize("NFKC", mark):
+        return True
+    return unicodedata.category(char) == unicodedata.category(mark) == "Pd"
+
+
 def split_couplet(text: str, separator: str = DEFAULT_SEPARATOR) -> tuple[str, str] | None:
     """Split `upper + separator + lower`: at the exact middle, else at the only separator there is, else None.
 

@@ -18,10 +18,10 @@ from typing import Any
 import evaluate
 
 from recipe.couplet.form import form_violations
+from recipe.errors import printable
 from recipe.evaluating.precheck import checked_test_set
 from recipe.evaluating.predictions import Answers, answers_of, baseline_of, likelihood_of
-from recipe.evaluating.rated import rating_results, write_rating_sheets
-from recipe.evaluating.rating_tables import rating_summary
+from recipe.evaluating.rating_job import Rated
 from recipe.evaluating.report import html_report, markdown_report, summary
 from recipe.evaluating.resampling import Bootstrap
 from recipe.evaluating.results import (
@@ -45,14 +45,19 @@ from recipe.evaluating.testset import TestSet, chance_lines, read_training_file
 from recipe.files import atomic_open, make_directory, sha256_of, write_text
 from recipe.metrics.material import Material, TrainingFile
 from recipe.metrics.registry import METRICS
+from recipe.rows.cleaning import listed
 from recipe.screen import outliving_its_reader
-from recipe.settings import DecodingSettings, DeviceSettings, EvaluationSettings, RatingSettings
+from recipe.settings import DecodingSettings, DeviceSettings, EvaluationSettings, JudgeSettings, RatingSettings
 from recipe.word_lists import read_word_list
 
 
 @outliving_its_reader()  # what counts is written to files
 def evaluate_couplets(
-    settings: EvaluationSettings, rating: RatingSettings, decoding: DecodingSettings, device: DeviceSettings
+    settings: EvaluationSettings,
+    rating: RatingSettings,
+    judging: JudgeSettings,
+    decoding: DecodingSettings,
+    device: DeviceSettings,
 ) -> Results:
     """Run a whole evaluation, print its summary, and return what `results.json` holds.
 
@@ -60,7 +65,7 @@ def evaluate_couplets(
         UserError: settings that contradict each other, or files, models and lines that cannot be used.
     """
     started = time.perf_counter()
-    test_set, ratings = checked_test_set(settings, rating, decoding, device)
+    test_set, ratings = checked_test_set(settings, rating, judging, decoding, device)
     # The models come before the training file, so that the peak memory said is theirs, not that of the file.
     answers = answers_of(settings, decoding, device, test_set)
     baseline = baseline_of(settings, decoding, device, test_set)
@@ -73,9 +78,11 @@ def evaluate_couplets(
     }
     if baseline is not None:
         systems[BASELINE] = baseline.system
+    first_runs = {name: system.runs[0] for name, system in systems.items()}
+    rated = Rated(settings, rating, judging, decoding.seed, ratings, test_set, first_runs)
     scoring_started = time.perf_counter()
     bootstrap = Bootstrap(settings.bootstrap_samples, decoding.seed)
-    scores = score(METRICS, material, test_set, systems, same_shape, bootstrap)
+    scores = score(METRICS, material, test_set, systems, same_shape, bootstrap, rated.line_figures)
     scores["notes"] = _notes(test_set, same_shape, answers, baseline) + scores["notes"]
     results = Results(
         system=_describe(answers),
@@ -89,13 +96,8 @@ def evaluate_couplets(
         },
         **scores,
     )
-    if ratings is not None:
-        results["ratings"] = rating_results(rating, ratings, settings.bootstrap_samples, decoding.seed)
     _write_all(Path(settings.output_dir), results, test_set, answers)
-    if rating.rating_sheet is not None:
-        first_runs = {name: system.runs[0] for name, system in systems.items()}
-        names = write_rating_sheets(rating, decoding.seed, test_set.uppers, first_runs)
-        print(f"rating sheets written to {rating.rating_sheet}: {', '.join(names)}; keep the key from the raters")
+    rated.add_to(results, lambda: _write_results(Path(settings.output_dir), results))
     return results
 
 
@@ -160,6 +162,8 @@ def _notes(test_set: TestSet, same_shape: list[bool], answers: Answers, baseline
     if test_set.rejected:
         found = "; ".join(f"{count:,} {reason}" for reason, count in test_set.rejected.items())
         notes.append(f"rows of the test file that are no couplet and were left out: {found}")
+    if test_set.cleaned:
+        notes.append(f"taken out of rows of the test file before they were compared: {listed(test_set.cleaned)}")
     if misshapen := same_shape.count(False):
         notes.append(
             f"for {misshapen:,} upper lines no line of the same shape was found; their chance line is any line"
@@ -169,21 +173,24 @@ def _notes(test_set: TestSet, same_shape: list[bool], answers: Answers, baseline
 
 def _write_all(directory: Path, results: Results, test_set: TestSet, answers: Answers) -> None:
     """Write `results.json` in the form of `evaluate.save`, the predictions and both reports; print the summary."""
+    _write_results(directory, results)
+    with atomic_open(directory / PREDICTIONS_FILE) as file:
+        for row in _prediction_rows(test_set, answers):
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    print(summary(results), *(printable(f"note: {note}") for note in results["notes"]), sep="\n")
+    print(f"written to {directory}: {', '.join(WRITTEN)}")
+
+
+def _write_results(directory: Path, results: Results) -> None:
+    """Write `results.json` and both reports."""
     make_directory(directory)
     # evaluate.save writes in place; under another name first, so that an interruption leaves the old file whole.
     temporary = directory / ".results.json.tmp"
     with _silent_stderr():
         evaluate.save(temporary, **without_non_numbers(results))
     temporary.replace(directory / RESULTS_FILE)
-    with atomic_open(directory / PREDICTIONS_FILE) as file:
-        for row in _prediction_rows(test_set, answers):
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
     write_text(directory / MARKDOWN_FILE, markdown_report(results))
     write_text(directory / HTML_FILE, html_report(results))
-    print(summary(results))
-    if "ratings" in results:
-        print(rating_summary(results["ratings"]))
-    print(f"written to {directory}: {', '.join(WRITTEN)}")
 
 
 @contextmanager

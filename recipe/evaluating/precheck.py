@@ -9,13 +9,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from recipe.errors import UserError
+from recipe.evaluating.judged import is_judged, judge_problems, scale_problems
 from recipe.evaluating.predictions import is_predictions, load_couplet_model
 from recipe.evaluating.rated import ReadRatings, rating_problems, read_rating_files
 from recipe.evaluating.results import WRITTEN
 from recipe.evaluating.testset import TestSet, check_training_file, read_predictions, read_test_set, refuse_missing
 from recipe.generating.generator import check_settings as check_decoding
 from recipe.model.tokenization import load_tokenizer
-from recipe.settings import PUBLISHED_MODEL, DecodingSettings, DeviceSettings, EvaluationSettings, RatingSettings
+from recipe.settings import (
+    PUBLISHED_MODEL,
+    DecodingSettings,
+    DeviceSettings,
+    EvaluationSettings,
+    JudgeSettings,
+    RatingSettings,
+)
 from recipe.word_lists import read_word_list
 
 
@@ -40,7 +48,11 @@ class Problems:
 
 
 def checked_test_set(
-    settings: EvaluationSettings, rating: RatingSettings, decoding: DecodingSettings, device: DeviceSettings
+    settings: EvaluationSettings,
+    rating: RatingSettings,
+    judging: JudgeSettings,
+    decoding: DecodingSettings,
+    device: DeviceSettings,
 ) -> tuple[TestSet, ReadRatings | None]:
     """Return the test set, and the ratings, of an evaluation whose settings, files and models can be used.
 
@@ -50,11 +62,13 @@ def checked_test_set(
     """
     problems = Problems()
     check_names(settings, decoding, device, problems)
-    problems.found += rating_problems(rating)
+    problems.found += rating_problems(rating, is_judged(judging)) + judge_problems(judging)
     problems.raise_any()
     test_set = ratings = None
     with problems.collected():
         ratings = read_rating_files(rating)
+    if is_judged(judging):
+        problems.found += scale_problems(rating, ratings)
     with problems.collected():
         test_set = read_test_set(settings)
     with problems.collected():

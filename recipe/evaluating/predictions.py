@@ -23,6 +23,7 @@ from recipe.generating.loading import ReadyModel, load_ready_model
 from recipe.memory import MIB, peak_memory
 from recipe.metrics.timing import GenerationTiming
 from recipe.model.tokenization import characters_known
+from recipe.rows.cleaning import listed
 from recipe.settings import PUBLISHED_MODEL, DecodingSettings, DeviceSettings, EvaluationSettings
 from recipe.word_lists import read_word_list
 
@@ -66,7 +67,10 @@ def is_predictions(baseline: Sequence[str]) -> bool:
 
 
 def _lines_from_files(setting: str, files: Sequence[str], test_set: TestSet, settings: EvaluationSettings) -> Answers:
-    return Answers(System(" + ".join(files), read_predictions(setting, files, test_set, settings)))
+    name = " + ".join(files)
+    runs, cleaned = read_predictions(setting, files, test_set, settings)
+    notes = [f"{name}: taken out of lines before they were scored: {listed(cleaned)}"] if cleaned else []
+    return Answers(System(name, runs), notes=notes)
 
 
 def _answers_of_model(

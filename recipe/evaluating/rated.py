@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from tqdm import tqdm
 
 from recipe.errors import UserError
 from recipe.evaluating.rating_tables import rating_summary, rating_tables
 from recipe.evaluating.resampling import Interval
-from recipe.evaluating.results import RatersPanel, RatingResults, without_non_numbers
+from recipe.evaluating.results import JudgeBiases, RatersPanel, RatingResults, without_non_numbers
+from recipe.evaluating.scoring import LineFigures
 from recipe.evaluating.testset import refuse_missing
+from recipe.evaluating.wording import counted
 from recipe.files import make_directory, sha256_of, write_text
 from recipe.rating.analysis import (
     AgreementRow,
+    CorrelationRow,
     DifferenceRow,
     KappaRow,
     MeanRow,
@@ -23,15 +29,16 @@ from recipe.rating.analysis import (
     StrengthRow,
     WinRow,
     analyse,
+    correlations,
 )
+from recipe.rating.biases import LengthRow, PositionRow, SelfRow, WithPeopleRow, measured_biases
 from recipe.rating.dimensions import ANCHORED_POINTS, chosen_dimensions
-from recipe.rating.evidence import Evidence, gather
+from recipe.rating.evidence import Comment, Evidence, gather, merged
 from recipe.rating.keys import read_keys
 from recipe.rating.ratings import RatingFiles, first_faults, read_ratings
-from recipe.rating.sheet_files import write_sheets
-from recipe.rating.sheets import SheetOptions, build_sheets
+from recipe.rating.sheets import SheetOptions, SheetSet, build_sheets
 from recipe.rating.uncertainty import SampleSize
-from recipe.settings import DecodingSettings, DeviceSettings, EvaluationSettings, RatingSettings
+from recipe.settings import DecodingSettings, DeviceSettings, EvaluationSettings, JudgeSettings, RatingSettings
 from recipe.templating import render
 
 ROWS = (
@@ -42,6 +49,12 @@ ROWS = (
     StrengthRow,
     AgreementRow,
     KappaRow,
+    CorrelationRow,
+    PositionRow,
+    LengthRow,
+    SelfRow,
+    WithPeopleRow,
+    Comment,
     Interval,
     SampleSize,
 )
@@ -54,8 +67,29 @@ class ReadRatings(NamedTuple):
     evidence: dict[str, Evidence]
 
 
-def rating_problems(settings: RatingSettings) -> list[str]:
-    """Return what is wrong with the settings of ratings and with the names of their files."""
+class Judged(NamedTuple):
+    """What the judges of this run said and did.
+
+    Attributes:
+        ratings: how many they gave.
+        reports: `recipe.rating.judge.JudgeReport` of each, in plain types.
+        own_systems: judge → the systems whose answers it wrote.
+        notes: what a reader has to know of their answers.
+    """
+
+    ratings: int
+    evidence: Evidence
+    reports: list[dict[str, Any]]
+    own_systems: Mapping[str, Collection[str]]
+    notes: list[str]
+
+
+def rating_problems(settings: RatingSettings, is_judged: bool = False) -> list[str]:
+    """Return what is wrong with the settings of ratings and with the names of their files.
+
+    Args:
+        is_judged: whether models judge, who are asked what sheets ask.
+    """
     problems = []
     if settings.rating_points not in ANCHORED_POINTS:
         problems.append(f"--rating_points {settings.rating_points}: a scale has 5 or 7 points")
@@ -64,8 +98,11 @@ def rating_problems(settings: RatingSettings) -> list[str]:
             problems.append(f"--{name} {getattr(settings, name)}: must be at least 1")
     if settings.rating_sheet is not None:
         problems += _directory_problems(Path(settings.rating_sheet))
-    elif _sheet_values(settings) != _sheet_values(RatingSettings()):
-        problems.append("settings of rating sheets say nothing without --rating_sheet DIR; give it or leave them out")
+    elif not is_judged and _sheet_values(settings) != _sheet_values(RatingSettings()):
+        problems.append(
+            "settings of rating sheets say nothing without --rating_sheet DIR or --judge_model NAME; give one of them "
+            "or leave them out"
+        )
     default = RatingSettings()
     of_points = (settings.rating_dimensions, settings.rating_points) != (
         default.rating_dimensions,
@@ -73,7 +110,7 @@ def rating_problems(settings: RatingSettings) -> list[str]:
     )
     if settings.rating_kind == "pair" and of_points:
         problems.append("--rating_dimensions and --rating_points are of absolute sheets; pairs are judged as a whole")
-    if not settings.ratings and (settings.rating_key or settings.leave_out_failed_raters):
+    if not settings.ratings and (settings.rating_key or (settings.leave_out_failed_raters and not is_judged)):
         problems.append("--rating_key and --leave_out_failed_raters say nothing without --ratings FILE")
     if not settings.rating_dimensions:
         problems.append("--rating_dimensions names none; leave it out for the overall judgement")
@@ -99,7 +136,12 @@ def _directory_problems(directory: Path) -> list[str]:
         return [f"--rating_sheet {directory}: the directory is in use; name a new one, so that no key is lost"]
     if directory.exists() and not directory.is_dir():
         return [f"--rating_sheet {directory}: is a file; name a new directory"]
-    return []
+    nearest = next(parent for parent in (directory, *directory.absolute().parents) if parent.exists())
+    try:
+        with tempfile.TemporaryDirectory(dir=nearest):
+            return []
+    except OSError as error:
+        return [f"--rating_sheet {directory}: nothing can be written into {nearest} ({error.strerror}); name another"]
 
 
 def read_rating_files(settings: RatingSettings) -> ReadRatings | None:
@@ -114,21 +156,81 @@ def read_rating_files(settings: RatingSettings) -> ReadRatings | None:
     return ReadRatings(files, gather(files.ratings, read_keys(settings.rating_key)))
 
 
-def rating_results(settings: RatingSettings, read: ReadRatings, samples: int, seed: int) -> RatingResults:
-    """Return the analysis of ratings in plain types."""
+def rating_results(
+    settings: RatingSettings,
+    read: ReadRatings | None,
+    samples: int,
+    seed: int,
+    judged: Judged | None = None,
+    figures: LineFigures | None = None,
+    least_agreement: float = 0.0,
+) -> RatingResults:
+    """Return the analysis of ratings, those that were read and those of judges, in plain types.
+
+    Args:
+        samples: bootstrap draws behind each interval.
+        figures: automatic figures of the rated lines, to be compared with the ratings.
+        least_agreement: kappa with people below which a judge is warned of.
+    """
+    evidence = read.evidence if read else {"person": Evidence(), "model": Evidence()}
+    if judged:
+        evidence = evidence | {"model": merged(evidence["model"], judged.evidence)}
+    if settings.leave_out_failed_raters:
+        evidence = {kind: found.without(found.failed()) for kind, found in evidence.items()}
     panels = {}
-    for kind, evidence in read.evidence.items():
-        if evidence.raters():
-            counted = evidence.without(evidence.failed()) if settings.leave_out_failed_raters else evidence
+    for kind, counted_in in evidence.items():
+        if counted_in.raters():
             # The rows are tuples of named values, down to the intervals.
-            panels[kind] = RatersPanel(**_plain(vars(analyse(counted, samples, seed))))  # type: ignore[typeddict-item]
+            rows = vars(analyse(counted_in, samples, seed)) | {"comments": counted_in.comments}
+            panels[kind] = RatersPanel(**_plain(rows))  # type: ignore[typeddict-item]
+    own = judged.own_systems if judged else {}
+    biases = measured_biases(evidence["model"], evidence["person"], own, least_agreement, samples, seed)
     return RatingResults(
         files=settings.ratings,
         sha256=[sha256_of(file) for file in settings.ratings],
-        ratings=len(read.files.ratings),
+        ratings=(len(read.files.ratings) if read else 0) + (judged.ratings if judged else 0),
         panels=panels,
-        notes=_notes(read.files),
+        judges=judged.reports if judged else [],
+        biases=JudgeBiases(**_plain(biases._asdict())),  # type: ignore[typeddict-item]
+        correlations=_correlations(evidence, figures, samples, seed) if figures else [],
+        notes=[
+            *(_notes(read.files) if read else []),
+            *(judged.notes if judged else []),
+            *_warnings(biases.with_people, least_agreement),
+        ],
     )
+
+
+def _correlations(
+    evidence: Mapping[str, Evidence], figures: LineFigures, samples: int, seed: int
+) -> list[dict[str, Any]]:
+    """Return how every figure of single lines goes along with people's ratings, or judges' where no people rated.
+
+    A line counts only if it is the one that the raters saw.
+    """
+    kind = "person" if evidence["person"].scores else "model"
+    judged = evidence[kind]
+    seen = {(score.item, system, score.text) for score in judged.scores for system in score.systems}
+    rated = {(item, system) for item, system, text in seen if text in ("", figures.lines.get((item, system)))}
+    found = {
+        key: {answer: value for answer, value in values.items() if answer in rated}
+        for key, values in figures.values.items()
+    }
+    dimensions = len({score.dimension for score in judged.scores})
+    with tqdm(total=dimensions * len(found), desc="correlations", delay=2, leave=False) as bar:
+        rows = correlations(judged, found, samples, seed, bar.update)
+    return [{"panel": kind, **_plain(row)} for row in rows]
+
+
+def _warnings(rows: Sequence[WithPeopleRow], least: float) -> list[str]:
+    return [
+        f"WARNING: {row.judge} agrees too little with people on {row.dimension} "
+        f"({'points' if row.kind == 'absolute' else 'pairs'}): kappa {row.kappa.value:.2f} on "
+        f"{counted(row.units, 'answer' if row.kind == 'absolute' else 'pair')}, below {least:g}; do not take its "
+        "ratings for theirs"
+        for row in rows
+        if row.is_low
+    ]
 
 
 def _plain(value: Any) -> Any:
@@ -143,21 +245,20 @@ def _notes(files: RatingFiles) -> list[str]:
     notes = []
     for file in dict.fromkeys(fault.file for fault in files.faults):
         faults = [fault for fault in files.faults if fault.file == file]
-        notes.append(f"{file}: {len(faults):,} rows hold no rating and were left out{first_faults(faults)}")
+        rows = f"{counted(len(faults), 'row')} {'holds' if len(faults) == 1 else 'hold'} no rating"
+        notes.append(f"{file}: {rows} and {'was' if len(faults) == 1 else 'were'} left out{first_faults(faults)}")
     if files.replaced:
-        notes.append(f"{files.replaced:,} ratings were given again by the same rater; the last one counts")
+        given = f"{counted(files.replaced, 'rating')} {'was' if files.replaced == 1 else 'were'}"
+        notes.append(f"{given} given again by the same rater; the last one counts")
     return notes
 
 
-def write_rating_sheets(
-    settings: RatingSettings, seed: int, uppers: list[str], answers: Mapping[str, list[str]]
-) -> list[str]:
-    """Write blind sheets of what the systems answered; returns the names of the files.
+def made_sheets(settings: RatingSettings, seed: int, uppers: list[str], answers: Mapping[str, list[str]]) -> SheetSet:
+    """Return blind sheets of what the systems answered, for people and for judges.
 
     Args:
         answers: system → one lower line for each of `uppers`.
     """
-    assert settings.rating_sheet is not None
     options = SheetOptions(
         kind=settings.rating_kind,
         dimensions=chosen_dimensions("--rating_dimensions", settings.rating_dimensions),
@@ -166,11 +267,15 @@ def write_rating_sheets(
         sheets=settings.rating_sheets,
         seed=seed,
     )
-    return write_sheets(settings.rating_sheet, build_sheets(uppers, answers, options))
+    return build_sheets(uppers, answers, options)
 
 
 def report_ratings(
-    evaluation: EvaluationSettings, settings: RatingSettings, decoding: DecodingSettings, device: DeviceSettings
+    evaluation: EvaluationSettings,
+    settings: RatingSettings,
+    judging: JudgeSettings,
+    decoding: DecodingSettings,
+    device: DeviceSettings,
 ) -> RatingResults:
     """Analyse ratings without evaluating anything: write `ratings.json` and `ratings.md`, print the summary.
 
@@ -180,7 +285,8 @@ def report_ratings(
     problems = rating_problems(settings)
     counting = {"output_dir": evaluation.output_dir, "bootstrap_samples": evaluation.bootstrap_samples}
     is_evaluation = dataclasses.replace(EvaluationSettings(), **counting) != evaluation  # type: ignore[arg-type]
-    if is_evaluation or settings.rating_sheet or device != DeviceSettings():
+    is_judged = judging != dataclasses.replace(JudgeSettings(), judge_agreement=judging.judge_agreement)
+    if is_evaluation or settings.rating_sheet or is_judged or device != DeviceSettings():
         problems.append("no test file: give --test_file FILE to evaluate, or --ratings alone with --rating_key")
     if dataclasses.replace(decoding, seed=DecodingSettings().seed) != DecodingSettings():
         problems.append("no model is evaluated, so the settings of decoding say nothing; leave them out")
@@ -190,7 +296,8 @@ def report_ratings(
         raise UserError(problems)
     read = read_rating_files(settings)
     assert read is not None
-    results = rating_results(settings, read, evaluation.bootstrap_samples, decoding.seed)
+    samples, least = evaluation.bootstrap_samples, judging.judge_agreement
+    results = rating_results(settings, read, samples, decoding.seed, least_agreement=least)
     directory = Path(evaluation.output_dir)
     make_directory(directory)
     write_text(directory / "ratings.json", json.dumps(results, ensure_ascii=False, indent=2) + "\n")

@@ -151,7 +151,7 @@ def _contents(results: Results) -> dict[str, Any]:
         "settings": _setting_table(results),
         "signatures": Table(("Figure", "sacrebleu"), list(results["signatures"].items())),
         "notes": results["notes"],
-        "ratings": rating_tables(results["ratings"]) if "ratings" in results else None,
+        "ratings": rating_tables(results["ratings"], results["descriptions"]) if "ratings" in results else None,
     }
 
 

@@ -185,21 +185,38 @@ class RatersPanel(TypedDict):
     kappas: list[dict[str, Any]]
     left_out: list[str]
     notes: list[str]
+    comments: list[dict[str, Any]]
+
+
+class JudgeBiases(TypedDict):
+    """What is known of the judges: the rows of `recipe.rating.biases.Biases` in plain types, explained there."""
+
+    position: list[dict[str, Any]]
+    length: list[dict[str, Any]]
+    own: list[dict[str, Any]]
+    with_people: list[dict[str, Any]]
 
 
 class RatingResults(TypedDict):
-    """The ratings that were read back.
+    """The ratings that were read back, and those that judges gave.
 
     Attributes:
-        ratings: how many count.
+        files, sha256: the files that were read.
+        ratings: how many ratings count, judges' included.
         panels: "person" and "model", as far as there are such raters → what they said.
-        notes: rows that hold no rating, ratings given twice.
+        judges: what each judge did in this run, with the SHA-256 of its prompts; `recipe.rating.judge.JudgeReport`.
+        biases: of the models among the raters.
+        correlations: each automatic figure with the ratings of a panel: rows of `CorrelationRow` with `panel`.
+        notes: rows that hold no rating, ratings given twice, questions without an answer, judges that agree too little.
     """
 
     files: list[str]
     sha256: list[str]
     ratings: int
     panels: dict[str, RatersPanel]
+    judges: list[dict[str, Any]]
+    biases: JudgeBiases
+    correlations: list[dict[str, Any]]
     notes: list[str]
 
 

@@ -6,8 +6,8 @@ the figures. It names no metric either: each says what it needs and what it comp
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,6 +57,28 @@ class System:
     likelihood: Likelihood | None = None
 
 
+class LineFigures:
+    """The figures of single lines, for upper lines whose answers people or judges rate.
+
+    Attributes:
+        values: figure → (upper line, system) → its value for the line of the system's first run.
+        lines: (upper line, system) → that line.
+    """
+
+    def __init__(self, uppers: Iterable[str]) -> None:
+        self.uppers = frozenset(uppers)
+        self.values: dict[str, dict[tuple[str, str], float]] = {}
+        self.lines: dict[tuple[str, str], str] = {}
+
+    def add(self, metric: LineMetric, test_set: TestSet, system: System, statistics: np.ndarray) -> None:
+        """Add a metric's figures for a system, from its first run's statistics, shape (upper lines, statistics)."""
+        for upper, line, row in zip(test_set.uppers, system.runs[0], statistics, strict=True):
+            if upper in self.uppers:
+                self.lines[upper, system.name] = line
+                for key, value in metric.values(row).items():
+                    self.values.setdefault(key, {})[upper, system.name] = float(value)
+
+
 def score(
     metrics: Sequence[type[LineMetric] | type[CorpusMetric]],
     material: Material,
@@ -64,6 +86,7 @@ def score(
     systems: dict[str, System],
     same_shape: Sequence[bool],
     bootstrap: Bootstrap,
+    rated: LineFigures | None = None,
 ) -> Scores:
     """Compute every figure of the metrics.
 
@@ -71,6 +94,7 @@ def score(
         systems: `model`, `references` and `chance`, perhaps `baseline`. The likelihood of `chance` is that of its lines
             under the model.
         same_shape: which chance lines have the very shape of their upper line.
+        rated: is given the figures of the lines that it asks for.
 
     Raises:
         UserError: a model of the model-based figures that cannot be used.
@@ -78,7 +102,7 @@ def score(
     """
     known = material.training_file.upper_set if material.training_file else frozenset()
     seen = np.asarray([upper in known for upper in test_set.uppers], dtype=bool)
-    scorer = _Scorer(test_set, systems, ~seen, np.asarray(same_shape), bootstrap)
+    scorer = _Scorer(test_set, systems, ~seen, np.asarray(same_shape), bootstrap, rated)
     if seen.all():
         scorer.note("every upper line of the test file stands in the training file: none is unseen")
     for metric_class in metrics:
@@ -102,8 +126,9 @@ class _Scorer:
         unseen: np.ndarray,
         same_shape: np.ndarray,
         bootstrap: Bootstrap,
+        rated: LineFigures | None,
     ) -> None:
-        self.test_set, self.systems, self.bootstrap = test_set, systems, bootstrap
+        self.test_set, self.systems, self.bootstrap, self.rated = test_set, systems, bootstrap, rated
         self.unseen, self.same_shape = unseen, same_shape
         self.lengths = np.asarray([len(upper) for upper in test_set.uppers])
         self.scores = no_scores()
@@ -138,6 +163,10 @@ class _Scorer:
                 runs[name] = taken
             if name == MODEL:  # signatures tell the number of references, which differs among the references themselves
                 self.scores["signatures"] |= metric.signatures()
+        if self.rated and base.PREDICTIONS in metric.inputs:
+            for name, taken in runs.items():
+                if len(taken[0]) == len(self.test_set.uppers):  # else references among each other, on fewer lines
+                    self.rated.add(metric, self.test_set, replace(self.systems[name], name=name), taken[0])
         if metric.is_plotted:
             self._add_histogram(metric, runs)
         if metric.must_separate and not self._separates(metric, runs[REFERENCES][0], runs[CHANCE][0]):

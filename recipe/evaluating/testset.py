@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from recipe.couplet.form import mark_positions
 from recipe.errors import UserError
@@ -30,12 +31,14 @@ class TestSet:
         references: the known lower lines of each.
         rows: the upper line of each row of the file, repeated ones included.
         rejected: rows that could not be read as a couplet, by reason.
+        cleaned: rows that something was taken out of beside white space, by its kind.
     """
 
     uppers: list[str]
     references: list[list[str]]
     rows: list[str]
     rejected: dict[str, int]
+    cleaned: dict[str, int] = field(default_factory=dict)
 
     @cached_property
     def first_references(self) -> list[str]:
@@ -51,10 +54,10 @@ def read_test_set(settings: EvaluationSettings) -> TestSet:
     """
     if not settings.test_file:
         raise UserError("no test file: give --test_file FILE, whose couplets are the references")
-    rejected: dict[str, int] = defaultdict(int)
+    rejected, cleaned = Counter[str](), Counter[str]()
     references: dict[str, dict[str, None]] = {}
     rows = []
-    for upper, lower in _read_couplets(settings.test_file, settings, rejected):
+    for upper, lower in _read_couplets(settings.test_file, settings, rejected, cleaned):
         if upper not in references and len(references) == settings.max_upper_lines:
             continue
         references.setdefault(upper, {})[lower] = None
@@ -62,7 +65,7 @@ def read_test_set(settings: EvaluationSettings) -> TestSet:
     if not references:
         found = "; ".join(f"{count:,} {reason}" for reason, count in rejected.items()) or "no rows at all"
         raise UserError(f"{', '.join(settings.test_file)}: holds no couplet to compare with ({found})")
-    return TestSet(list(references), [list(lines) for lines in references.values()], rows, dict(rejected))
+    return TestSet(list(references), [list(lines) for lines in references.values()], rows, rejected, cleaned)
 
 
 def check_training_file(settings: EvaluationSettings) -> None:
@@ -71,7 +74,7 @@ def check_training_file(settings: EvaluationSettings) -> None:
     Raises:
         UserError: as `read_training_file`.
     """
-    if settings.train_file and not any(1 for _ in _read_couplets(settings.train_file, settings, defaultdict(int))):
+    if settings.train_file and not any(1 for _ in _read_couplets(settings.train_file, settings, Counter(), Counter())):
         raise UserError(_no_training_couplet(settings))
 
 
@@ -83,7 +86,7 @@ def read_training_file(settings: EvaluationSettings) -> TrainingFile | None:
     """
     if not settings.train_file:
         return None
-    couplets = list(_read_couplets(settings.train_file, settings, defaultdict(int)))
+    couplets = list(_read_couplets(settings.train_file, settings, Counter(), Counter()))
     if not couplets:
         raise UserError(_no_training_couplet(settings))
     return TrainingFile([upper for upper, _ in couplets], [lower for _, lower in couplets])
@@ -94,9 +97,12 @@ def _no_training_couplet(settings: EvaluationSettings) -> str:
 
 
 def _read_couplets(
-    files: Sequence[str], settings: EvaluationSettings, rejected: dict[str, int]
+    files: Sequence[str],
+    settings: EvaluationSettings,
+    rejected: Counter[str],
+    cleaned: Counter[str],
 ) -> Iterator[tuple[str, str]]:
-    """Yield the couplets of the files; count the rows that are none in `rejected`."""
+    """Yield the couplets of the files; count the rows that are none in `rejected`, what is taken out in `cleaned`."""
     refuse_missing(files)
     columns: tuple[str, ...] = (settings.text_column,)
     if settings.upper_column is not None and settings.lower_column is not None:
@@ -105,10 +111,11 @@ def _read_couplets(
     text_format = Couplet(settings.separator, keeps_unequal=True)
     for row in read_rows(Source(tuple(files), columns, settings.encoding)):
         try:
-            text, opening_length, _ = checked_text(row, text_format)
+            text, opening_length, _, removed = checked_text(row, text_format)
         except RejectedRowError as rejection:
             rejected[rejection.reason] += 1
         else:
+            cleaned.update(removed)
             yield text_format.split(text, opening_length)
 
 
@@ -122,9 +129,21 @@ def refuse_missing(files: Iterable[str]) -> None:
         raise UserError(problems)
 
 
+class Predictions(NamedTuple):
+    """Lines that another system wrote.
+
+    Attributes:
+        runs: each a lower line for every upper line of the test set.
+        cleaned: of how many lines something was taken out beside white space, by its kind.
+    """
+
+    runs: list[list[str]]
+    cleaned: Counter[str]
+
+
 def read_predictions(
     setting: str, files: Sequence[str], test_set: TestSet, settings: EvaluationSettings
-) -> list[list[str]]:
+) -> Predictions:
     """Return one or more runs, each a lower line for every upper line of the test set, from somebody's output.
 
     A pair of text files, a TSV (with or without a header), CSV, JSON Lines or Parquet file with the columns `upper` and
@@ -143,7 +162,7 @@ def read_predictions(
         raise UserError([f"{setting} {problem}" for problem in error.problems]) from None
 
 
-def _read_predictions(files: Sequence[str], test_set: TestSet, settings: EvaluationSettings) -> list[list[str]]:
+def _read_predictions(files: Sequence[str], test_set: TestSet, settings: EvaluationSettings) -> Predictions:
     refuse_missing(files)
     if len(files) > 2:
         raise UserError(f"takes one file, or a text file of upper and one of lower lines; found {len(files)}")
@@ -153,9 +172,11 @@ def _read_predictions(files: Sequence[str], test_set: TestSet, settings: Evaluat
     else:
         pairs = _read_prediction_pairs(files, settings)
     found: dict[str, list[str]] = {upper: [] for upper in test_set.uppers}
-    for upper, lower in pairs:
-        if upper in found:
-            found[upper].append(lower)
+    text_format, cleaned = Couplet(settings.separator), Counter[str]()
+    for upper, lower in (map(text_format.read_line, pair) for pair in pairs):
+        if upper.text in found:
+            found[upper.text].append(lower.text)
+            cleaned.update(lower.removed)
     missing = [upper for upper, lines in found.items() if not lines]
     if missing:
         raise UserError(
@@ -163,7 +184,7 @@ def _read_predictions(files: Sequence[str], test_set: TestSet, settings: Evaluat
             f"(the first: {missing[0]}); every one needs an answer"
         )
     runs = min(len(lines) for lines in found.values())
-    return [[found[upper][run] for upper in test_set.uppers] for run in range(runs)]
+    return Predictions([[found[upper][run] for upper in test_set.uppers] for run in range(runs)], cleaned)
 
 
 def _pair_with_rows(file: str, test_set: TestSet, settings: EvaluationSettings) -> list[tuple[str, str]]:
@@ -174,7 +195,7 @@ def _pair_with_rows(file: str, test_set: TestSet, settings: EvaluationSettings) 
             f"({sum(test_set.rejected.values()):,} rows rejected); one lower line for each of them is needed, in their "
             "order. Or name two files, of upper and of lower lines, which are matched by upper line"
         )
-    return [(upper, _joined(line)) for upper, line in zip(test_set.rows, lines, strict=True)]
+    return list(zip(test_set.rows, lines, strict=True))
 
 
 def _read_prediction_pairs(files: Sequence[str], settings: EvaluationSettings) -> list[tuple[str, str]]:
@@ -190,7 +211,7 @@ def _read_prediction_pairs(files: Sequence[str], settings: EvaluationSettings) -
         if row.fault or not all(_is_text(cell) for cell in row.cells):
             faults.append(f"{row.file}, row {row.number}: {row.fault or 'a cell is not text, or damaged'}")
         else:
-            pairs.append((_joined(row.cells[0]), _joined(row.cells[1])))
+            pairs.append((row.cells[0], row.cells[1]))
     if faults:
         more = f" (and {len(faults) - 1:,} more rows)" if len(faults) > 1 else ""
         raise UserError(faults[0] + more)
@@ -210,7 +231,7 @@ def _read_headerless(file: str, encoding: str) -> list[tuple[str, str]]:
     if wrong:
         number, count = wrong[0]
         raise UserError(f"{file}, line {number}: has {count} columns; expected two, upper and lower line, tab between")
-    return [(_joined(upper), _joined(lower)) for _, (upper, lower) in cells]
+    return [(upper, lower) for _, (upper, lower) in cells]
 
 
 def _is_text(cell: object) -> bool:
@@ -219,11 +240,6 @@ def _is_text(cell: object) -> bool:
         return isinstance(cell, str) and cell.encode("utf-8") is not None
     except UnicodeEncodeError:
         return False
-
-
-def _joined(line: str) -> str:
-    """Return the line without white space: the public data set puts a space between characters."""
-    return "".join(line.split())
 
 
 def shape_of(line: str) -> tuple[int, ...]:

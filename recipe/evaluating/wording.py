@@ -27,3 +27,8 @@ def format_interval(cell: Cell) -> str:
     """Format the bounds of a cell's interval, or nothing where it has none."""
     low, high = cell.get("low"), cell.get("high")
     return "" if low is None or high is None else f"[{format_value(low)}, {format_value(high)}]"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, which takes an s unless the number is one."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

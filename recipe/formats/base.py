@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 from recipe.couplet.plan import FormPlan, TonePolicy
+from recipe.rows.cleaning import Cleaned, clean
 
 
 class TextSettings(Protocol):
@@ -34,11 +35,13 @@ class Text(NamedTuple):
         text: the whole text, as the model is trained on it.
         opening_length: how many of its characters the model is given.
         held_out_by: rows with the same one are held out together.
+        removed: the kinds of what cleaning took out of it (`recipe.rows.cleaning.Cleaned`).
     """
 
     text: str
     opening_length: int
     held_out_by: str
+    removed: tuple[str, ...] = ()
 
 
 class PlannedForm(ABC):
@@ -173,9 +176,13 @@ class TextFormat(ABC):
         """Return prompt and answer of a checked text."""
         return text[: opening_length - len(self.between)], text[opening_length:]
 
-    def read_prompt(self, typed: str) -> str:
-        """Return the prompt of what somebody typed or put into a file; whitespace around it is gone already."""
-        return typed
+    def read_prompt(self, typed: str) -> Cleaned:
+        """Return the prompt of what somebody typed or put into a file, cleaned as rows are.
+
+        Raises:
+            RejectedRowError: a row with it would be rejected.
+        """
+        return clean(typed, joins_lines=True)
 
     def violations(self, prompt: str, answer: str) -> list[str]:
         """Return the rules of the form that an answer breaks; a format without a form has none."""

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from recipe.couplet.form import DEFAULT_SEPARATOR, form_violations, split_couplet
+from recipe.couplet.form import DEFAULT_SEPARATOR, form_violations, is_same_mark, split_couplet
 from recipe.couplet.plan import FormPlan, TonePolicy, plan_form
 from recipe.couplet.tones import choose_system, rhythm_positions, tones_opposed
 from recipe.formats.base import ModelCard, PlannedForm, Text, TextFormat, TextSettings
-from recipe.rows.cleaning import RejectedRowError, clean_line
+from recipe.rows.cleaning import Cleaned, RejectedRowError, clean_answer, clean_line, kinds_of
 
 NO_SEPARATOR = "no separator"
 EMPTY_LINE = "empty upper or lower line"
@@ -77,7 +77,8 @@ class Couplet(TextFormat):
     def check(self, cells: Sequence[Any]) -> Text:
         if self.separator.isspace():
             cells = self._split_at_space(cells)
-        lines = [clean_line(cell) for cell in cells]
+        cleaned = [clean_line(cell) for cell in cells]
+        lines = [line.text for line in cleaned]
         if len(lines) == 2:
             upper, lower = lines
         elif (halves := split_couplet(lines[0], self.separator)) is None:
@@ -89,7 +90,7 @@ class Couplet(TextFormat):
         if len(upper) != len(lower) and not self.keeps_unequal:
             raise RejectedRowError(UNEQUAL)
         opening = self.opening(upper)
-        return Text(opening + lower, len(opening), upper)
+        return Text(opening + lower, len(opening), upper, kinds_of(cleaned))
 
     def _split_at_space(self, cells: Sequence[Any]) -> Sequence[Any]:
         """Split a cell at its separating space before cleaning, which would remove it."""
@@ -97,12 +98,21 @@ class Couplet(TextFormat):
             return split_couplet(cells[0].strip(), self.separator) or cells
         return cells
 
-    def read_prompt(self, typed: str) -> str:
-        """Return the upper line: without a separator at its end, and without the lower line of a whole couplet."""
-        halves = split_couplet(typed, self.between)
-        if halves is not None and len(halves[0]) == len(halves[1]) > 0:
-            return halves[0]
-        return typed.removesuffix(self.between)
+    def read_prompt(self, typed: str) -> Cleaned:
+        """Return the upper line: without a separator at its end, and without the lower line of a whole couplet.
+
+        A separator typed as its full-width double, or as another dash, is one too.
+        """
+        line, removed = clean_line(typed)
+        half, odd = divmod(len(line) - 1, 2)
+        if half > 0 and not odd and is_same_mark(line[half], self.between):
+            return Cleaned(line[:half], removed)
+        is_long_dash = line.endswith("——")  # a mark of its own, which takes two places
+        return Cleaned(line[:-1] if is_same_mark(line[-1], self.between) and not is_long_dash else line, removed)
+
+    def read_line(self, written: str) -> Cleaned:
+        """Return one of the lines of a couplet that another system wrote."""
+        return clean_answer(written)
 
     def violations(self, prompt: str, answer: str) -> list[str]:
         return [str(violation) for violation in form_violations(prompt, answer)]

@@ -30,8 +30,8 @@ class Plain(TextFormat):
         return {"text_format": self.name}
 
     def check(self, cells: Sequence[Any]) -> Text:
-        text = clean(cells[0], joins_lines=True)
-        return Text(text, 0, text)
+        text, removed = clean(cells[0], joins_lines=True)
+        return Text(text, 0, text, removed)
 
     @property
     def card(self) -> ModelCard:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Self
 
-from recipe.couplet.form import DEFAULT_SEPARATOR, is_chinese_character
+from recipe.couplet.form import DEFAULT_SEPARATOR, is_chinese_character, is_same_mark
 from recipe.formats.base import Choice, ModelCard, SteppedChoices, SteppedForm, Text, TextFormat, TextSettings
 from recipe.formats.rhymes import common_rhymes, rhymes
-from recipe.rows.cleaning import RejectedRowError, clean_line
+from recipe.rows.cleaning import Cleaned, RejectedRowError, clean_line, kinds_of
 
 COMMA, STOP = "，。"
 LINE_LENGTHS = (5, 7)
@@ -172,7 +172,8 @@ class Quatrain(TextFormat):
         return "题目" if self.has_titles else "首句", "诗"
 
     def check(self, cells: Sequence[Any]) -> Text:
-        *title, poem = map(clean_line, cells)
+        cleaned = [clean_line(cell) for cell in cells]
+        *title, poem = (line.text for line in cleaned)
         lines = poem_lines(poem)
         if lines is None:
             raise RejectedRowError(WRONG_SHAPE)
@@ -180,13 +181,14 @@ class Quatrain(TextFormat):
             raise RejectedRowError(NOT_CHINESE)
         prompt, answer = (title[0], poem) if title else (lines[0], poem[len(lines[0]) + 1 :])
         opening = self.opening(prompt)
-        return Text(opening + answer, len(opening), prompt)
+        return Text(opening + answer, len(opening), prompt, kinds_of(cleaned))
 
-    def read_prompt(self, typed: str) -> str:
+    def read_prompt(self, typed: str) -> Cleaned:
         """Return the title without the mark after it; or the first line, of a whole poem too."""
-        if self.has_titles:
-            return typed.removesuffix(self.separator)
-        return typed.split(COMMA)[0]
+        line, removed = clean_line(typed)
+        if not self.has_titles:
+            return Cleaned(line.replace(",", COMMA).split(COMMA)[0], removed)
+        return Cleaned(line[:-1] if is_same_mark(line[-1], self.separator) else line, removed)
 
     def violations(self, prompt: str, answer: str) -> list[str]:
         return poem_violations(answer if self.has_titles else self.join(prompt, answer))

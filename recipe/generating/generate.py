@@ -7,7 +7,8 @@ import io
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import cast
@@ -15,13 +16,14 @@ from typing import cast
 from tqdm import tqdm
 
 from recipe.cli import Settings
-from recipe.errors import INTERRUPTED_EXIT_CODE, UserError
+from recipe.errors import INTERRUPTED_EXIT_CODE, UserError, printable
 from recipe.generating.answer_writing import AnswerWriter, open_standard_output, output_kind, output_problem
 from recipe.generating.composing import Composer
 from recipe.generating.generator import Answer, Generator, PreparedPrompt, check_settings
 from recipe.generating.loading import load_ready_model
 from recipe.generating.prompts import is_text, read_prompts
 from recipe.generating.ranking import learn_parallelism
+from recipe.rows.cleaning import Cleaned, RejectedRowError, clean_line, listed
 from recipe.screen import outliving_its_reader
 from recipe.settings import DecodingSettings, DeviceSettings, GenerationSettings
 from recipe.text_files import path_problem
@@ -53,8 +55,11 @@ def _generate(settings: Settings) -> int:
     if job.interactive:
         return converse(generator)
     composer = Composer(generator, job.line_length) if job.compose else None
-    prompts = generator.prepare([generator.text_format.read_prompt(line) for line in typed])
-    _raise_some(composer.refusals(job.compose) if composer else _refusals(prompts))
+    cleaned = _cleaned(typed, generator.text_format.read_prompt)
+    themes = [theme.text for theme in _cleaned(job.compose, clean_line)]
+    prompts = generator.prepare([prompt.text for prompt in cleaned])
+    _raise_some(composer.refusals(themes) if composer else _refusals(prompts))
+    _say_what_was_taken_out(cleaned)
     _say_unknown_characters(generator, prompts)
     writer = AnswerWriter(
         output_kind(job.output_format, job.output_file),
@@ -63,8 +68,33 @@ def _generate(settings: Settings) -> int:
         shows_likelihood=bool(decoding.best_of) or decoding.num_return_sequences > 1,
     )
     if composer is not None:
-        return compose_all(composer, generator, job.compose, writer)
+        return compose_all(composer, generator, themes, writer)
     return answer_all(generator, prompts, writer)
+
+
+def _cleaned(typed: Sequence[str], clean: Callable[[str], Cleaned]) -> list[Cleaned]:
+    """Clean what was typed as training rows are.
+
+    Raises:
+        UserError: what no training row could hold.
+    """
+    found, reasons = [], []
+    for text in typed:
+        try:
+            found.append(clean(text))
+        except RejectedRowError as rejection:
+            reasons.append(_unusable(text, rejection))
+    _raise_some(reasons)
+    return found
+
+
+def _unusable(typed: str, rejection: RejectedRowError) -> str:
+    return f"{typed[:40]!r} cannot be answered: {rejection.reason}"
+
+
+def _say_what_was_taken_out(cleaned: Sequence[Cleaned]) -> None:
+    if removed := Counter(kind for one in cleaned for kind in one.removed):
+        print(f"taken out of prompts: {listed(removed)}", file=sys.stderr)
 
 
 def _refusals(prompts: Sequence[PreparedPrompt]) -> list[str]:
@@ -201,8 +231,9 @@ def compose_all(composer: Composer, generator: Generator, themes: Sequence[str],
 def converse(generator: Generator) -> int:
     """Answer prompts as they are typed, until an empty line or Ctrl-D."""
     open_standard_output()
-    # Bytes that are no text arrive as lone surrogates, line by line; an error would take the lines after it along.
-    cast(io.TextIOWrapper, sys.stdin).reconfigure(errors="surrogateescape")
+    # Bytes that are no text arrive as lone surrogates, line by line; an error would take the lines after it along. A
+    # lone carriage return ends no line.
+    cast(io.TextIOWrapper, sys.stdin).reconfigure(errors="surrogateescape", newline="\n")
     with suppress(ImportError):  # line editing and history for input(), where the platform has them
         importlib.import_module("readline")
     asked, answered = generator.text_format.asks_for
@@ -212,10 +243,16 @@ def converse(generator: Generator) -> int:
             if not is_text(typed):
                 print(f"that line is not text in {sys.stdin.encoding}, the terminal's encoding; type it again")
                 continue
-            prompts = generator.prepare([generator.text_format.read_prompt(typed)])
-            if reasons := _refusals(prompts):
-                print(*reasons, sep="\n")
+            try:
+                cleaned = generator.text_format.read_prompt(typed)
+            except RejectedRowError as rejection:
+                print(printable(_unusable(typed, rejection)))
                 continue
+            prompts = generator.prepare([cleaned.text])
+            if reasons := _refusals(prompts):
+                print(printable("\n".join(reasons)))
+                continue
+            _say_what_was_taken_out([cleaned])
             _say_unknown_characters(generator, prompts)
             for _, answers in generator.answer_each(prompts):
                 print(*(f"{answered}> {answer.text}  ({answer.log_probability:.2f})" for answer in answers), sep="\n")

@@ -5,27 +5,30 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from recipe.characters import is_blank
 from recipe.errors import UserError
 from recipe.rows.reading import FORMAT_ENDINGS, Row, Source, read_rows
 from recipe.settings import GenerationSettings
-from recipe.text_files import decode_text, path_problem
+from recipe.text_files import decode_text, path_problem, text_lines
 
 STANDARD_INPUT = "-"
 _ROWS_NAMED = 20
 
 
 def read_prompts(settings: GenerationSettings) -> list[str]:
-    """Return the prompts that the settings name, as written but for whitespace around them; empty ones are left out.
+    """Return the prompts that the settings name, as written; lines with nothing to see are left out.
+
+    A prompt is one line, wherever it comes from: a line end inside `--prompt` ends a prompt too.
 
     Raises:
         UserError: no prompt anywhere, or a file that cannot be read.
     """
-    prompts = list(settings.prompt)
+    prompts = [line for prompt in settings.prompt for line in text_lines(prompt)]
     if settings.prompts_file not in (None, STANDARD_INPUT):
         prompts += _read_file(settings)
     elif settings.prompts_file == STANDARD_INPUT or not prompts:
         prompts += _read_standard_input(settings)
-    kept = [prompt.strip() for prompt in prompts if prompt.strip()]
+    kept = [prompt for prompt in prompts if not is_blank(prompt)]
     if broken := [prompt for prompt in kept if not is_text(prompt)]:
         raise UserError([f"{prompt!r} is not UTF-8 text; set the terminal to UTF-8" for prompt in broken])
     if not kept:
@@ -48,7 +51,7 @@ def _read_standard_input(settings: GenerationSettings) -> list[str]:
     # Somebody who gives no prompt at all is told how to, not left before a terminal that waits.
     if settings.prompts_file is None and sys.stdin.isatty():
         return []
-    return decode_text(sys.stdin.buffer.read(), "standard input", settings.encoding).splitlines()
+    return text_lines(decode_text(sys.stdin.buffer.read(), "standard input", settings.encoding))
 
 
 def _read_file(settings: GenerationSettings) -> list[str]:
@@ -56,7 +59,7 @@ def _read_file(settings: GenerationSettings) -> list[str]:
     if problem := path_problem(str(path)):
         raise UserError(f"--prompts_file {problem}")
     if path.suffix.lower() not in FORMAT_ENDINGS:
-        return decode_text(path.read_bytes(), str(path), settings.encoding).splitlines()
+        return text_lines(decode_text(path.read_bytes(), str(path), settings.encoding))
     columns = (settings.prompt_column,)
     rows = list(read_rows(Source((str(path),), columns, settings.encoding, column_settings="--prompt_column")))
     if faulty := [f"{row.file}: row {row.number}: {fault}" for row in rows if (fault := _fault(row))]:

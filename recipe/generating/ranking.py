@@ -9,7 +9,7 @@ from recipe.couplet.parallelism import CharacterAssociation
 from recipe.errors import UserError
 from recipe.formats.base import TextFormat
 from recipe.formats.couplet import Couplet
-from recipe.rows.cleaning import RejectedRowError
+from recipe.rows.cleaning import RejectedRowError, listed
 from recipe.rows.reading import Source, checked_text, read_rows
 
 
@@ -24,14 +24,15 @@ def learn_parallelism(file: str, column: str, encoding: str, text_format: TextFo
     if not isinstance(text_format, Couplet):
         kind = text_format.name
         raise UserError(f"--parallelism_file ranks couplets; this model writes texts of another kind: {kind}")
-    pairs, rejected = [], Counter[str]()
+    pairs, rejected, cleaned = [], Counter[str](), Counter[str]()
     for row in read_rows(Source((file,), (column,), encoding, column_settings="--parallelism_column")):
         try:
-            text, opening_length, _ = checked_text(row, text_format)
+            text, opening_length, _, removed = checked_text(row, text_format)
         except RejectedRowError as rejection:
             rejected[rejection.reason] += 1
         else:
             pairs.append(text_format.split(text, opening_length))
+            cleaned.update(removed)
     found = "; ".join(f"{count:,} {reason}" for reason, count in rejected.most_common()) or "no rows at all"
     if not pairs:
         raise UserError(
@@ -40,4 +41,6 @@ def learn_parallelism(file: str, column: str, encoding: str, text_format: TextFo
         )
     if rejected:
         print(f"--parallelism_file {file}: {rejected.total():,} rows are left out ({found})", file=sys.stderr)
+    if cleaned:
+        print(f"--parallelism_file {file}: taken out of rows: {listed(cleaned)}", file=sys.stderr)
     return CharacterAssociation.learn([upper for upper, _ in pairs], [lower for _, lower in pairs])

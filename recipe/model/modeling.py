@@ -6,30 +6,42 @@ has), pickles only with `weights_only=True`, and code that comes with a model is
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from transformers import (
     AutoModelForCausalLM,
     GenerationConfig,
     GPT2Config,
     GPT2LMHeadModel,
-    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
 from transformers.utils.logging import disable_progress_bar
 
 from recipe.errors import UserError
-from recipe.model.tokenization import LOAD_ERRORS, load_config, not_a_model
+from recipe.model.configuration import load_config, not_loadable
+from recipe.model.finding import LOAD_ERRORS, find_model
 from recipe.settings import ModelSettings
+from recipe.text_files import path_problem
 
 # Prefixes that wrappers put before every name of a state dict: DataParallel, torch.compile, a module around the model.
 _WRAPPER_PREFIXES = ("module.", "_orig_mod.", "model.", "gpt2.", "gpt.")
 # Buffers that GPT-2 recomputes; old files carry them. The head's weights are those of the embeddings.
 _REDUNDANT_BUFFERS = (".attn.bias", ".attn.masked_bias")
 _REDUNDANT_ENDINGS = (*_REDUNDANT_BUFFERS, "lm_head.weight")
+# What stands in the names of weights of other programs.
+_UER = (
+    "they are weights of UER-py (TencentPretrain); its scripts/convert_gpt2_from_uer_to_huggingface.py makes a "
+    "pytorch_model.bin of them"
+)
+_FOREIGN_NAMES = {
+    **dict.fromkeys(("embedding.word_embedding.", "embedding.word.embedding.", "encoder.transformer."), _UER),
+    "lora_": "they are a LoRA adapter's; merge it into its base model first (peft's merge_and_unload)",
+    "bert.": "they are a BERT's, which fills gaps and writes no lines",
+}
 # Enough for any couplet or short poem; a text that ends stops earlier by itself. The library's default cuts at 20.
 _MAX_NEW_TOKENS = 128
 _MIN_CONTEXT = 1024  # positions cost 1 KiB of weights each at width 256; prompts of any corpus then fit
@@ -66,12 +78,11 @@ def load_model(
         UserError: missing, truncated or foreign files, another kind of model, a configuration that its weights
             contradict, or a vocabulary larger than the embeddings.
     """
-    config = _plausible(name_or_path, load_config(name_or_path))
-    config = _prepared(config, settings.dropout if settings is not None else None)
+    config = _prepared(load_config(name_or_path), settings.dropout if settings is not None else None)
     disable_progress_bar()  # the library's bar over the weights of one small file only flickers
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
-            name_or_path,
+            find_model(name_or_path),
             config=config,
             dtype=torch.float32,
             trust_remote_code=False,
@@ -80,7 +91,7 @@ def load_model(
         )
         model, report = loaded
     except LOAD_ERRORS as error:
-        raise UserError(not_a_model(name_or_path, error)) from None
+        raise UserError(not_loadable(name_or_path, error)) from None
     _check_complete(name_or_path, report, tied=model.config.tie_word_embeddings)
     if settings is not None and settings.state_dict_file:
         _load_state_dict(model, settings.state_dict_file)
@@ -125,25 +136,6 @@ def _prepared(config: GPT2Config, dropout: float | None) -> GPT2Config:
     return config
 
 
-def _plausible(name_or_path: str, config: PreTrainedConfig) -> GPT2Config:
-    """Return the configuration; refuse one that is no GPT-2's, or describes more weights than the files have bytes.
-
-    The library would ask for the memory of what is described before it looks at the weights.
-    """
-    if not isinstance(config, GPT2Config):
-        raise UserError(f"{name_or_path}: is a model of type {config.model_type}; the recipe is for GPT-2 (type gpt2)")
-    layer = 12 * config.n_embd**2
-    described = (config.vocab_size + config.n_positions) * config.n_embd + config.n_layer * layer
-    files = [file for pattern in ("*.safetensors", "*.bin") for file in Path(name_or_path).glob(pattern)]
-    held = sum(file.stat().st_size for file in files)
-    if files and described > held:
-        raise UserError(
-            f"{name_or_path}: its config.json describes {described:,} weights, but its files have only {held:,} bytes; "
-            "the files do not belong together"
-        )
-    return config
-
-
 def _check_complete(name_or_path: str, report: dict[str, Any], tied: bool) -> None:
     redundant = _REDUNDANT_ENDINGS if tied else _REDUNDANT_BUFFERS
     missing, foreign = (
@@ -155,25 +147,21 @@ def _check_complete(name_or_path: str, report: dict[str, Any], tied: bool) -> No
         found = ", ".join([*missing, *foreign, *mismatched][:4])
         raise UserError(
             f"{name_or_path}: its weights are not those of the model that its config.json describes ({len(missing)} "
-            f"missing, {len(foreign)} foreign, {len(mismatched)} of another shape: {found} …); the files do not belong "
-            "together"
+            f"missing, {len(foreign)} foreign, {len(mismatched)} of another shape: {found} …); "
+            f"{_where_from(foreign) or 'the files do not belong together'}"
         )
 
 
+def _where_from(names: Iterable[str]) -> str | None:
+    """Say which program's weights these are, by their names, and how it makes a model directory of them."""
+    kinds = (kind for name in names for part, kind in _FOREIGN_NAMES.items() if part in name)
+    return next(kinds, None)
+
+
 def _load_state_dict(model: PreTrainedModel, file: str) -> None:
-    """Load a state dict saved by `torch.save` over the model's weights, without running anything that it contains."""
-    try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-    except LOAD_ERRORS as error:
-        reason = str(error).split("\n")[0][:200]
-        raise UserError(
-            f"{file}: is not a state dict of tensors ({reason}). A file saved by torch.save(model) holds a whole "
-            "pickled object, which is never loaded: save model.state_dict() instead"
-        ) from None
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise UserError(f"{file}: holds {type(state).__name__}, expected a state dict (parameter name → tensor)")
-    expected = model.state_dict()
-    state = _without_wrapper_prefix(state, expected.keys())
+    """Load a state dict over the model's weights."""
+    read, expected = read_state_dict(file), model.state_dict()
+    state = _without_wrapper_prefix(read, expected.keys())
     missing = [key for key in expected if key not in state and not key.endswith(_REDUNDANT_ENDINGS)]
     foreign = [key for key in state if key not in expected and not key.endswith(_REDUNDANT_ENDINGS)]
     misshapen = [key for key in state if key in expected and state[key].shape != expected[key].shape]
@@ -181,9 +169,42 @@ def _load_state_dict(model: PreTrainedModel, file: str) -> None:
         found = ", ".join([*missing, *foreign, *misshapen][:4])
         raise UserError(
             f"{file}: is not a state dict of this model ({len(missing)} parameters missing, {len(foreign)} foreign, "
-            f"{len(misshapen)} of another shape: {found} …)"
+            f"{len(misshapen)} of another shape: {found} …); "
+            f"{_where_from(read) or 'name the model that it was trained from by --model_name_or_path'}"
         )
     model.load_state_dict({key: value for key, value in state.items() if key in expected}, strict=False)
+
+
+def read_state_dict(file: str) -> dict[str, torch.Tensor]:
+    """Return the tensors of a file by `torch.save` or of a `.safetensors` file, without running what it contains.
+
+    Raises:
+        UserError: no such file, a Git LFS pointer, a pickled object, or a checkpoint that holds more than weights.
+    """
+    if problem := path_problem(file):
+        raise UserError(problem)
+    try:
+        is_safe = file.endswith(".safetensors")
+        state = load_file(file) if is_safe else torch.load(file, map_location="cpu", weights_only=True)
+    except LOAD_ERRORS as error:
+        reason = str(error).split("\n")[0][:200]
+        raise UserError(
+            f"{file}: is not a state dict of tensors ({reason}). A file saved by torch.save(model) holds a whole "
+            "pickled object, which is never loaded: save model.state_dict() instead"
+        ) from None
+    if _is_state_dict(state):
+        return state
+    parts = [name for name, part in state.items() if part and _is_state_dict(part)] if isinstance(state, dict) else []
+    if parts:
+        raise UserError(
+            f"{file}: is a training checkpoint of {', '.join(map(repr, state))}; its weights alone are needed: "
+            f"torch.save(torch.load({file!r}, weights_only=True)[{parts[0]!r}], 'weights.pth') takes them out"
+        )
+    raise UserError(f"{file}: holds {type(state).__name__}, expected a state dict (parameter name → tensor)")
+
+
+def _is_state_dict(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(item, torch.Tensor) for item in value.values())
 
 
 def _without_wrapper_prefix(state: dict[str, torch.Tensor], expected: Any) -> dict[str, torch.Tensor]:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from recipe.errors import UserError
+from recipe.model.configuration import load_config
+from recipe.model.finding import LOAD_ERRORS, find_model, has_only_vocabulary_txt
 from recipe.text_files import read_utf8
 
 PAD, UNK, CLS, SEP = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
@@ -27,9 +28,9 @@ SPACE_TOKEN = "▁"
 # unknown: transformers' StopStringCriteria.clean_tokenizer_vocab.
 _SPELLING_PROBE = "abcdef"
 _DROPPED = -1
-# What the libraries raise for files that are missing, truncated or not what their names say: `tokenizers` a bare
-# Exception, others whatever the broken value led to.
-LOAD_ERRORS = Exception
+# Rows of embeddings without a token of their own: padding to multiples of 128 leaves up to 127, of 1024 in a vocabulary
+# of 21,128 nearly a twentieth.
+_MOST_PADDING, _MOST_PADDING_SHARE = 127, 0.05
 
 
 def build_tokenizer(vocabulary: Mapping[str, int], lowercase: bool, max_length: int) -> PreTrainedTokenizerFast:
@@ -71,32 +72,6 @@ def build_tokenizer(vocabulary: Mapping[str, int], lowercase: bool, max_length: 
     )
 
 
-def load_config(name_or_path: str) -> PreTrainedConfig:
-    """Load a model's configuration; ids of its own for the ends of a text stay unset where its file names none.
-
-    GPT-2's class defaults put both ends at 50256, outside a Chinese vocabulary: generation would never stop.
-
-    Raises:
-        UserError: none there, or one that the library cannot read.
-    """
-    try:
-        fields, _ = PreTrainedConfig.get_config_dict(name_or_path)
-        return AutoConfig.for_model(**{"bos_token_id": None, "eos_token_id": None, **fields})
-    except LOAD_ERRORS as error:
-        raise UserError(not_a_model(name_or_path, error)) from None
-
-
-def not_a_model(name_or_path: str, error: Exception) -> str:
-    """Say why nothing can be loaded from `name_or_path`, and what to do."""
-    reason = " ".join(str(error).split())[:300]
-    if Path(name_or_path).is_dir():
-        return f"{name_or_path}: this directory holds no model that can be loaded ({reason})"
-    return (
-        f"{name_or_path}: neither a directory here nor a model that the hub gave ({reason}). "
-        "Without access to the hub, download it once and pass its directory; a mirror is set by HF_ENDPOINT"
-    )
-
-
 def corpus_vocabulary(characters: Iterable[str]) -> dict[str, int]:
     """Return a vocabulary of the special tokens and `characters`, in the order given (the most frequent first).
 
@@ -126,11 +101,15 @@ def load_tokenizer(name_or_path: str) -> PreTrainedTokenizerFast:
     """Load a BERT-style tokenizer (or one of ours) and return it as a one-character-one-token tokenizer.
 
     Raises:
-        UserError: nothing there, or a vocabulary without the special tokens (GPT-2's byte pairs, say).
+        UserError: nothing there, a vocabulary without the special tokens (GPT-2's byte pairs, say), or one of another
+            size than the model's.
     """
-    config = load_config(name_or_path)
+    config, source = load_config(name_or_path), find_model(name_or_path)
+    if has_only_vocabulary_txt(source):
+        # The library goes by the model's type where no file names the tokenizer's, and looks for GPT-2's byte pairs.
+        config.tokenizer_class = "BertTokenizer"
     try:
-        loaded = AutoTokenizer.from_pretrained(name_or_path, config=config, trust_remote_code=False)
+        loaded = AutoTokenizer.from_pretrained(source, config=config, trust_remote_code=False)
         vocabulary = loaded.get_vocab()
     except LOAD_ERRORS as error:
         reason = " ".join(str(error).split())[:300]
@@ -140,8 +119,22 @@ def load_tokenizer(name_or_path: str) -> PreTrainedTokenizerFast:
             f"{name_or_path}: its vocabulary lacks {', '.join(missing)}; the recipe needs a BERT-style vocabulary of "
             "Chinese characters, such as that of uer/gpt2-chinese-cluecorpussmall"
         )
+    _check_size(name_or_path, max(vocabulary.values()) + 1, config.vocab_size)
     lowercase = bool(loaded.init_kwargs.get("do_lower_case", True))
     return build_tokenizer(vocabulary, lowercase, min(int(loaded.model_max_length), 1 << 20))
+
+
+def _check_size(name_or_path: str, tokens: int, rows: int) -> None:
+    """Refuse a vocabulary that cannot be the model's own, to go by its size.
+
+    More rows than tokens are common: embeddings are padded to a multiple of some number. Far more are another model's,
+    and so is any row too few: each character would then be taken for another, and extending the embeddings hides it.
+    """
+    if rows < tokens or rows - tokens > max(_MOST_PADDING, rows * _MOST_PADDING_SHARE):
+        raise UserError(
+            f"{name_or_path}: its vocabulary has {tokens:,} tokens, but the model {rows:,} by its config.json: they do "
+            "not belong together. Take the vocabulary that the model was trained with"
+        )
 
 
 def extend_tokenizer(tokenizer: PreTrainedTokenizerFast, characters: Iterable[str]) -> PreTrainedTokenizerFast:

@@ -90,6 +90,14 @@ def cohen_kappa(first: Sequence[Hashable], second: Sequence[Hashable], weighting
     table = np.zeros((len(values), len(values)))
     for one, other in zip(first, second, strict=True):
         table[place[one], place[other]] += 1
+    return kappa_of(table, values, weighting)
+
+
+def kappa_of(table: np.ndarray, values: Sequence[Hashable], weighting: str = "none") -> float:
+    """Return Cohen's kappa of a table of counts, shape (V, V): [i, j] is how often one said i and the other j.
+
+    `weighting` as in `cohen_kappa`; `values` are what i and j stand for.
+    """
     if weighting == "quadratic":
         numbers = np.asarray(values, dtype=float)
         weights = (numbers[:, None] - numbers[None, :]) ** 2

@@ -176,7 +176,8 @@ def comparisons_from_scores(scores: Sequence[Score]) -> list[Comparison]:
         for one, other in combinations(rated, 2):
             value = "tie" if one.value == other.value else "A" if one.value > other.value else "B"
             unit = f"{one.unit}\n{other.unit}"
-            found.append(Comparison(rater, item, unit, one.systems, other.systems, dimension, value))
+            texts = (one.text, other.text)
+            found.append(Comparison(rater, item, unit, one.systems, other.systems, dimension, value, texts))
         # Systems that gave one and the same answer share its rating.
         for score in rated:
             for one_system, other_system in combinations(score.systems, 2):
@@ -285,10 +286,10 @@ class Panel:
                     second,
                     dimension,
                     source,
-                    float(won[:, :, forth].sum()),
-                    float(won[:, :, back].sum()),
-                    float((tied - bad)[:, :, forth].sum()),
-                    float(bad[:, :, forth].sum()),
+                    int(won[:, :, forth].sum()),
+                    int(won[:, :, back].sum()),
+                    int((tied - bad)[:, :, forth].sum()),
+                    int(bad[:, :, forth].sum()),
                     interval(float(points.sum() / games.sum()), drawn),
                     _sample(by_item - 0.5),
                 )

@@ -17,7 +17,12 @@ NOT_ASKED = ""
 
 
 class Score(NamedTuple):
-    """An absolute rating: by whom, of what, how much. `unit` is the judged answer, `systems` all that gave it."""
+    """An absolute rating: by whom, of what, how much.
+
+    Attributes:
+        unit: the judged answer; `systems` are all that gave it.
+        text: the answer as shown; empty where no key says it.
+    """
 
     rater: str
     item: str
@@ -25,12 +30,17 @@ class Score(NamedTuple):
     systems: tuple[str, ...]
     dimension: str
     value: int
+    text: str = ""
 
 
 class Comparison(NamedTuple):
     """A comparison of two answers to one item; `value` is one of `PAIR_VALUES`, A being `first`.
 
-    `unit` is the judged pair of answers, or `NOT_ASKED` where both answers are the same.
+    Attributes:
+        unit: the judged pair of answers, or `NOT_ASKED` where both answers are the same.
+        texts: both answers as shown; empty where no key says them.
+        places: where the order was swapped: what was said each time, "first" or "second" for the answer shown in that
+            place, "tie" or "both_bad".
     """
 
     rater: str
@@ -40,15 +50,18 @@ class Comparison(NamedTuple):
     second: tuple[str, ...]
     dimension: str
     value: str
+    texts: tuple[str, str] = ("", "")
+    places: tuple[str, ...] = ()
 
 
 class Comment(NamedTuple):
-    """A free comment on an answer, or on the two answers of a pair."""
+    """A free comment on an answer, or on the two answers of a pair; `answers` as shown, none where no key says them."""
 
     rater: str
     item: str
     systems: tuple[str, ...]
     text: str
+    answers: tuple[str, ...] = ()
 
 
 @dataclass
@@ -176,10 +189,12 @@ def _add(evidence: Evidence, rating: Rating, key: SheetKey | None, first: CodedA
     item = key.items[rating.item] if key else rating.item
     if rating.kind == "comment":
         systems = first.systems + (second.systems if rating.other else ())
-        evidence.comments.append(Comment(rating.rater, item, systems, rating.comment))
+        answers = (first.text, *([second.text] if rating.other else [])) if key else ()
+        evidence.comments.append(Comment(rating.rater, item, systems, rating.comment, answers))
     elif rating.kind == "absolute" and isinstance(rating.value, int):
         unit = f"{item}\n{first.text}"
-        evidence.scores.append(Score(rating.rater, item, unit, first.systems, rating.dimension, rating.value))
+        text = first.text if key else ""
+        evidence.scores.append(Score(rating.rater, item, unit, first.systems, rating.dimension, rating.value, text))
     else:
         value = str(rating.value)
         # One order for everybody: raters see the two answers in either order.
@@ -187,8 +202,29 @@ def _add(evidence: Evidence, rating: Rating, key: SheetKey | None, first: CodedA
             first, second = second, first
             value = {"A": "B", "B": "A"}.get(value, value)
         unit = f"{item}\n{first.text}\n{second.text}"
-        row = Comparison(rating.rater, item, unit, first.systems, second.systems, rating.dimension, value)
+        texts = (first.text, second.text) if key else ("", "")
+        places = _places(rating.verdicts)
+        row = Comparison(
+            rating.rater, item, unit, first.systems, second.systems, rating.dimension, value, texts, places
+        )
         evidence.comparisons.append(row)
+
+
+def _places(verdicts: tuple[str, ...]) -> tuple[str, ...]:
+    """Return where the answers that won were shown: A came first in the first question, B in the second."""
+    names = ({"A": "first", "B": "second"}, {"B": "first", "A": "second"})
+    return tuple(named.get(verdict, verdict) for named, verdict in zip(names, verdicts, strict=False))
+
+
+def merged(first: Evidence, second: Evidence) -> Evidence:
+    """Return the evidence of both, of different raters."""
+    return Evidence(
+        first.scores + second.scores,
+        first.comparisons + second.comparisons,
+        first.comments + second.comments,
+        first.checks | second.checks,
+        sorted({*first.left_out, *second.left_out}),
+    )
 
 
 def _add_identical(evidence: Evidence, ratings: Sequence[Rating], keys: Mapping[str, SheetKey]) -> None:

@@ -97,6 +97,17 @@ class Judge:
         """Return what judging the sheets costs at most if every answer can be read at once."""
         return self.chat.estimate([question.request for question in self._questions(made)])
 
+    def time_a_call(self, made: SheetSet) -> int:
+        """Ask the first question if no answer to any is known yet, so that an estimate can say the time.
+
+        Returns:
+            How many calls were paid: 1 or 0. The answer is in the cache.
+        """
+        requests = [question.request for question in self._questions(made)]
+        if self.chat.estimate(requests).seconds is not None:
+            return 0
+        return self.chat.ask_all(requests[:1], self.chat.name).paid
+
     def rate(self, made: SheetSet) -> tuple[list[Rating], JudgeReport]:
         """Return the judge's ratings of a set of sheets.
 

@@ -31,7 +31,7 @@ from recipe.rows.reading import Row, Source, checked_text, read_rows, training_s
 from recipe.settings import DataSettings
 
 # Part of the cache key: raise it when the same files would give other rows.
-_FORMAT_VERSION = 4
+_FORMAT_VERSION = 5
 _BATCH_ROWS = 20_000
 _SCHEMA = pa.schema([("text", pa.string()), ("opening_length", pa.int32()), ("file", pa.uint16()), ("row", pa.int64())])
 _QUARANTINE_TEXT_CHARS = 1_000  # a million-character cell should not make a million-character report
@@ -42,12 +42,17 @@ IN_VALIDATION = "upper line stands in the validation file"
 
 @dataclass
 class CorpusSummary:
-    """What became of the rows; `read == kept + validation + sum(rejected.values())`."""
+    """What became of the rows; `read == kept + validation + sum(rejected.values())`.
+
+    Attributes:
+        cleaned: how many rows something was taken out of beside white space, by its kind; rejected ones not counted.
+    """
 
     read: int = 0
     kept: int = 0
     validation: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
+    cleaned: dict[str, int] = field(default_factory=dict)
     file_hashes: dict[str, str] = field(default_factory=dict)
     file_bytes: dict[str, int] = field(default_factory=dict)
     characters: dict[str, int] = field(default_factory=dict)
@@ -192,20 +197,22 @@ def _stream_checked(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Write the rows that pass the checks; return 64-bit hashes of their texts and of what holds them out."""
     text_format, sink = FORMATS[data.text_format].from_settings(data), _ArrowSink(path)
-    texts, keys = array("Q"), array("Q")
+    texts, keys, cleaned = array("Q"), array("Q"), Counter(summary.cleaned)
     file_numbers = {file: number for number, file in enumerate(source.files)}
     digest = xxhash.xxh3_64_intdigest
     with contextlib.closing(sink):
         for row in _limited(tqdm(read_rows(source), desc="reading", unit=" rows", delay=2, leave=False), max_rows):
             summary.read += 1
             try:
-                text, opening_length, held_out_by = checked_text(row, text_format)
+                text, opening_length, held_out_by, removed = checked_text(row, text_format)
             except RejectedRowError as rejection:
                 quarantine.add(row.file, row.number, rejection.reason, data.separator.join(map(str, row.cells)))
                 continue
             texts.append(digest(text.encode()))
             keys.append(digest(held_out_by.encode()))
+            cleaned.update(removed)
             sink.append(text, opening_length, file_numbers[row.file], row.number)
+    summary.cleaned = dict(cleaned.most_common())
     return np.frombuffer(texts, dtype=np.uint64), np.frombuffer(keys, dtype=np.uint64)
 
 

@@ -14,6 +14,7 @@ from datasets.utils.logging import disable_progress_bar, enable_progress_bar
 from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerFast
 
 from recipe.model.tokenization import CharacterTable, tokenizer_hash
+from recipe.rows.cleaning import listed
 from recipe.rows.corpus import Corpus
 from recipe.rows.sampling import padding_share, sorted_order
 from recipe.settings import DataSettings
@@ -132,6 +133,7 @@ def describe_rows(corpus: Corpus, train: EncodedRows, data: DataSettings, effect
     return [
         f"rows: {summary.read:,} read = {summary.kept:,} to train on + {summary.validation:,} held out "
         f"+ {sum(summary.rejected.values()):,} rejected ({rejected})",
+        *([f"taken out of rows: {listed(summary.cleaned)}"] if summary.cleaned else []),
         f"tokens of a row: median {quantiles[0]}, p95 {quantiles[1]}, p99 {quantiles[2]}, max {quantiles[3]}; "
         f"{train.truncated:,} rows cut at max_length {data.max_length}",
         f"{tokens:,} tokens an epoch, {train.unknown_tokens / tokens:.3%} of them [UNK]; padding in batches of "

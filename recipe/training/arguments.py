@@ -16,8 +16,8 @@ from transformers.integrations.integration_utils import get_available_reporting_
 
 from recipe.cli import Settings
 from recipe.errors import UserError
+from recipe.model.configuration import load_config
 from recipe.model.placement import bf16_trains_faster, cpu_bf16_unit
-from recipe.model.tokenization import load_config
 from recipe.settings import ModelSettings, RunSettings
 from recipe.training.validation_metrics import LOWER_IS_BETTER
 

@@ -164,7 +164,8 @@ def _precision_name(arguments: TrainingArguments) -> str:
 def make_trainer(job: Job) -> CoupletTrainer:
     """Return the Trainer of a job."""
     is_needed = (job.arguments.metric_for_best_model or "").endswith("generation_bleu")
-    probe = GenerationProbe(job.tokenizer, job.text_format, _validation_answers(job), job.run.sample_prompts, is_needed)
+    samples = [job.text_format.read_prompt(prompt).text for prompt in job.run.sample_prompts]
+    probe = GenerationProbe(job.tokenizer, job.text_format, _validation_answers(job), samples, is_needed)
     trainer = CoupletTrainer(
         model=job.model,
         args=job.arguments,

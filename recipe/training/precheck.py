@@ -10,6 +10,8 @@ from recipe.cli import Settings
 from recipe.errors import UserError, did_you_mean
 from recipe.files import make_directory
 from recipe.formats.registry import FORMATS
+from recipe.model.finding import find_model
+from recipe.rows.cleaning import RejectedRowError
 from recipe.rows.reading import training_source
 from recipe.settings import DataSettings, ModelSettings, RunSettings
 from recipe.text_files import path_problem
@@ -45,6 +47,7 @@ def check_settings(settings: Settings) -> dict[str, Any]:
     problems += _model_problems(settings[ModelSettings])
     problems += _values_out_of_range(settings, typed)
     problems += _best_model_problems(settings, typed)
+    problems += _sample_problems(settings)
     for name, directory in (("output_dir", typed.get("output_dir")), ("cache_dir", settings[DataSettings].cache_dir)):
         problems += _directory_problems(name, directory) if directory else []
     kept = {"--output_dir": typed.get("output_dir"), "--cache_dir": settings[DataSettings].cache_dir}
@@ -67,9 +70,15 @@ def _model_problems(model: ModelSettings) -> list[str]:
         return ["--vocabulary_file goes with --from_scratch; --extend_vocabulary adds characters to a loaded model"]
     if model.from_scratch and (model.state_dict_file or model.extend_vocabulary):
         return ["--state_dict_file and --extend_vocabulary go with --model_name_or_path, not with --from_scratch"]
+    problems = []
     if model.state_dict_file and (problem := path_problem(model.state_dict_file)):
-        return [f"--state_dict_file {problem}"]
-    return []
+        problems.append(f"--state_dict_file {problem}")
+    if model.model_name_or_path is not None:
+        try:
+            find_model(model.model_name_or_path)
+        except UserError as error:
+            problems += error.problems
+    return problems
 
 
 def _values_out_of_range(settings: Settings, typed: dict[str, Any]) -> list[str]:
@@ -102,6 +111,19 @@ def _best_model_problems(settings: Settings, typed: dict[str, Any]) -> list[str]
     if wanted in names:
         return []
     return [f"--metric_for_best_model {wanted}: this run measures {', '.join(names)}{did_you_mean(wanted, names)}"]
+
+
+def _sample_problems(settings: Settings) -> list[str]:
+    data = settings[DataSettings]
+    if FORMATS[data.text_format].problems(data):
+        return []  # said elsewhere; prompts cannot be read before they are mended
+    text_format, problems = FORMATS[data.text_format].from_settings(data), []
+    for prompt in settings[RunSettings].sample_prompts:
+        try:
+            text_format.read_prompt(prompt)
+        except RejectedRowError as rejection:
+            problems.append(f"--sample_prompts {prompt!r}: {rejection.reason}")
+    return problems
 
 
 def _directory_problems(name: str, directory: str) -> list[str]:

@@ -88,9 +88,9 @@ class Interface:
         """`{"upper": …, "n": …, "tones": …}` to the answers and what speaks for each."""
         body = await _json_body(request)
         name, batcher = self._batcher(body.pop("model", None))
-        upper = checked_line(_text(body.pop("upper", None), "upper"))
-        answers = await _answer(batcher, [upper], checked_wish(body), request)
         text_format = batcher.couplets.ready.text_format
+        upper = checked_line(_text(body.pop("upper", None), "upper"), text_format)
+        answers = await _answer(batcher, [upper], checked_wish(body), request)
         listed = [described(answer, text_format.violations(upper, answer.text)) for answer in answers[0]]
         return JSONResponse({"upper": upper, "model": name, "answers": listed})
 
@@ -102,7 +102,8 @@ class Interface:
         prompts = prompt if isinstance(prompt, list) else [prompt]
         if not 1 <= len(prompts) <= MOST_PROMPTS:
             raise HttpError(400, f"prompt takes 1 to {MOST_PROMPTS} upper lines; found {len(prompts)}")
-        uppers = [checked_line(_text(line, "prompt")) for line in prompts]
+        text_format = batcher.couplets.ready.text_format
+        uppers = [checked_line(_text(line, "prompt"), text_format) for line in prompts]
         answers = await _answer(batcher, uppers, _openai_wish(body), request)
         texts = [answer.text for found in answers for answer in found]
         choices = [{"text": text, "index": index, "logprobs": None} for index, text in enumerate(texts)]
@@ -112,7 +113,7 @@ class Interface:
         """OpenAI's chat: the last message of the user is an upper line, the assistant's is its lower line."""
         body = await _json_body(request)
         name, batcher = self._batcher(body.get("model"))
-        upper = checked_line(_last_user_text(body.pop("messages", None)))
+        upper = checked_line(_last_user_text(body.pop("messages", None)), batcher.couplets.ready.text_format)
         answers = await _answer(batcher, [upper], _openai_wish(body), request)
         texts = [answer.text for answer in answers[0]]
         is_streamed = bool(body.get("stream"))

@@ -167,10 +167,11 @@ def _answering(batchers: Mapping[str, Batcher], language: str, names: Sequence[s
 async def _answers_html(
     batchers: Mapping[str, Batcher], language: str, typed: str, options: dict[str, Any], visitor: str
 ) -> str:
-    upper = checked_line(typed)
+    first = next(iter(batchers.values())).couplets.ready
+    upper = checked_line(typed, first.text_format)
     heading = (options.pop("heading") or "").strip()
     if heading:
-        checked_line(heading)
+        heading = checked_line(heading, first.text_format)
     chosen = dict(batchers) if options.pop("compare", True) else dict(list(batchers.items())[:1])
     options["banned_words"] = (options["banned_words"] or "").split()
     options["best_of"] = max(options["best_of"], options["n"])
@@ -181,7 +182,6 @@ async def _answers_html(
         {"name": name, "cards": [_card(answer, heading, words) for answer in answers]}
         for name, answers in zip(chosen, found, strict=True)
     ]
-    first = next(iter(chosen.values())).couplets.ready
     unknown = " ".join(unknown_characters(first.tokenizer, upper))
     return render("web_answers.html", words=words, systems=systems, unknown=unknown)
 

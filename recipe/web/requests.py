@@ -10,6 +10,8 @@ from typing import Any
 from recipe.couplet.form import is_chinese_character
 from recipe.errors import UserError
 from recipe.facade import decoding_settings
+from recipe.formats.base import TextFormat
+from recipe.rows.cleaning import EMPTY, RejectedRowError
 from recipe.settings import DecodingSettings
 
 # A line is answered in at most so many steps; the longest couplet in use that has a name, of 大观楼, has 90.
@@ -30,6 +32,10 @@ _REFUSALS = {
     "character": (
         "上联只能用汉字和标点，第 {place} 个字符是 {found}。",
         "An upper line holds Chinese characters and punctuation; character {place} is {found}.",
+    ),
+    "damaged": (
+        "上联里有换行、控制字符或损坏的字符。",
+        "The upper line holds a line break, control characters or damaged ones.",
     ),
     "only_marks": ("上联里没有汉字。", "The upper line has no Chinese character."),
     "words": (
@@ -52,28 +58,24 @@ class RefusedError(Exception):
         super().__init__(self.sentences[ENGLISH])
 
 
-def checked_line(typed: str) -> str:
-    """Return an upper line without whitespace around it and without a separator at its end.
+def checked_line(typed: str, text_format: TextFormat) -> str:
+    """Return the upper line that somebody typed, cleaned as training rows are.
 
     Raises:
-        RefusedError: it is empty, too long, or holds something else than Chinese characters and punctuation.
+        RefusedError: it is empty, too long, damaged, or holds something else than Chinese characters and punctuation.
     """
-    line = typed.strip().removesuffix("-")
-    if not line:
-        raise RefusedError("empty")
-    if len(line) > MOST_CHARACTERS:
-        raise RefusedError("long", count=len(line), most=MOST_CHARACTERS)
+    if len(typed) > MOST_CHARACTERS:
+        raise RefusedError("long", count=len(typed), most=MOST_CHARACTERS)
+    try:
+        line = text_format.read_prompt(typed).text
+    except RejectedRowError as rejection:
+        raise RefusedError("empty" if rejection.reason == EMPTY else "damaged") from None
     for place, char in enumerate(line, start=1):
-        if not (is_chinese_character(char) or _is_written_mark(char)):
+        if not (is_chinese_character(char) or unicodedata.category(char)[0] == "P"):
             raise RefusedError("character", place=place, found=shown_character(char))
     if not any(map(is_chinese_character, line)):
         raise RefusedError("only_marks")
     return line
-
-
-def _is_written_mark(char: str) -> bool:
-    """Whether `char` is punctuation or a space: neither a symbol, an emoji among them, nor a control character."""
-    return unicodedata.category(char)[0] == "P" or unicodedata.category(char) == "Zs"
 
 
 def shown_character(char: str) -> str:

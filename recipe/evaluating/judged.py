@@ -1,0 +1,152 @@
+"""Served models as judges of an evaluation: between the settings, `recipe.rating` and the results."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from recipe.errors import UserError
+from recipe.evaluating.rated import ReadRatings
+from recipe.files import make_directory
+from recipe.rating.chat import Chat, Endpoint
+from recipe.rating.dimensions import chosen_dimensions
+from recipe.rating.judge import Judge, JudgeOptions, judges_from
+from recipe.rating.keys import write_key
+from recipe.rating.ratings import Rating, write_ratings
+from recipe.rating.sheets import SheetSet
+from recipe.settings import JudgeSettings, RatingSettings
+
+JUDGE_RATINGS, JUDGE_KEY = "judge_ratings.jsonl", "judge_key.json"
+_MOST_AT_ONCE = 64  # threads of one judge
+
+
+def is_judged(settings: JudgeSettings) -> bool:
+    """Whether judges are asked for."""
+    return bool(settings.judge_endpoint or settings.judge_model)
+
+
+def judge_problems(settings: JudgeSettings) -> list[str]:
+    """Return what is wrong with the settings of judges."""
+    if not is_judged(settings):
+        if settings == dataclasses.replace(JudgeSettings(), judge_agreement=settings.judge_agreement):
+            return []
+        return ["settings of judges say nothing without --judge_endpoint URL --judge_model NAME; give both"]
+    problems = []
+    for name, least in (("judge_limit", 1), ("judge_concurrency", 1), ("judge_max_tokens", 1)):
+        value = getattr(settings, name)
+        if value is not None and value < least:
+            problems.append(f"--{name} {value}: must be at least {least}")
+    if settings.judge_concurrency > _MOST_AT_ONCE:
+        problems.append(f"--judge_concurrency {settings.judge_concurrency}: must be at most {_MOST_AT_ONCE}")
+    for name in ("judge_timeout", "judge_requests_per_minute"):
+        value = getattr(settings, name)
+        if value is not None and not 0 < value < math.inf:
+            problems.append(f"--{name} {value}: must be above 0")
+    if settings.judge_price and (len(settings.judge_price) != 2 or not all(0 <= p < 1e6 for p in settings.judge_price)):
+        problems.append("--judge_price takes two prices of a million tokens, in and out, such as --judge_price 2 8")
+    if not -1 <= settings.judge_agreement <= 1:
+        problems.append(f"--judge_agreement {settings.judge_agreement}: a kappa is -1 to 1")
+    if problems:
+        return problems
+    if not settings.judge_endpoint:
+        return ["--judge_model needs the address of its server: --judge_endpoint URL"]
+    try:
+        made_judges(settings, {})
+    except UserError as error:
+        problems += error.problems
+    return problems
+
+
+def scale_problems(settings: RatingSettings, read: ReadRatings | None) -> list[str]:
+    """Return where ratings that were read are on another scale than those that the judges will give."""
+    if read is None or settings.rating_kind == "pair":
+        return []
+    asked = chosen_dimensions("--rating_dimensions", settings.rating_dimensions)
+    other = {
+        (rating.dimension, rating.points)
+        for rating in read.files.ratings
+        if rating.kind == "absolute" and rating.dimension in asked and rating.points != settings.rating_points
+    }
+    return [
+        f"{dimension} is rated from 1 to {points} in the files of --ratings, and judges are asked for 1 to "
+        f"{settings.rating_points}; give --rating_points {points}, or analyse those ratings by themselves"
+        for dimension, points in sorted(other)
+    ]
+
+
+def made_judges(settings: JudgeSettings, references: Mapping[str, str]) -> list[Judge]:
+    """Return the judges that the settings name, with their calls cached.
+
+    Args:
+        references: prompt → a known good answer; shown if the settings say so.
+
+    Raises:
+        UserError: addresses that are none, or do not go together with the models; the client is not installed.
+    """
+
+    def make(url: str, model: str, variable: str) -> Chat:
+        endpoint = Endpoint(
+            url,
+            model,
+            variable,
+            settings.judge_concurrency,
+            settings.judge_requests_per_minute,
+            timeout=settings.judge_timeout,
+        )
+        return Chat(endpoint, settings.judge_cache_dir, settings.judge_limit)
+
+    price = (settings.judge_price[0], settings.judge_price[1]) if settings.judge_price else None
+    options = JudgeOptions(
+        settings.judge_language,
+        references if settings.judge_reference else {},
+        settings.judge_max_tokens,
+        price,
+    )
+    return judges_from(settings.judge_endpoint, settings.judge_model, make, options)
+
+
+def judge_sheets(
+    settings: JudgeSettings, made: SheetSet, references: Mapping[str, str], directory: Path
+) -> tuple[list[Rating], list[dict[str, Any]]]:
+    """Have every judge rate the entries of the sheets; say before what it costs, and keep the ratings as files.
+
+    Returns:
+        The ratings of all judges, and what each did (`JudgeReport` in plain types).
+
+    Raises:
+        UserError: as `Chat.ask_all`; what was answered is in the cache.
+    """
+    ratings: list[Rating] = []
+    reports = []
+    for judge in made_judges(settings, references):
+        print(judge.estimate(made).sentence(judge.chat.name, judge.options.price), flush=True)
+        timed = judge.time_a_call(made)
+        if timed:
+            print(judge.estimate(made).sentence(judge.chat.name, judge.options.price), flush=True)
+        found, report = judge.rate(made)
+        report.paid += timed
+        ratings += found
+        reports.append(dataclasses.asdict(report))
+    make_directory(directory)
+    write_ratings(directory / JUDGE_RATINGS, ratings)
+    write_key(directory / JUDGE_KEY, made.key)
+    return ratings, reports
+
+
+def judge_notes(reports: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what a reader has to know of the judges' answers: what is missing, and why."""
+    notes = []
+    for report in reports:
+        judge = report["judge"]
+        if report["left"]:
+            notes.append(f"{judge}: {report['left']:,} questions were not asked because of --judge_limit")
+        if report["unreadable"]:
+            notes.append(f"{judge}: {report['unreadable']:,} questions got no readable answer after three tries")
+        if report["refused"]:
+            notes.append(
+                f"{judge}: the server refused {len(report['refused']):,} questions (the first: {report['refused'][0]})"
+            )
+    return notes
