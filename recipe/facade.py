@@ -224,4 +224,7 @@ def decoding_settings(n: int, options: Mapping[str, Any]) -> DecodingSettings:
     """
     if renamed := RENAMED & options.keys():
         raise UserError([f"unknown setting {name}; say n, or banned_words as a list of words" for name in renamed])
-    return settings_from(DecodingSettings, {"num_return_sequences": n, **options})
+    try:
+        return settings_from(DecodingSettings, {"num_return_sequences": n, **options})
+    except UserError as error:
+        raise UserError([problem.replace("num_return_sequences", "n") for problem in error.problems]) from None

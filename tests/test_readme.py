@@ -13,6 +13,7 @@ from recipe.settings import (
     TRAINING_DEFAULTS,
     DataSettings,
     DecodingSettings,
+    DemoSettings,
     DeviceSettings,
     EvaluationSettings,
     GenerationSettings,
@@ -37,6 +38,7 @@ GROUPS = {
     "run_finetune.py": (ModelSettings, DataSettings, RunSettings),
     "run_generate.py": (GenerationSettings, DecodingSettings, DeviceSettings),
     "run_evaluate.py": (EvaluationSettings, RatingSettings, JudgeSettings, DecodingSettings, DeviceSettings),
+    "run_demo.py": (DemoSettings, DeviceSettings),
 }
 # Flags of other programs that the pages name.
 FOREIGN_FLAGS = {
@@ -63,7 +65,7 @@ def commands(page: Path) -> list[tuple[str, list[str], str]]:
     for block in fenced_blocks(page):
         lines = block.replace("\\\n", " ").splitlines()
         for number, line in enumerate(lines):
-            match = re.search(r"(run_(?:finetune|generate|evaluate)\.py)(.*)", line)
+            match = re.search(r"(run_(?:finetune|generate|evaluate|demo)\.py)(.*)", line)
             if match and re.search(r"(?:^|\s)(?:python|accelerate|torchrun)\s", line[: match.start()]):
                 arguments = re.split(r"\s(?:&&|[|>&])\s?", match[2])[0]
                 shown = "\n".join(lines[number + 1 :]) if line.startswith("$ ") else ""
@@ -89,7 +91,7 @@ def test_commands_parse(page, monkeypatch):
             assert not shown.startswith("error:"), f"{program} {shlex.join(arguments)} is accepted"
 
 
-def test_readme_shows_commands_of_all_three_programs():
+def test_readme_shows_commands_of_all_programs():
     assert {program for program, _, _ in commands(ROOT / "README.md")} == GROUPS.keys()
 
 

@@ -23,7 +23,7 @@ from recipe.web.wording import EXAMPLES, words_of
 if TYPE_CHECKING:  # it imports torch
     from recipe.generating.generator import Answer
 
-PATHS = {"zh": "/", "en": "/en"}
+PATHS = {"zh": "/", "en": "/en/"}
 LONGEST_HEADING = 4
 _DIRECTORY = Path(__file__).parent
 _LANGUAGE_TAGS = {"zh": "zh-CN", "en": "en"}
@@ -138,7 +138,7 @@ def _settings(words: Mapping[str, str], has_two: bool) -> dict[str, gr.component
         inputs |= {
             "banned_words": gr.Textbox(label=words["banned_words"], max_lines=1, max_length=400),
             "heading": gr.Textbox(label=words["heading"], max_lines=1, max_length=LONGEST_HEADING),
-            "seed": gr.Number(label=words["seed"], precision=0, value=None),
+            "seed": gr.Textbox(label=words["seed"], max_lines=1, max_length=20),
         }
     if has_two:
         inputs["compare"] = gr.Checkbox(True, label=words["compare"])
@@ -173,6 +173,7 @@ async def _answers_html(
     if heading:
         heading = checked_line(heading, first.text_format)
     chosen = dict(batchers) if options.pop("compare", True) else dict(list(batchers.items())[:1])
+    options["seed"] = (options["seed"] or "").strip() or None
     options["banned_words"] = (options["banned_words"] or "").split()
     options["best_of"] = max(options["best_of"], options["n"])
     wish = checked_wish(options)

@@ -20,7 +20,7 @@ FONTS = (
 )
 TONE_NAMES = {Tone.LEVEL: "平", Tone.OBLIQUE: "仄", Tone.EITHER: "中"}
 # Lengths in units of the picture. A character's cell, a mark's lower one; the paper around a column.
-CELL, MARK_CELL, SIDE, END = 92, 46, 26, 44
+CELL, MARK_CELL, SIDE, END = 92, 46, 34, 44
 ROD, ROD_OVERHANG, GAP, MARGIN, CORD = 18, 12, 96, 40, 40
 HEADING_CELL = 84
 # Long lines hang in several columns.
@@ -136,7 +136,7 @@ def _draw_character(svg: Element, char: str, x: float, y: float, system: ToneSys
         _text(svg, char, x + CELL * 0.16, y + MARK_CELL * 0.62, CELL * 0.52)
         return
     _text(svg, char, x, y + CELL * 0.82, CELL * 0.86)
-    _text(svg, TONE_NAMES[tone_of(char, system)], x + CELL * 0.55, y + CELL * 0.3, CELL * 0.2, "tone", _GOLD)
+    _text(svg, TONE_NAMES[tone_of(char, system)], x + CELL * 0.56, y + CELL * 0.34, CELL * 0.26, "tone")
 
 
 def _draw_heading(svg: Element, heading: str, middle: float) -> None:
@@ -149,14 +149,14 @@ def _draw_heading(svg: Element, heading: str, middle: float) -> None:
         _text(svg, char, x, MARGIN / 2 + SIDE + HEADING_CELL * 0.82, HEADING_CELL * 0.86)
 
 
-def _text(svg: Element, text: str, x: float, y: float, size: float, kind: str = "", colour: str = _INK) -> None:
+def _text(svg: Element, text: str, x: float, y: float, size: float, kind: str = "") -> None:
     shown: dict[str, str | float] = {
         "x": x,
         "y": y,
         "font_size": size,
         "font_family": FONTS,
         "text_anchor": "middle",
-        "fill": colour,
+        "fill": _INK,
     }
     _add(svg, "text", **shown, **({"class_": kind} if kind else {})).text = text
 

@@ -16,6 +16,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 import gradio as gr
 import uvicorn
 from fastapi import FastAPI
+from starlette.responses import RedirectResponse
 
 from recipe.cli import Settings
 from recipe.errors import UserError
@@ -51,11 +52,12 @@ def make_app(batchers: dict[str, Batcher]) -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     Interface(batchers).add_to(app)
     # The longest path first: what is mounted at / answers everything.
+    app.add_route("/en", lambda request: RedirectResponse(f"/en/?{request.url.query}"))
     for language, path in sorted(PATHS.items(), key=lambda item: -len(item[1])):
         app = gr.mount_gradio_app(
             app,
             make_page(batchers, language).queue(max_size=64),
-            path=path,
+            path=path.rstrip("/") or "/",
             footer_links=[],
             theme=theme(),
             css=style(),
