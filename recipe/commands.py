@@ -27,6 +27,7 @@ from recipe.settings import (
     ModelSettings,
     RatingSettings,
     RunSettings,
+    ServedSettings,
 )
 
 
@@ -68,11 +69,15 @@ def evaluate(argv: Sequence[str] | None = None) -> int:
     Lines made elsewhere, with no model; and the difference between two systems.
         python run_evaluate.py --test_file test.csv --predictions upper.txt lower.txt
         python run_evaluate.py --test_file test.csv --model_name_or_path models/new --baseline models/old
+    On all cards of this machine.
+        accelerate launch run_evaluate.py --test_file test.csv --train_file train.csv
     Blind sheets for people to rate; and what they said.
         python run_evaluate.py --test_file test.csv --rating_sheet sheets
         python run_evaluate.py --ratings li.jsonl wang.csv --rating_key sheets/key.json
     A served model that rates the same answers.
         python run_evaluate.py --test_file test.csv --judge_endpoint http://127.0.0.1:8000/v1 --judge_model qwen
+    A served model as the evaluated system.
+        python run_evaluate.py --test_file test.csv --endpoint http://127.0.0.1:11434/v1 --endpoint_model qwen
     """
     return run_or_explain(_evaluate, argv)
 
@@ -115,20 +120,23 @@ def _generate(argv: Sequence[str]) -> int:
 
 
 def _evaluate(argv: Sequence[str]) -> int:
-    groups = [EvaluationSettings, RatingSettings, JudgeSettings, DecodingSettings, DeviceSettings]
+    groups = [EvaluationSettings, RatingSettings, JudgeSettings, ServedSettings, DecodingSettings, DeviceSettings]
     settings = parse_settings(_program("evaluate"), str(evaluate.__doc__), groups, argv)
     evaluation, rating = settings[EvaluationSettings], settings[RatingSettings]
-    judge, decoding, device = settings[JudgeSettings], settings[DecodingSettings], settings[DeviceSettings]
+    served = settings[JudgeSettings], settings[ServedSettings]
+    parts = *served, settings[DecodingSettings], settings[DeviceSettings]
     if rating.ratings and not evaluation.test_file:
         from recipe.evaluating.rated import report_ratings
 
-        report_ratings(evaluation, rating, judge, decoding, device)
+        report_ratings(evaluation, rating, *parts)
         return 0
     if evaluation.test_file and not evaluation.predictions:
         evaluation.model_name_or_path = model_to_use(evaluation.model_name_or_path or PUBLISHED_MODEL)
     from recipe.evaluating.evaluation import evaluate_couplets
+    from recipe.generating.processes import sharing_processes
 
-    evaluate_couplets(evaluation, rating, judge, decoding, device)
+    with sharing_processes() as processes:
+        evaluate_couplets(evaluation, rating, *parts, processes)
     return 0
 
 

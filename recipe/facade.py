@@ -14,7 +14,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from recipe.cli import settings_from
+from recipe.couplet.parallelism import CharacterAssociation, shipped_association
 from recipe.errors import UserError
+from recipe.formats.couplet import Couplet
+from recipe.generating.ranking import learn_parallelism, with_best_of
 from recipe.rows.cleaning import Cleaned, RejectedRowError, clean_line
 from recipe.settings import (
     PUBLISHED_MODEL,
@@ -23,6 +26,7 @@ from recipe.settings import (
     EvaluationSettings,
     JudgeSettings,
     RatingSettings,
+    ServedSettings,
 )
 
 if TYPE_CHECKING:  # all of these import torch
@@ -65,7 +69,7 @@ class Score:
         log_probability: mean natural logarithm of the probability that the model gives to each character of the lower
             line that its vocabulary has, without the end; None where it has none of them.
         parallelism: how strongly the lines' characters answer each other, in nats a position; above 0 is more than by
-            chance. None without a `parallelism_file`.
+            chance. None for texts that are no couplets.
     """
 
     upper: str
@@ -81,7 +85,8 @@ class Couplets:
 
     Attributes:
         ready: the model, its tokenizer and its text format.
-        association: which characters answer which, learned from `parallelism_file`; None without one.
+        association: which characters answer which, by `parallelism_file` or else by the table of Tang and Song verse
+            that ships; None for texts that are no couplets.
     """
 
     def __init__(
@@ -97,22 +102,22 @@ class Couplets:
 
         Args:
             device, dtype: where it runs and in which number format (`recipe.settings.DeviceSettings`).
-            parallelism_file: couplets to learn from which characters answer which; they then count in `best_of` too.
+            parallelism_file: couplets to learn from which characters answer which, instead of the table that ships.
             parallelism_column: its column that holds whole couplets.
 
         Raises:
             UserError: a model, a device or a file that cannot be used.
         """
         from recipe.generating.loading import load_ready_model
-        from recipe.generating.ranking import learn_parallelism
 
         self._device = settings_from(DeviceSettings, {"device": device, "dtype": dtype})
         self.ready: ReadyModel = load_ready_model(model_name_or_path, self._device)
-        self.association = (
-            learn_parallelism(parallelism_file, parallelism_column, "utf-8", self.ready.text_format)
-            if parallelism_file
-            else None
-        )
+        text_format = self.ready.text_format
+        self.association: CharacterAssociation | None = None
+        if parallelism_file:
+            self.association = learn_parallelism(parallelism_file, parallelism_column, "utf-8", text_format)
+        elif isinstance(text_format, Couplet):
+            self.association = shipped_association()
         self._generator = lru_cache(maxsize=_GENERATORS_KEPT)(self._make_generator)
 
     def answer(
@@ -161,9 +166,11 @@ class Couplets:
     def score(self, upper: str, lower: str) -> Score:
         """Return what can be said of a couplet, whoever wrote it."""
         from recipe.evaluating.likelihood import line_losses
+        from recipe.generating.processes import Processes
 
         ready = self.ready
-        losses, characters = line_losses(ready.model, ready.tokenizer, [upper], [lower], ready.text_format)
+        lines = [upper], [lower]
+        losses, characters = line_losses(ready.model, ready.tokenizer, *lines, ready.text_format, Processes())
         return Score(
             upper,
             lower,
@@ -189,23 +196,29 @@ class Couplets:
             UserError: files or options that cannot be used.
         """
         from recipe.evaluating.evaluation import evaluate_couplets
+        from recipe.generating.processes import Processes
 
         files = {"test_file": test_file, "train_file": train_file}
         named = {name: [given] if isinstance(given, str) else list(given) for name, given in files.items()}
         evaluation = settings_from(
             EvaluationSettings, {"model_name_or_path": self.ready.name, "output_dir": output_dir, **named}
         )
-        return evaluate_couplets(
-            evaluation, RatingSettings(), JudgeSettings(), decoding_settings(1, options), self._device
-        )
+        others = RatingSettings(), JudgeSettings(), ServedSettings()
+        decoding = decoding_settings(1, options)
+        results = evaluate_couplets(evaluation, *others, decoding, self._device, Processes())
+        assert results is not None  # as they are in processes that only share the work
+        return results
 
     def generator(self, settings: DecodingSettings, banned_words: Sequence[str] = ()) -> Generator:
         """Return a generator for these settings of decoding, whatever their seed; the last few are kept.
 
+        As in `run_generate.py`, `best_of` is filled in where it is unset.
+
         Raises:
             UserError: settings that contradict each other or that this model cannot keep.
         """
-        seedless = dataclasses.replace(settings, seed=DecodingSettings.seed)
+        ranked = with_best_of(settings, self.ready.text_format)
+        seedless = dataclasses.replace(ranked, seed=DecodingSettings.seed)
         return self._generator(dataclasses.astuple(seedless), tuple(dict.fromkeys(banned_words)))
 
     def _make_generator(self, values: tuple[Any, ...], banned_words: tuple[str, ...]) -> Generator:

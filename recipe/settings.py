@@ -208,7 +208,9 @@ class DecodingSettings:
     num_beams: int = setting(1, "beams of beam search, which goes with --do_sample false; 1 for none")
     num_return_sequences: int = setting(1, "different lower lines to return for each upper line")
     best_of: int | None = setting(
-        None, "make so many different lower lines and return the best by likelihood and tones"
+        None,
+        "make so many different lower lines and return the best by likelihood, tones and parallelism; unset: 16 where "
+        "run_generate.py draws couplets, else 1, which takes the first one drawn",
     )
     tones: str = setting(
         "prefer",
@@ -265,7 +267,8 @@ class GenerationSettings:
     line_length: int = setting(7, "compose: characters of a line")
     parallelism_file: str | None = setting(
         None,
-        "best_of: couplets (CSV, TSV, JSON Lines, Parquet) to learn from which characters answer which; it counts too",
+        "best_of: couplets (CSV, TSV, JSON Lines, Parquet) to learn from which characters answer which, in place of "
+        "the table that ships, learned from Tang and Song verse",
         is_file=True,
     )
     parallelism_column: str = setting("text1", "column of the parallelism file that holds whole couplets")
@@ -390,6 +393,42 @@ class RatingSettings:
 
 
 @dataclass
+class ServedSettings:
+    """Served models: one as the evaluated system, and how every OpenAI-compatible server is called, a judge's too."""
+
+    endpoint: str | None = setting(
+        None,
+        "evaluate a served model: base address of its OpenAI-compatible server, such as http://127.0.0.1:11434/v1; a "
+        "key is read from ENDPOINT_API_KEY",
+    )
+    endpoint_model: str | None = setting(None, "name of the evaluated model at that server")
+    endpoint_template: str | None = setting(
+        None,
+        "text file of what it is asked, with $upper where the upper line stands; unset asks in Chinese for the lower "
+        "line alone (recipe/rating/prompts/couplet.zh.txt)",
+        is_file=True,
+    )
+    endpoint_tries: int = setting(
+        3, "ask again until the lower line keeps the form, at most so many times; at temperature 0 there is one try"
+    )
+    endpoint_temperature: float = setting(0.7, "temperature of its draws, 0 to 2; at 0 there is one run (--seeds)")
+    endpoint_max_tokens: int = setting(512, "longest answer, in tokens; models that think aloud need some thousands")
+    endpoint_price: list[float] = setting(
+        [], "price of a million tokens in and of a million out, in your currency, for the cost that is said before"
+    )
+    call_concurrency: int = setting(4, "calls to a server under way at once, 1 to 64")
+    calls_per_minute: float | None = setting(
+        None, "at most so many new calls to each model in a minute; unset waits only when the server asks for it"
+    )
+    call_timeout: float = setting(120.0, "seconds until a call counts as lost and is made again")
+    call_cache_dir: str = setting(
+        "outputs/call-cache",
+        "directory of the answers of served models; what is there is never asked and paid again",
+        is_written=True,
+    )
+
+
+@dataclass
 class JudgeSettings:
     """Judges: served models that rate the answers by the same questions as people (--rating_kind and the like)."""
 
@@ -404,19 +443,11 @@ class JudgeSettings:
     )
     judge_reference: bool = setting(False, "show the judges the first reference of the test file as a good answer")
     judge_language: str = setting("zh", "language of the prompts for judges", choices=("zh", "en"))
-    judge_concurrency: int = setting(4, "calls to a judge under way at once, 1 to 64")
-    judge_requests_per_minute: float | None = setting(
-        None, "at most so many new calls to each judge in a minute; unset waits only when the server asks for it"
-    )
-    judge_timeout: float = setting(120.0, "seconds until a call to a judge counts as lost and is made again")
     judge_max_tokens: int = setting(
         512, "longest answer of a judge, in tokens; models that think aloud need some thousands"
     )
     judge_price: list[float] = setting(
         [], "price of a million tokens in and of a million out, in your currency, for the cost that is said before"
-    )
-    judge_cache_dir: str = setting(
-        "outputs/judge-cache", "directory of the judges' answers; what is there is never asked and paid again"
     )
     judge_agreement: float = setting(
         0.4,
@@ -446,7 +477,8 @@ class DemoSettings:
     )
     max_waiting: int = setting(256, "lines that may wait for an answer; what comes beyond is asked to come again")
     parallelism_file: str | None = setting(
-        "recipe/data/couplets.csv",
-        "couplets to learn from which characters answer which, for the figure and for best-of; none leaves it out",
+        None,
+        "couplets (CSV, TSV, JSON Lines, Parquet) to learn from which characters answer which, for the ranking and the "
+        "figure; unset takes the table of Tang and Song verse that ships",
         is_file=True,
     )

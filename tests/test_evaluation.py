@@ -13,10 +13,14 @@ from recipe.couplet.form import form_violations
 from recipe.errors import run_or_explain
 from recipe.evaluating.likelihood import line_losses
 from recipe.evaluating.testset import chance_lines, read_predictions, read_test_set, read_training_file, shape_of
+from recipe.files import write_text
+from recipe.generating.generator import Answer, Generator
+from recipe.generating.kept_answers import Batch, KeptAnswers, fingerprint
 from recipe.generating.loading import load_ready_model
+from recipe.generating.processes import Processes
 from recipe.model.modeling import new_model
 from recipe.model.tokenization import encode_prompt
-from recipe.settings import DeviceSettings, EvaluationSettings, ModelSettings
+from recipe.settings import DecodingSettings, DeviceSettings, EvaluationSettings, ModelSettings
 from run_evaluate import main
 
 # Words whose second characters answer each other; the lines made of them mean nothing, and that is enough.
@@ -174,7 +178,8 @@ def test_losses_are_those_of_a_plain_forward_pass(folder):
     loaded = load_ready_model(str(folder / "model"), DeviceSettings())
     # 雾 is unknown to the vocabulary: not counted. The others differ in length, so that batches mix nothing.
     couplets = [("青山", "红日"), ("白雪远水", "乌云高天"), ("古树", "新雾")]
-    losses, characters = line_losses(loaded.model, loaded.tokenizer, *zip(*couplets, strict=True), loaded.text_format)
+    lines = zip(*couplets, strict=True)
+    losses, characters = line_losses(loaded.model, loaded.tokenizer, *lines, loaded.text_format, Processes())
     assert characters == [2, 4, 1]
     for (upper, lower), loss in zip(couplets, losses, strict=True):
         ids = encode_prompt(loaded.tokenizer, upper + "-" + lower)
@@ -224,7 +229,7 @@ def test_bad_input_gets_one_clear_message(folder, tmp_path, capsys):
     message = failure(capsys, "--test_file", test_file, "--num_return_sequences", "2")
     assert "for several answers raise --seeds" in message
     message = failure(capsys, "--test_file", test_file, "--model_name_or_path", str(tmp_path))
-    assert "holds no tokenizer" in message or "holds no model" in message
+    assert "is no model: no config.json" in message
     partial = tmp_path / "partial.tsv"
     partial.write_text("青山\t红日\n", encoding="utf-8")
     assert "of 30 upper lines of the test file have no lower line" in failure(
@@ -284,10 +289,89 @@ def test_contents_are_read_before_anything_is_generated(folder, tmp_path, capsys
 
 
 def test_a_baseline_that_is_not_there_is_found_before_anything_is_generated(folder, monkeypatch, capsys):
-    monkeypatch.setattr("recipe.evaluating.predictions._answer_all", lambda *_: pytest.fail("lines were generated"))
+    monkeypatch.setattr("recipe.evaluating.predictions.answer_all", lambda *_: pytest.fail("lines were generated"))
     model = ["--model_name_or_path", str(folder / "model")]
     message = failure(capsys, "--test_file", str(folder / "test.csv"), *model, "--baseline", str(folder / "modle"))
     assert "modle" in message
+
+
+SAMPLED = ["--seeds", "2", "--latency_calls", "2", "--generation_batch_size", "8", "--temperature", "2"]
+
+
+def answering(monkeypatch, interrupted_after: int | None = None) -> list[int]:
+    """Return a list of the sizes of the batches that are answered, as it goes, until Ctrl-C."""
+    original, sizes = Generator._answer_batch, []
+
+    def answer_batch(self, prompts):
+        if len(sizes) == interrupted_after:
+            raise KeyboardInterrupt
+        sizes.append(len(prompts))
+        return original(self, prompts)
+
+    monkeypatch.setattr(Generator, "_answer_batch", answer_batch)
+    return sizes
+
+
+def start(folder, output, *arguments) -> int:
+    common = ["--test_file", str(folder / "test.csv"), "--output_dir", str(output), "--bootstrap_samples", "50"]
+    return run_or_explain(main, [*common, "--model_name_or_path", str(folder / "model"), *SAMPLED, *arguments])
+
+
+def test_an_interrupted_evaluation_goes_on_and_ends_as_an_unbroken_one(folder, tmp_path, monkeypatch, capsys):
+    assert start(folder, tmp_path / "whole") == 0
+    with monkeypatch.context() as patched:
+        first = answering(patched, interrupted_after=3)
+        assert start(folder, tmp_path / "broken") == 130
+    assert f"{sum(first)} of 30 answers are kept; the same command goes on from there" in capsys.readouterr().err
+    with monkeypatch.context() as patched:
+        second = answering(patched)
+        assert start(folder, tmp_path / "broken") == 0
+    assert f"{sum(first)} of 30 upper lines were answered before an interruption; going on" in capsys.readouterr().err
+    assert sum(first) + sum(second) == 2 * 30 + 2
+    whole, broken = (tmp_path / name / "predictions.jsonl" for name in ("whole", "broken"))
+    assert broken.read_bytes() == whole.read_bytes()
+    results = json.loads((tmp_path / "broken/results.json").read_text(encoding="utf-8"))
+    assert f"{sum(first)} of 60 lower lines were made before an interruption" in " ".join(results["notes"])
+    assert results["system"]["efficiency"]["couplets_per_second"] > 0
+    assert not (tmp_path / "broken/unfinished").exists()
+
+
+def test_what_processes_keep_is_taken_up_by_any_number_of_them_without_a_cut_line(tmp_path):
+    file = tmp_path / "kept.jsonl"
+    batch = Batch([[Answer("山", "水", -1.5, None)], [Answer("日", "月", -0.25, 0.5, 0.1)]], 2.5)
+    for index in (0, 1):
+        kept = KeptAnswers(file, Processes(index, 1))
+        if index:  # as the second of two: its own file, beside that of the main one
+            write_text(file.with_name("kept.jsonl.1"), '{"job": "a"}\n')
+            kept._handle = file.with_name("kept.jsonl.1").open("a", encoding="utf-8")
+        else:
+            kept.open({"job": "a"})
+        kept.add(10 * index, batch)
+        kept._handle.write('{"place": 99, "answ')
+        kept._close()
+    again = KeptAnswers(file, Processes())
+    again.open({"job": "a"})
+    assert again.batches == {0: batch, 10: batch} and again.taken_up == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.jsonl"]
+    again.open({"job": "b"})
+    assert again.batches == {}
+    again.remove()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_kept_answers_are_those_of_the_very_same_model_settings_and_lines(folder):
+    loaded = load_ready_model(str(folder / "model"), DeviceSettings(device="cpu"))
+    model, tokenizer = loaded.model, loaded.tokenizer
+
+    def job(*lines, words=(), weight=0.0, **settings):
+        with torch.no_grad():
+            model.transformer.h[0].ln_1.bias[0] = weight
+        return fingerprint(Generator(model, tokenizer, DecodingSettings(**settings), words), *lines)
+
+    jobs = [job("山"), job("水"), job("山", top_k=3), job("山", weight=0.5), job("山", words=("东西",))]
+    assert len(set(jobs)) == 5
+    # The file of the words may be called anything, and each run has a seed of its own.
+    assert job("山", seed=7, banned_words="words.txt") == jobs[0]
 
 
 def test_characters_outside_the_vocabulary_are_counted(folder, tmp_path):

@@ -37,7 +37,7 @@ def lines(folder, tmp_path_factory):  # noqa: F811
 
 
 def judging(server, place, *arguments):
-    return ["--judge_endpoint", server.url, "--judge_cache_dir", str(place / "cache"), *arguments]
+    return ["--judge_endpoint", server.url, "--call_cache_dir", str(place / "cache"), *arguments]
 
 
 def means(results):
@@ -151,8 +151,8 @@ def test_with_a_reference_the_judge_sees_it(folder, lines, tmp_path):  # noqa: F
         (["--judge_endpoint", "http://u:p@h/v1", "--judge_model", "m"], "user and password stand in the address"),
         (["--judge_endpoint", "http://h/v1", "--judge_model", "m", "m"], "is named twice"),
         (["--judge_endpoint", "http://h/v1", "--judge_model", "m", "--judge_limit", "0"], "must be at least 1"),
-        (["--judge_endpoint", "http://h/v1", "--judge_model", "m", "--judge_concurrency", "9999"], "at most 64"),
-        (["--judge_endpoint", "http://h/v1", "--judge_model", "m", "--judge_timeout", "nan"], "must be above 0"),
+        (["--judge_endpoint", "http://h/v1", "--judge_model", "m", "--call_concurrency", "9999"], "must be 1 to 64"),
+        (["--judge_endpoint", "http://h/v1", "--judge_model", "m", "--call_timeout", "nan"], "must be above 0"),
         (["--judge_endpoint", "http://h/v1", "--judge_model", "m", "--judge_price", "1"], "takes two prices"),
         (["--judge_endpoint", "http://h/v1", "--judge_model", "m", "--judge_agreement", "7"], "a kappa is -1 to 1"),
         (["--rating_sheet", "FILE/sheets"], "nothing can be written into"),

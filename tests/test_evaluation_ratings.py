@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -120,3 +121,88 @@ def test_what_is_refused(evaluated, tmp_path, capsys, arguments, said):
     assert run_or_explain(main, [*named, "--output_dir", str(tmp_path / "out")]) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def compared(folder, evaluated, tmp_path_factory) -> Path:  # noqa: F811
+    """Sheets of pairs, filled in by three: in a workbook, on the page, and by one who does not look."""
+    openpyxl = pytest.importorskip("openpyxl")
+    place = tmp_path_factory.mktemp("compared")
+    sheets = ["--rating_sheet", str(place / "sheets"), "--rating_kind", "pair", "--rating_items", "12"]
+    run(folder, place / "out", "--predictions", str(evaluated / "out/predictions.jsonl"), *sheets)
+    key = read_key(place)
+    book = openpyxl.load_workbook(place / "sheets/sheet-1.xlsx")
+    titles = [cell.value.split()[0] for cell in book.active[1]]
+    for number, row in enumerate(book.active.iter_rows(min_row=2), start=2):
+        codes = [row[titles.index(name)].value for name in ("system", "other")]
+        book.active.cell(number, titles.index("choice") + 1).value = better(key, *codes)
+        if number == 2:
+            book.active.cell(number, titles.index("comment") + 1).value = COMMENT
+    book.save(place / "li.xlsx")
+    for rater, chooses in (("wu", better), ("careless", lambda *codes: better(*codes, turned=True))):
+        (place / f"{rater}.jsonl").write_text(saved_by_the_page(place / "sheets/sheet-2.html", rater, key, chooses))
+    return place
+
+
+COMMENT = "上联 <script>alert(1)</script> | 好"
+
+
+def better(key, first, second, turned=False):
+    """The references, then the model, then chance; what is broken comes last."""
+    order = {"references": 0, "model": 1, "chance": 2}
+    places = [min((order[name] for name in key.answers[code].systems), default=9) for code in (first, second)]
+    return "tie" if places[0] == places[1] else "AB"[(places[0] > places[1]) != turned]
+
+
+def saved_by_the_page(page: Path, rater: str, key, chooses) -> str:
+    """What the page saves: its own data with the answers of a rater."""
+    found = re.search(r'<script type="application/json"[^>]*>(.*?)</script>', page.read_text("utf-8"), re.DOTALL)
+    data = json.loads(found[1])
+    rows = [
+        {
+            "kind": "pair",
+            "item": entry["item"],
+            "system": entry["system"],
+            "other": entry["other"],
+            "rater": rater,
+            "dimension": "overall",
+            "value": chooses(key, entry["system"], entry["other"]),
+            "sheet": data["sheet"],
+        }
+        for entry in data["entries"]
+    ]
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def pairs_of(compared: Path, *arguments: str) -> dict:
+    files = [str(compared / name) for name in ("li.xlsx", "wu.jsonl", "careless.jsonl")]
+    common = ["--rating_key", str(compared / "sheets/key.json"), "--output_dir", str(compared / "alone")]
+    assert main(["--ratings", *files, *common, "--bootstrap_samples", "50", *arguments]) == 0
+    return json.loads((compared / "alone/ratings.json").read_text(encoding="utf-8"))
+
+
+def test_pairs_from_a_workbook_and_a_page_are_read_and_the_careless_left_out(compared, capsys):
+    panel = pairs_of(compared)["panels"]["person"]
+    assert {row["rater"]: row["failed"] for row in panel["raters"]} == {"careless": True, "li": False, "wu": False}
+    printed = capsys.readouterr().out
+    assert "failed the attention checks and still counted: careless" in printed
+    panel = pairs_of(compared, "--leave_out_failed_raters")["panels"]["person"]
+    assert panel["left_out"] == ["careless"]
+    rates = {(row["first"], row["second"]): row["rate"]["value"] for row in panel["wins"]}
+    assert rates["model", "references"] == 0 and rates["chance", "references"] == 0
+    strongest = max(panel["strengths"], key=lambda row: row["strength"]["value"])
+    assert strongest["system"] == "references"
+    markdown = (compared / "alone/ratings.md").read_text(encoding="utf-8")
+    wins = next(line for line in markdown.splitlines() if line.startswith("| Chance / References"))
+    assert re.search(r"\| pairs \| 0 \| \d+ \| 0 \| 0 \|", wins), wins  # counts are whole numbers
+
+
+def test_comments_and_plots_stand_in_the_report_and_run_nothing(folder, compared, evaluated, tmp_path):  # noqa: F811
+    files = ["--ratings", str(compared / "li.xlsx"), str(compared / "wu.jsonl")]
+    keys = ["--rating_key", str(compared / "sheets/key.json")]
+    run(folder, tmp_path, "--predictions", str(evaluated / "out/predictions.jsonl"), *files, *keys)
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html and "<script" not in html
+    assert "share that the first wins" in html and 'class="whisker chance"' in html
+    markdown = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; \\| 好" in markdown

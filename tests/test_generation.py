@@ -22,6 +22,7 @@ from recipe.errors import UserError, run_or_explain
 from recipe.formats.couplet import Couplet
 from recipe.generating.composing import Composer
 from recipe.generating.generator import Generator
+from recipe.generating.ranking import DEFAULT_BEST_OF
 from recipe.model.tokenization import encode_prompt
 from recipe.settings import DecodingSettings
 
@@ -245,7 +246,8 @@ def test_an_interrupted_batch_leaves_what_is_finished(model_directory, tmp_path,
     monkeypatch.setattr(Generator, "_answer_batch", interrupted)
     (tmp_path / "prompts.txt").write_text("丁七\n万\n丈三\n上下丌\n一\n", encoding="utf-8")
     target = tmp_path / "answers.tsv"
-    options = ("--prompts_file", tmp_path / "prompts.txt", "--output_file", target, "--generation_batch_size", 2)
+    options = ("--prompts_file", tmp_path / "prompts.txt", "--output_file", target, "--best_of", 1)
+    options += ("--generation_batch_size", 2)
     code, _, err = run(capsys, "--model_name_or_path", model_directory, *options)
     assert code == 130
     assert "4 of 5" in err
@@ -422,8 +424,17 @@ def test_parallelism_is_learned_from_a_file_and_ranks(model_directory, tmp_path,
     association = CharacterAssociation.learn(["丁", "七"] * 50, ["万", "丈"] * 50)
     upper, lower = swayed.split("  ")[0].split("-")
     assert association.score(upper, lower) >= association.score(*plain.split("  ")[0].split("-"))
-    code, _, err = run(capsys, *model, "--prompt", "丁", "--parallelism_file", file)
+    code, _, err = run(capsys, *model, "--prompt", "丁", "--parallelism_file", file, "--best_of", 1)
     assert (code, "--best_of" in err) == (2, True)
+
+
+def test_drawn_couplets_are_the_best_of_many_unless_one_is_asked_for(model_directory, capsys):
+    ask = ("--model_name_or_path", model_directory, "--prompt", "丁七丁", "--temperature", 3, "--top_k", 0)
+    best = run(capsys, *ask)[1]
+    assert best.strip() == run(capsys, *ask, "--best_of", DEFAULT_BEST_OF)[1].split("  ")[0].strip()
+    assert best != run(capsys, *ask, "--best_of", 1)[1]
+    likeliest = run(capsys, *ask[:4], "--do_sample", "false")[1]
+    assert likeliest == run(capsys, *ask[:4], "--do_sample", "false", "--best_of", 1)[1].split("  ")[0].strip() + "\n"
 
 
 def test_the_parallelism_file_is_read_as_the_models_training_rows(tmp_path, capsys):

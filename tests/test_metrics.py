@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sacrebleu.metrics import BLEU, CHRF
 
-from recipe.couplet.parallelism import CharacterAssociation
+from recipe.couplet.parallelism import CharacterAssociation, shipped_association
 from recipe.errors import UserError
 from recipe.evaluating.resampling import Bootstrap, area_under_curve
 from recipe.metrics.accuracy import TokenAccuracy
@@ -235,6 +235,22 @@ def test_association_by_hand(association):
 def test_association_needs_a_couplet():
     with pytest.raises(UserError, match="holds no couplet of equal lines"):
         CharacterAssociation.learn(["不等"], ["不"])
+
+
+def test_a_table_of_parallelism_is_read_back_as_it_was_written(association, tmp_path):
+    (tmp_path / "table.safetensors").write_bytes(association.to_bytes())
+    read = CharacterAssociation.load(tmp_path / "table.safetensors")
+    for name, values in vars(association).items():
+        assert getattr(read, name).tolist() == values.tolist() and getattr(read, name).dtype == values.dtype
+    uneven = CharacterAssociation.learn(["春", "春", "山"], ["秋", "秋", "水"])
+    assert uneven.common(2).pair_counts.tolist() == [2]
+    assert uneven.common(2).score("春", "秋") == uneven.score("春", "秋") > uneven.common(2).score("山", "水")
+
+
+def test_the_table_that_ships_knows_what_answers_what():
+    table = shipped_association()
+    for upper, answer, other in [("春", "秋", "不"), ("山", "水", "又"), ("红", "绿", "谁"), ("千", "万", "人")]:
+        assert table.score(upper, answer) > 0.5 > table.score(upper, other)
 
 
 def test_learned_parallelism_is_the_mean_over_lines(association):

@@ -69,7 +69,7 @@ def visit(browser, address):
         page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
         page.on("request", lambda request: complaints.extend(elsewhere(request.url, address)))
         page.goto(address + PATHS[language] + query)
-        page.locator("#upper textarea").wait_for()
+        page.locator("#upper :is(input, textarea)").wait_for()
         return page
 
     yield opened
@@ -84,7 +84,7 @@ def elsewhere(url, address):
 
 
 def ask(page, line):
-    box = page.locator("#upper textarea")
+    box = page.locator("#upper :is(input, textarea)")
     box.fill(line)
     box.press("Enter")
     page.locator(".card").first.wait_for()
@@ -129,7 +129,7 @@ def test_from_typing_to_the_picture(visit, tmp_path, language, width):
 
 def test_the_keyboard_is_enough(visit):
     page, words = visit(), words_of("zh")
-    page.locator("#upper textarea").focus()
+    page.locator("#upper :is(input, textarea)").focus()
     page.keyboard.insert_text(UPPER)
     page.keyboard.press("Enter")
     page.locator(".card").first.wait_for()
@@ -176,14 +176,14 @@ def test_examples_and_the_other_language_take_the_line_along(visit):
     page.locator(".card").first.wait_for()
     page.get_by_role("link", name="English").click()
     page.get_by_role("button", name=words_of("en")["answer"], exact=True).wait_for()
-    playwright.expect(page.locator("#upper textarea")).to_have_value("海阔凭鱼跃")
+    playwright.expect(page.locator("#upper :is(input, textarea)")).to_have_value("海阔凭鱼跃")
 
 
 @pytest.mark.parametrize("typed", ["", "春" * 10_000, "<img src=x onerror=alert(1)>", "春😀", "hello"])
 def test_bad_lines_get_a_sentence_and_nothing_runs(visit, typed):
     page = visit("en")
     page.on("dialog", lambda dialog: pytest.fail("something ran"))
-    box = page.locator("#upper textarea")
+    box = page.locator("#upper :is(input, textarea)")
     box.fill(typed)
     box.press("Enter")
     refused = page.locator(".refused")

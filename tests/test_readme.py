@@ -21,6 +21,7 @@ from recipe.settings import (
     ModelSettings,
     RatingSettings,
     RunSettings,
+    ServedSettings,
 )
 
 ROOT = Path(__file__).parents[1]
@@ -37,7 +38,14 @@ INSTALL_AND_TEST = (
 GROUPS = {
     "run_finetune.py": (ModelSettings, DataSettings, RunSettings),
     "run_generate.py": (GenerationSettings, DecodingSettings, DeviceSettings),
-    "run_evaluate.py": (EvaluationSettings, RatingSettings, JudgeSettings, DecodingSettings, DeviceSettings),
+    "run_evaluate.py": (
+        EvaluationSettings,
+        RatingSettings,
+        JudgeSettings,
+        ServedSettings,
+        DecodingSettings,
+        DeviceSettings,
+    ),
     "run_demo.py": (DemoSettings, DeviceSettings),
 }
 # Flags of other programs that the pages name.

@@ -17,6 +17,7 @@ MEASURED = Efficiency(
     dtype="float32",
     threads=2,
     batch_size=64,
+    processes=1,
     load_seconds=0.5,
     couplets_per_second=250.0,
     tokens_per_second=2000.0,

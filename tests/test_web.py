@@ -1,7 +1,6 @@
 """What other programs ask over HTTP, and the queue behind it: many at once, one visitor held back, errors in JSON."""
 
 import asyncio
-import dataclasses
 import json
 import threading
 import time
@@ -16,7 +15,16 @@ from recipe.facade import Couplets
 from recipe.settings import DecodingSettings
 from recipe.web.batching import Batcher, BusyError
 from recipe.web.picture import MOST_IN_COLUMN, couplet_svg
-from recipe.web.requests import CHINESE, ENGLISH, MOST, MOST_CHARACTERS, RefusedError, checked_line, checked_wish
+from recipe.web.requests import (
+    CHINESE,
+    ENGLISH,
+    MOST,
+    MOST_CHARACTERS,
+    ROWS_TOGETHER,
+    RefusedError,
+    checked_line,
+    checked_wish,
+)
 
 fastapi = pytest.importorskip("fastapi", reason="needs the extra [web]")
 testclient = pytest.importorskip("fastapi.testclient")
@@ -64,7 +72,7 @@ def test_a_couplet_with_what_speaks_for_it(client):
     assert (body["upper"], body["model"], len(body["answers"])) == (UPPER, "tiny", 3)
     for answer in body["answers"]:
         assert form_violations(UPPER, answer["lower"]) == answer["violations"] == []
-        assert answer["tones"] == 1 and answer["log_probability"] < 0 and answer["parallelism"] is None
+        assert answer["tones"] == 1 and answer["log_probability"] < 0 and answer["parallelism"] is not None
     again = client.post("/api/couplet", json={"upper": UPPER, "n": 3, "tones": "strict", "seed": 4})
     assert again.json() == body
 
@@ -214,7 +222,7 @@ def test_models_are_served_by_the_names_of_their_directories():
 
 def test_two_hundred_at_once_are_answered_together_and_none_is_lost(couplets, batcher, monkeypatch):
     batches = []
-    generator = couplets.generator(DecodingSettings())
+    generator = couplets.generator(checked_wish({}).settings)
     answer_each = generator.answer_each
     monkeypatch.setattr(generator, "answer_each", lambda prompts: batches.append(len(prompts)) or answer_each(prompts))
     app = fastapi.FastAPI()
@@ -232,7 +240,8 @@ def test_two_hundred_at_once_are_answered_together_and_none_is_lost(couplets, ba
     assert [response.json()["upper"] for response in responses] == uppers
     assert all(form_violations(upper, response.json()["answers"][0]["lower"]) == []
                for upper, response in zip(uppers, responses, strict=True))  # fmt: skip
-    assert sum(batches) == 200 and len(batches) < 20  # a batch holds up to 64; the first ones hold what has come
+    # Sixteen lines are drawn for each, so that a batch holds sixteen; the first ones hold what has come.
+    assert sum(batches) == 200 and max(batches) == 16 and len(batches) < 40
 
 
 class Held:
@@ -274,7 +283,7 @@ def test_a_full_queue_asks_to_come_again(couplets, monkeypatch):
 
 def test_visitors_take_turns_and_what_differs_is_answered_apart(couplets, monkeypatch):
     batcher, held = Batcher(couplets, most_waiting=100), Held(couplets, monkeypatch)
-    small = DecodingSettings(generation_batch_size=3)
+    small = DecodingSettings(generation_batch_size=3, best_of=1)
     futures = [batcher.submit(UPPER, DecodingSettings(), visitor="first")]
     held.wait_until_asked()
     kept = couplets.generator(DecodingSettings())
@@ -318,7 +327,7 @@ def test_every_refusal_is_a_whole_sentence_in_both_languages(couplets):
 
 def test_a_wish_is_settings_without_their_seed(couplets):
     wish = checked_wish({"n": 2, "temperature": None, "seed": 7, "banned_words": ["春", ""]})
-    assert wish.settings == dataclasses.replace(DecodingSettings(), num_return_sequences=2)
+    assert wish.settings == DecodingSettings(num_return_sequences=2, generation_batch_size=ROWS_TOGETHER)
     assert (wish.banned_words, wish.seed) == (("春",), 7)
     with pytest.raises(UserError):
         checked_wish({"seed": "x"})

@@ -14,8 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import load_file, save
 
 from recipe.couplet.form import is_punctuation
 from recipe.errors import UserError
@@ -23,6 +26,8 @@ from recipe.errors import UserError
 # Chosen among 0.1 to 10 by the AUC of human against random lines of the same shape: 0.986 with 600,000 training
 # couplets, 0.955 with 20,000 (bench/parallelism_separation.py).
 SHRINKAGE = 0.5
+# Made by bench/pack_parallelism.py from the verse couplets (docs/verse.md).
+SHIPPED_TABLE = Path(__file__).parents[1] / "data" / "parallelism.safetensors"
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,27 @@ class CharacterAssociation:
             pair_counts,
         )
 
+    def common(self, least: int) -> CharacterAssociation:
+        """Return the table without the pairs that were seen less than `least` times, as if they had not been."""
+        kept = self.pair_counts >= least
+        return CharacterAssociation(
+            self.characters, self.upper_counts, self.lower_counts, self.pairs[kept], self.pair_counts[kept]
+        )
+
+    def to_bytes(self) -> bytes:
+        """Return the table as a safetensors file of 32-bit numbers; `load` reads it back."""
+        arrays = {name: values.astype(np.uint32) for name, values in vars(self).items()}
+        return save(arrays)
+
+    @classmethod
+    def load(cls, path: str | Path) -> CharacterAssociation:
+        """Read a table that `to_bytes` wrote."""
+        arrays = load_file(path)
+        # Products of two counts and of two numbers do not fit into the file's 32 bits.
+        return cls(
+            **{name: values if name == "characters" else values.astype(np.int64) for name, values in arrays.items()}
+        )
+
     def score(self, upper: str, lower: str) -> float:
         """Return the mean association (nats) over the upper line's characters; see `score_lines`."""
         return float(self.score_lines([upper], [lower])[0])
@@ -98,6 +124,12 @@ class CharacterAssociation:
         margins = self.upper_counts[upper_numbers] * self.lower_counts[lower_numbers] / self.upper_counts.sum()
         expected = np.where(known, margins, 0)
         return np.log((observed + SHRINKAGE) / (expected + SHRINKAGE))
+
+
+@cache
+def shipped_association() -> CharacterAssociation:
+    """Return the table that ships: which characters answer which in the couplets of Tang and Song verse."""
+    return CharacterAssociation.load(SHIPPED_TABLE)
 
 
 def _code_points(text: str) -> np.ndarray:

@@ -11,7 +11,7 @@ import os
 import random
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import evaluate
 from recipe.couplet.form import form_violations
 from recipe.errors import printable
 from recipe.evaluating.precheck import checked_test_set
-from recipe.evaluating.predictions import Answers, answers_of, baseline_of, likelihood_of
+from recipe.evaluating.predictions import Answering, Answers, answers_of, baseline_of, likelihood_of
 from recipe.evaluating.rating_job import Rated
 from recipe.evaluating.report import html_report, markdown_report, summary
 from recipe.evaluating.resampling import Bootstrap
@@ -28,6 +28,7 @@ from recipe.evaluating.results import (
     BASELINE,
     CHANCE,
     HTML_FILE,
+    KEPT_DIRECTORY,
     MARKDOWN_FILE,
     MODEL,
     PREDICTIONS_FILE,
@@ -41,13 +42,22 @@ from recipe.evaluating.results import (
     without_non_numbers,
 )
 from recipe.evaluating.scoring import System, score
+from recipe.evaluating.served import served_answers
 from recipe.evaluating.testset import TestSet, chance_lines, read_training_file
 from recipe.files import atomic_open, make_directory, sha256_of, write_text
+from recipe.generating.processes import Processes
 from recipe.metrics.material import Material, TrainingFile
 from recipe.metrics.registry import METRICS
 from recipe.rows.cleaning import listed
 from recipe.screen import outliving_its_reader
-from recipe.settings import DecodingSettings, DeviceSettings, EvaluationSettings, JudgeSettings, RatingSettings
+from recipe.settings import (
+    DecodingSettings,
+    DeviceSettings,
+    EvaluationSettings,
+    JudgeSettings,
+    RatingSettings,
+    ServedSettings,
+)
 from recipe.word_lists import read_word_list
 
 
@@ -56,30 +66,42 @@ def evaluate_couplets(
     settings: EvaluationSettings,
     rating: RatingSettings,
     judging: JudgeSettings,
+    served: ServedSettings,
     decoding: DecodingSettings,
     device: DeviceSettings,
-) -> Results:
+    processes: Processes,
+) -> Results | None:
     """Run a whole evaluation, print its summary, and return what `results.json` holds.
+
+    The processes share what models do; the main one does the rest, and the others return None.
 
     Raises:
         UserError: settings that contradict each other, or files, models and lines that cannot be used.
     """
     started = time.perf_counter()
-    test_set, ratings = checked_test_set(settings, rating, judging, decoding, device)
+    test_set, ratings = checked_test_set(settings, rating, judging, served, decoding, device)
     # The models come before the training file, so that the peak memory said is theirs, not that of the file.
-    answers = answers_of(settings, decoding, device, test_set)
-    baseline = baseline_of(settings, decoding, device, test_set)
-    material = Material(settings, read_training_file(settings), read_word_list("--listed_words", settings.listed_words))
-    lines_by_chance, same_shape = chance_lines(test_set, material.training_file, decoding.seed)
+    answering = Answering(settings, decoding, device, processes)
+    if served.endpoint is not None:
+        answers = processes.from_main(lambda: served_answers(settings, served, test_set))
+    else:
+        answers = answers_of(answering, test_set)
+    baseline = baseline_of(answering, test_set)
+    training_file = read_training_file(settings) if processes.is_main else None
+    material = Material(settings, training_file, read_word_list("--listed_words", settings.listed_words))
+    lines_by_chance, same_shape = processes.from_main(lambda: chance_lines(test_set, training_file, decoding.seed))
+    likelihood_by_chance = likelihood_of(answers.loaded, test_set, lines_by_chance, processes)
+    if not processes.is_main:
+        return None
     systems = {
         MODEL: answers.system,
         REFERENCES: System(REFERENCES, [test_set.first_references]),
-        CHANCE: System(CHANCE, [lines_by_chance], likelihood_of(answers.loaded, test_set, lines_by_chance)),
+        CHANCE: System(CHANCE, [lines_by_chance], likelihood_by_chance),
     }
     if baseline is not None:
         systems[BASELINE] = baseline.system
     first_runs = {name: system.runs[0] for name, system in systems.items()}
-    rated = Rated(settings, rating, judging, decoding.seed, ratings, test_set, first_runs)
+    rated = Rated(settings, rating, judging, served, decoding.seed, ratings, test_set, first_runs)
     scoring_started = time.perf_counter()
     bootstrap = Bootstrap(settings.bootstrap_samples, decoding.seed)
     scores = score(METRICS, material, test_set, systems, same_shape, bootstrap, rated.line_figures)
@@ -97,12 +119,21 @@ def evaluate_couplets(
         **scores,
     )
     _write_all(Path(settings.output_dir), results, test_set, answers)
+    _remove_kept(Path(settings.output_dir), answers, baseline)
     rated.add_to(results, lambda: _write_results(Path(settings.output_dir), results))
     return results
 
 
+def _remove_kept(directory: Path, *systems: Answers | None) -> None:
+    """Remove the answers that were kept in case of an interruption; those of another evaluation stay."""
+    for kept in (kept for answers in systems if answers for kept in answers.kept):
+        kept.remove()
+    with suppress(OSError):  # not there, or not empty
+        (directory / KEPT_DIRECTORY).rmdir()
+
+
 def _describe(answers: Answers) -> SystemDescription:
-    return SystemDescription(
+    described = SystemDescription(
         name=answers.system.name,
         runs=len(answers.system.runs),
         seeds=answers.seeds,
@@ -110,6 +141,9 @@ def _describe(answers: Answers) -> SystemDescription:
         efficiency=answers.efficiency,
         outside_vocabulary=answers.outside_vocabulary,
     )
+    if answers.served is not None:
+        described["served"] = answers.served
+    return described
 
 
 def _describe_data(

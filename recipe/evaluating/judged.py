@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,16 +10,16 @@ from typing import Any
 from recipe.errors import UserError
 from recipe.evaluating.rated import ReadRatings
 from recipe.files import make_directory
-from recipe.rating.chat import Chat, Endpoint
+from recipe.rating.calls import chat_with, price_of, price_problems
+from recipe.rating.chat import Chat
 from recipe.rating.dimensions import chosen_dimensions
 from recipe.rating.judge import Judge, JudgeOptions, judges_from
 from recipe.rating.keys import write_key
 from recipe.rating.ratings import Rating, write_ratings
 from recipe.rating.sheets import SheetSet
-from recipe.settings import JudgeSettings, RatingSettings
+from recipe.settings import JudgeSettings, RatingSettings, ServedSettings
 
 JUDGE_RATINGS, JUDGE_KEY = "judge_ratings.jsonl", "judge_key.json"
-_MOST_AT_ONCE = 64  # threads of one judge
 
 
 def is_judged(settings: JudgeSettings) -> bool:
@@ -28,25 +27,18 @@ def is_judged(settings: JudgeSettings) -> bool:
     return bool(settings.judge_endpoint or settings.judge_model)
 
 
-def judge_problems(settings: JudgeSettings) -> list[str]:
+def judge_problems(settings: JudgeSettings, served: ServedSettings) -> list[str]:
     """Return what is wrong with the settings of judges."""
     if not is_judged(settings):
         if settings == dataclasses.replace(JudgeSettings(), judge_agreement=settings.judge_agreement):
             return []
         return ["settings of judges say nothing without --judge_endpoint URL --judge_model NAME; give both"]
     problems = []
-    for name, least in (("judge_limit", 1), ("judge_concurrency", 1), ("judge_max_tokens", 1)):
+    for name in ("judge_limit", "judge_max_tokens"):
         value = getattr(settings, name)
-        if value is not None and value < least:
-            problems.append(f"--{name} {value}: must be at least {least}")
-    if settings.judge_concurrency > _MOST_AT_ONCE:
-        problems.append(f"--judge_concurrency {settings.judge_concurrency}: must be at most {_MOST_AT_ONCE}")
-    for name in ("judge_timeout", "judge_requests_per_minute"):
-        value = getattr(settings, name)
-        if value is not None and not 0 < value < math.inf:
-            problems.append(f"--{name} {value}: must be above 0")
-    if settings.judge_price and (len(settings.judge_price) != 2 or not all(0 <= p < 1e6 for p in settings.judge_price)):
-        problems.append("--judge_price takes two prices of a million tokens, in and out, such as --judge_price 2 8")
+        if value is not None and value < 1:
+            problems.append(f"--{name} {value}: must be at least 1")
+    problems += price_problems("--judge_price", settings.judge_price)
     if not -1 <= settings.judge_agreement <= 1:
         problems.append(f"--judge_agreement {settings.judge_agreement}: a kappa is -1 to 1")
     if problems:
@@ -54,7 +46,7 @@ def judge_problems(settings: JudgeSettings) -> list[str]:
     if not settings.judge_endpoint:
         return ["--judge_model needs the address of its server: --judge_endpoint URL"]
     try:
-        made_judges(settings, {})
+        made_judges(settings, served, {})
     except UserError as error:
         problems += error.problems
     return problems
@@ -77,7 +69,7 @@ def scale_problems(settings: RatingSettings, read: ReadRatings | None) -> list[s
     ]
 
 
-def made_judges(settings: JudgeSettings, references: Mapping[str, str]) -> list[Judge]:
+def made_judges(settings: JudgeSettings, served: ServedSettings, references: Mapping[str, str]) -> list[Judge]:
     """Return the judges that the settings name, with their calls cached.
 
     Args:
@@ -88,28 +80,19 @@ def made_judges(settings: JudgeSettings, references: Mapping[str, str]) -> list[
     """
 
     def make(url: str, model: str, variable: str) -> Chat:
-        endpoint = Endpoint(
-            url,
-            model,
-            variable,
-            settings.judge_concurrency,
-            settings.judge_requests_per_minute,
-            timeout=settings.judge_timeout,
-        )
-        return Chat(endpoint, settings.judge_cache_dir, settings.judge_limit)
+        return chat_with(served, url, model, variable, settings.judge_limit)
 
-    price = (settings.judge_price[0], settings.judge_price[1]) if settings.judge_price else None
     options = JudgeOptions(
         settings.judge_language,
         references if settings.judge_reference else {},
         settings.judge_max_tokens,
-        price,
+        price_of(settings.judge_price),
     )
     return judges_from(settings.judge_endpoint, settings.judge_model, make, options)
 
 
 def judge_sheets(
-    settings: JudgeSettings, made: SheetSet, references: Mapping[str, str], directory: Path
+    settings: JudgeSettings, served: ServedSettings, made: SheetSet, references: Mapping[str, str], directory: Path
 ) -> tuple[list[Rating], list[dict[str, Any]]]:
     """Have every judge rate the entries of the sheets; say before what it costs, and keep the ratings as files.
 
@@ -121,7 +104,7 @@ def judge_sheets(
     """
     ratings: list[Rating] = []
     reports = []
-    for judge in made_judges(settings, references):
+    for judge in made_judges(settings, served, references):
         print(judge.estimate(made).sentence(judge.chat.name, judge.options.price), flush=True)
         timed = judge.time_a_call(made)
         if timed:

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from recipe.formats.base import TextFormat
+from recipe.generating.processes import Processes
 from recipe.model.tokenization import encode_prompt
 
 # Logits of a batch take its characters * vocabulary * 4 bytes: 108 MB for a vocabulary of 21,128.
@@ -23,11 +24,13 @@ def line_losses(
     uppers: Sequence[str],
     lowers: Sequence[str],
     text_format: TextFormat,
+    processes: Processes,
 ) -> tuple[list[float], list[int]]:
     """Return the summed negative log-likelihood (nats) of each lower line given its upper line, and what was summed.
 
     Counted are the lower line's characters that the vocabulary has: the end token is not one, and the probability of
-    `[UNK]` is not that of any character. Both lists have one entry a line.
+    `[UNK]` is not that of any character. Both lists have one entry a line. The processes share the lines, and all of
+    them get all losses.
     """
     prompts = [encode_prompt(tokenizer, text_format.opening(upper)) for upper in uppers]
     targets = [tokenizer(lower, add_special_tokens=False).input_ids for lower in lowers]
@@ -35,17 +38,20 @@ def line_losses(
     for index, (prompt, target) in enumerate(zip(prompts, targets, strict=True)):
         if target:
             by_length[len(prompt), len(target)].append(index)
-    losses, characters = [0.0] * len(uppers), [0] * len(uppers)
+    batches = []
+    for (_, target_length), indices in by_length.items():
+        rows = max(1, BATCH_CHARACTERS // target_length)
+        batches += [indices[start : start + rows] for start in range(0, len(indices), rows)]
+    found: list[tuple[int, float, int]] = []
     with tqdm(total=len(uppers), desc="likelihood", unit=" lines", delay=2, leave=False) as progress:
-        for (prompt_length, target_length), indices in by_length.items():
-            rows = max(1, BATCH_CHARACTERS // target_length)
-            for start in range(0, len(indices), rows):
-                batch = indices[start : start + rows]
-                ids = torch.tensor([prompts[index] + targets[index] for index in batch], device=model.device)
-                summed, counted = _batch_losses(model, ids, prompt_length, tokenizer.unk_token_id)
-                for index, loss, count in zip(batch, summed.tolist(), counted.tolist(), strict=True):
-                    losses[index], characters[index] = loss, count
-                progress.update(len(batch))
+        for batch in processes.share(batches):
+            ids = torch.tensor([prompts[index] + targets[index] for index in batch], device=model.device)
+            summed, counted = _batch_losses(model, ids, len(prompts[batch[0]]), tokenizer.unk_token_id)
+            found += zip(batch, summed.tolist(), counted.tolist(), strict=True)
+            progress.update(len(batch) * processes.count)
+    losses, characters = [0.0] * len(uppers), [0] * len(uppers)
+    for index, loss, count in processes.gather(found):
+        losses[index], characters[index] = loss, count
     return losses, characters
 
 

@@ -102,3 +102,35 @@ def bars(labels: Sequence[str], values: Sequence[float | None], title: str, unit
         above = min(zero, end) - 4
         svg.append(text(middle, above, f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}", "middle", "tick"))
     return svg
+
+
+def intervals(rows: Sequence[tuple[str, str, Mapping[str, Any]]], title: str, low: float, high: float) -> Element:
+    """A dot with its interval for each row, on one scale from `low` to `high`.
+
+    Each row is a label, the system whose colour it takes (others take a colour of their own), and a cell with `value`,
+    perhaps with `low` and `high`; a value of None leaves its row empty.
+    """
+    left, right, top, step = 200, 60, 40, 26
+    height = top + step * len(rows) + 12
+    svg = frame(height, title)
+    svg.append(text(8, 16, title, "start", "label"))
+
+    def x_of(value: float) -> float:
+        return left + (WIDTH - left - right) * (min(max(value, low), high) - low) / ((high - low) or 1.0)
+
+    for mark in (low, (low + high) / 2, high):
+        svg.append(line(x_of(mark), top - 6, x_of(mark), height - 8, "axis"))
+        svg.append(text(x_of(mark), top - 10, f"{mark:g}", "middle", "tick"))
+    for number, (label, system, cell) in enumerate(rows):
+        y = top + step * number + step / 2
+        svg.append(text(left - 12, y + 4, label if len(label) <= 26 else label[:25] + "…", "end", "label"))
+        if cell["value"] is None:
+            continue
+        name = system if system in SYSTEMS else "other"
+        if cell.get("low") is not None and cell.get("high") is not None:
+            svg.append(line(x_of(cell["low"]), y, x_of(cell["high"]), y, f"whisker {name}"))
+        dot = SubElement(svg, "circle", {"cx": f"{x_of(cell['value']):.1f}", "cy": f"{y:.1f}", "r": "5"})
+        dot.set("class", f"dot {name}")
+        dot.append(element("title", f"{label}: {cell['value']:.2f}"))
+        svg.append(text(WIDTH - 8, y + 4, f"{cell['value']:.2f}", "end", "tick"))
+    return svg

@@ -13,9 +13,11 @@ from recipe.evaluating.judged import is_judged, judge_problems, scale_problems
 from recipe.evaluating.predictions import is_predictions, load_couplet_model
 from recipe.evaluating.rated import ReadRatings, rating_problems, read_rating_files
 from recipe.evaluating.results import WRITTEN
+from recipe.evaluating.served import endpoint_problems
 from recipe.evaluating.testset import TestSet, check_training_file, read_predictions, read_test_set, refuse_missing
 from recipe.generating.generator import check_settings as check_decoding
 from recipe.model.tokenization import load_tokenizer
+from recipe.rating.calls import call_problems
 from recipe.settings import (
     PUBLISHED_MODEL,
     DecodingSettings,
@@ -23,6 +25,7 @@ from recipe.settings import (
     EvaluationSettings,
     JudgeSettings,
     RatingSettings,
+    ServedSettings,
 )
 from recipe.word_lists import read_word_list
 
@@ -51,6 +54,7 @@ def checked_test_set(
     settings: EvaluationSettings,
     rating: RatingSettings,
     judging: JudgeSettings,
+    served: ServedSettings,
     decoding: DecodingSettings,
     device: DeviceSettings,
 ) -> tuple[TestSet, ReadRatings | None]:
@@ -61,8 +65,10 @@ def checked_test_set(
             the files' contents.
     """
     problems = Problems()
-    check_names(settings, decoding, device, problems)
-    problems.found += rating_problems(rating, is_judged(judging)) + judge_problems(judging)
+    check_names(settings, served, decoding, device, problems)
+    problems.found += endpoint_problems(settings, served)
+    problems.found += rating_problems(rating, is_judged(judging)) + judge_problems(judging, served)
+    problems.found += call_problems(served, served.endpoint is not None or is_judged(judging))
     problems.raise_any()
     test_set = ratings = None
     with problems.collected():
@@ -84,10 +90,14 @@ def checked_test_set(
 
 
 def check_names(
-    settings: EvaluationSettings, decoding: DecodingSettings, device: DeviceSettings, problems: Problems
+    settings: EvaluationSettings,
+    served: ServedSettings,
+    decoding: DecodingSettings,
+    device: DeviceSettings,
+    problems: Problems,
 ) -> None:
     """Collect what is wrong with the settings, and with the names of the files and models among them."""
-    models = _models(settings)
+    models = _models(settings, served)
     problems.found += _setting_problems(settings, decoding, bool(models))
     with problems.collected():
         read_word_list("--listed_words", settings.listed_words)
@@ -135,9 +145,9 @@ def _setting_problems(settings: EvaluationSettings, decoding: DecodingSettings, 
     return problems
 
 
-def _models(settings: EvaluationSettings) -> list[str]:
-    """Return the models that are to answer."""
-    models = [] if settings.predictions else [settings.model_name_or_path or PUBLISHED_MODEL]
+def _models(settings: EvaluationSettings, served: ServedSettings) -> list[str]:
+    """Return the models that are to be loaded and to answer."""
+    models = [] if settings.predictions or served.endpoint else [settings.model_name_or_path or PUBLISHED_MODEL]
     if settings.baseline and not is_predictions(settings.baseline):
         models.append(settings.baseline[0])
     return models

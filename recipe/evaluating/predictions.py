@@ -12,14 +12,17 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from recipe.errors import UserError
+from recipe.errors import UserError, notice
 from recipe.evaluating.likelihood import line_losses
-from recipe.evaluating.results import Efficiency, OutsideVocabulary
+from recipe.evaluating.results import KEPT_DIRECTORY, Efficiency, OutsideVocabulary, ServedDescription
 from recipe.evaluating.scoring import Likelihood, System
 from recipe.evaluating.testset import TestSet, read_predictions
 from recipe.formats.couplet import Couplet
 from recipe.generating.generator import Generator, PreparedPrompt
+from recipe.generating.kept_answers import Batch, KeptAnswers, answer_all, answers_in_order, fingerprint
 from recipe.generating.loading import ReadyModel, load_ready_model
+from recipe.generating.processes import Processes
+from recipe.generating.ranking import parallelism_scorer
 from recipe.memory import MIB, peak_memory
 from recipe.metrics.timing import GenerationTiming
 from recipe.model.tokenization import characters_known
@@ -39,26 +42,36 @@ class Answers:
     outside_vocabulary: OutsideVocabulary | None = None
     loaded: ReadyModel | None = None
     notes: list[str] = dataclasses.field(default_factory=list)
+    kept: list[KeptAnswers] = dataclasses.field(default_factory=list)
+    served: ServedDescription | None = None
 
 
-def answers_of(
-    settings: EvaluationSettings, decoding: DecodingSettings, device: DeviceSettings, test_set: TestSet
-) -> Answers:
+@dataclasses.dataclass(frozen=True)
+class Answering:
+    """How models answer: the settings, and the processes that share the work."""
+
+    settings: EvaluationSettings
+    decoding: DecodingSettings
+    device: DeviceSettings
+    processes: Processes
+
+
+def answers_of(answering: Answering, test_set: TestSet) -> Answers:
     """Return the evaluated system's answers: from the predictions, if there are any, else of the model."""
+    settings = answering.settings
     if settings.predictions:
         return _lines_from_files("--predictions", settings.predictions, test_set, settings)
-    return _answers_of_model(settings.model_name_or_path or PUBLISHED_MODEL, settings, decoding, device, test_set)
+    return _answers_of_model(settings.model_name_or_path or PUBLISHED_MODEL, answering, test_set)
 
 
-def baseline_of(
-    settings: EvaluationSettings, decoding: DecodingSettings, device: DeviceSettings, test_set: TestSet
-) -> Answers | None:
+def baseline_of(answering: Answering, test_set: TestSet) -> Answers | None:
     """Return the second system's answers, or None where none is named."""
+    settings = answering.settings
     if not settings.baseline:
         return None
     if is_predictions(settings.baseline):
         return _lines_from_files("--baseline", settings.baseline, test_set, settings)
-    return _answers_of_model(settings.baseline[0], settings, decoding, device, test_set)
+    return _answers_of_model(settings.baseline[0], answering, test_set)
 
 
 def is_predictions(baseline: Sequence[str]) -> bool:
@@ -73,38 +86,50 @@ def _lines_from_files(setting: str, files: Sequence[str], test_set: TestSet, set
     return Answers(System(name, runs), notes=notes)
 
 
-def _answers_of_model(
-    name: str, settings: EvaluationSettings, decoding: DecodingSettings, device: DeviceSettings, test_set: TestSet
-) -> Answers:
+def _answers_of_model(name: str, answering: Answering, test_set: TestSet) -> Answers:
     """Load a model, answer every upper line with each seed, and measure how quickly."""
-    loaded = load_couplet_model(name, device)
+    settings, decoding, processes = answering.settings, answering.decoding, answering.processes
+    loaded = load_couplet_model(name, answering.device)
     banned_words = read_word_list("--banned_words", decoding.banned_words)
-    generator = Generator(loaded.model, loaded.tokenizer, decoding, banned_words, loaded.text_format)
+    parallelism = parallelism_scorer(decoding, loaded.text_format)
+    generator = Generator(loaded.model, loaded.tokenizer, decoding, banned_words, loaded.text_format, parallelism)
     prompts = generator.prepare(test_set.uppers)
     refused = sum(prompt.refusal is not None for prompt in prompts)
+    answerable = [prompt for prompt in prompts if prompt.refusal is None]
+    job = processes.from_main(lambda: fingerprint(generator, *(prompt.prompt for prompt in answerable)))
     seeds = [decoding.seed + number for number in range(settings.seeds if decoding.do_sample else 1)]
-    runs, calls = [], []
-    for seed in seeds:
-        lines, seconds = _answer_all(generator, prompts, seed, f"answering, seed {seed}")
-        runs.append(lines)
-        calls.append((seconds, len(lines) - refused, sum(len(line) + 1 for line in lines if line)))
+    runs = []
+    kept = [KeptAnswers(_kept_file(settings, job, seed), processes) for seed in seeds]
+    for seed, run in zip(seeds, kept, strict=True):
+        lines = iter(_answer_all(generator, answerable, run, job, seed))
+        runs.append(["" if prompt.refusal else next(lines) for prompt in prompts])
     efficiency = None
-    if settings.latency_calls:
-        efficiency = _efficiency(loaded, generator, prompts, settings.latency_calls, calls)
+    if settings.latency_calls and answerable and processes.is_main:
+        efficiency = _efficiency(loaded, generator, answerable, settings.latency_calls, kept)
     notes = []
     if refused:
         notes.append(
             f"{name}: {refused:,} upper lines cannot be answered under the form and count as empty lower lines"
         )
+    if taken_up := sum(run.taken_up for run in kept):
+        notes.append(
+            f"{name}: {taken_up:,} of {len(seeds) * len(answerable):,} lower lines were made before an interruption; "
+            "the peak memory is that of the rest"
+        )
     return Answers(
-        System(name, runs, likelihood_of(loaded, test_set, test_set.first_references)),
+        System(name, runs, likelihood_of(loaded, test_set, test_set.first_references, processes)),
         seeds if decoding.do_sample else [],
         dataclasses.asdict(decoding),
         efficiency,
         _outside_vocabulary(loaded, test_set),
         loaded,
         notes,
+        kept,
     )
+
+
+def _kept_file(settings: EvaluationSettings, job: str, seed: int) -> Path:
+    return Path(settings.output_dir) / KEPT_DIRECTORY / f"{job[:16]}-seed{seed}.jsonl"
 
 
 def load_couplet_model(name: str, device: DeviceSettings) -> ReadyModel:
@@ -122,17 +147,25 @@ def load_couplet_model(name: str, device: DeviceSettings) -> ReadyModel:
 
 
 def _answer_all(
-    generator: Generator, prompts: Sequence[PreparedPrompt], seed: int, title: str
-) -> tuple[list[str], float]:
-    """Return a lower line for each upper line, empty where it is refused, and the seconds it took."""
-    answerable = [index for index, prompt in enumerate(prompts) if prompt.refusal is None]
-    lines = [""] * len(prompts)
-    started = time.perf_counter()
-    with generator.seeded(seed):
-        answered = generator.answer_each([prompts[index] for index in answerable])
-        for place, found in tqdm(answered, desc=title, total=len(answerable), unit=" lines", delay=2, leave=False):
-            lines[answerable[place]] = found[0].text
-    return lines, time.perf_counter() - started
+    generator: Generator, prompts: Sequence[PreparedPrompt], kept: KeptAnswers, job: str, seed: int
+) -> list[str]:
+    """Return a lower line for each prompt, made unless it is kept already; an interruption says how many are."""
+    kept.open({"job": job, "seed": seed})
+    if kept.taken_up:
+        notice(
+            f"seed {seed}: {kept.taken_up:,} of {len(prompts):,} upper lines were answered before an interruption; "
+            "going on"
+        )
+    title = f"answering, seed {seed}"
+    with tqdm(total=len(prompts), initial=kept.taken_up, desc=title, unit=" lines", delay=2, leave=False) as progress:
+        try:
+            answer_all(generator, prompts, kept, seed, progress.update)
+        except KeyboardInterrupt:
+            progress.close()
+            done = len(answers_in_order(generator, prompts, kept))
+            notice(f"seed {seed}: {done:,} of {len(prompts):,} answers are kept; the same command goes on from there")
+            raise
+    return [answers[0].text for answers in answers_in_order(generator, prompts, kept).values()]
 
 
 def _outside_vocabulary(loaded: ReadyModel, test_set: TestSet) -> OutsideVocabulary:
@@ -147,11 +180,14 @@ def _outside_vocabulary(loaded: ReadyModel, test_set: TestSet) -> OutsideVocabul
     )
 
 
-def likelihood_of(loaded: ReadyModel | None, test_set: TestSet, lowers: Sequence[str]) -> Likelihood | None:
+def likelihood_of(
+    loaded: ReadyModel | None, test_set: TestSet, lowers: Sequence[str], processes: Processes
+) -> Likelihood | None:
     """Return how likely a model finds lower lines of all upper lines; None where there is no model."""
     if loaded is None:
         return None
-    return Likelihood(*line_losses(loaded.model, loaded.tokenizer, test_set.uppers, lowers, loaded.text_format))
+    model, tokenizer, text_format = loaded.model, loaded.tokenizer, loaded.text_format
+    return Likelihood(*line_losses(model, tokenizer, test_set.uppers, lowers, text_format, processes))
 
 
 def _efficiency(
@@ -159,15 +195,16 @@ def _efficiency(
     generator: Generator,
     prompts: Sequence[PreparedPrompt],
     latency_calls: int,
-    runs: Sequence[tuple[float, int, int]],
+    runs: Sequence[KeptAnswers],
 ) -> Efficiency:
     """Measure one-by-one latency, and say throughput, memory and size.
 
-    Args:
-        runs: seconds, couplets and generated tokens (end tokens included) of each run over the whole test set.
+    Throughput counts the seconds in which a process answers, divided by the number of processes.
     """
-    throughput = GenerationTiming().compute(**_columns(runs))
-    uppers = [prompt.prompt for prompt in prompts if prompt.refusal is None]
+    count = runs[0].processes.count
+    costs = [_cost(batch, count) for run in runs for batch in run.batches.values()]
+    throughput = GenerationTiming().compute(**_columns(costs))
+    uppers = [prompt.prompt for prompt in prompts]
     chosen = random.Random(generator.settings.seed).sample(uppers, min(latency_calls, len(uppers)))
     calls = []
     for upper in tqdm(chosen, desc="latency", unit=" lines", delay=2, leave=False):
@@ -181,6 +218,7 @@ def _efficiency(
         dtype=str(loaded.model.dtype).removeprefix("torch."),
         threads=torch.get_num_threads(),
         batch_size=generator.settings.generation_batch_size,
+        processes=count,
         load_seconds=loaded.load_seconds,
         couplets_per_second=throughput["couplets_per_second"],
         tokens_per_second=throughput["tokens_per_second"],
@@ -191,6 +229,11 @@ def _efficiency(
         parameters=sum(weights.numel() for weights in parameters),
         weights_mib=sum(weights.numel() * weights.element_size() for weights in parameters) / MIB,
     )
+
+
+def _cost(batch: Batch, processes: int) -> tuple[float, int, int]:
+    """Return the seconds that a batch adds to the job, its couplets, and its tokens, the end tokens included."""
+    return batch.seconds / processes, len(batch.answers), sum(len(answers[0].text) + 1 for answers in batch.answers)
 
 
 def _columns(calls: Sequence[tuple[float, int, int]]) -> dict[str, list]:

@@ -38,7 +38,14 @@ from recipe.rating.keys import read_keys
 from recipe.rating.ratings import RatingFiles, first_faults, read_ratings
 from recipe.rating.sheets import SheetOptions, SheetSet, build_sheets
 from recipe.rating.uncertainty import SampleSize
-from recipe.settings import DecodingSettings, DeviceSettings, EvaluationSettings, JudgeSettings, RatingSettings
+from recipe.settings import (
+    DecodingSettings,
+    DeviceSettings,
+    EvaluationSettings,
+    JudgeSettings,
+    RatingSettings,
+    ServedSettings,
+)
 from recipe.templating import render
 
 ROWS = (
@@ -181,7 +188,8 @@ def rating_results(
     for kind, counted_in in evidence.items():
         if counted_in.raters():
             # The rows are tuples of named values, down to the intervals.
-            rows = vars(analyse(counted_in, samples, seed)) | {"comments": counted_in.comments}
+            rows = vars(analyse(counted_in, samples, seed))
+            rows |= {"comments": counted_in.comments, "points": counted_in.points}
             panels[kind] = RatersPanel(**_plain(rows))  # type: ignore[typeddict-item]
     own = judged.own_systems if judged else {}
     biases = measured_biases(evidence["model"], evidence["person"], own, least_agreement, samples, seed)
@@ -274,6 +282,7 @@ def report_ratings(
     evaluation: EvaluationSettings,
     settings: RatingSettings,
     judging: JudgeSettings,
+    served: ServedSettings,
     decoding: DecodingSettings,
     device: DeviceSettings,
 ) -> RatingResults:
@@ -285,8 +294,9 @@ def report_ratings(
     problems = rating_problems(settings)
     counting = {"output_dir": evaluation.output_dir, "bootstrap_samples": evaluation.bootstrap_samples}
     is_evaluation = dataclasses.replace(EvaluationSettings(), **counting) != evaluation  # type: ignore[arg-type]
-    is_judged = judging != dataclasses.replace(JudgeSettings(), judge_agreement=judging.judge_agreement)
-    if is_evaluation or settings.rating_sheet or is_judged or device != DeviceSettings():
+    only_agreement = dataclasses.replace(JudgeSettings(), judge_agreement=judging.judge_agreement)
+    is_served = judging != only_agreement or served != ServedSettings()
+    if is_evaluation or settings.rating_sheet or is_served or device != DeviceSettings():
         problems.append("no test file: give --test_file FILE to evaluate, or --ratings alone with --rating_key")
     if dataclasses.replace(decoding, seed=DecodingSettings().seed) != DecodingSettings():
         problems.append("no model is evaluated, so the settings of decoding say nothing; leave them out")

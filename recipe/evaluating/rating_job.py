@@ -8,12 +8,12 @@ from pathlib import Path
 from recipe.evaluating.judged import JUDGE_KEY, JUDGE_RATINGS, is_judged, judge_notes, judge_sheets
 from recipe.evaluating.rated import Judged, ReadRatings, made_sheets, rating_results
 from recipe.evaluating.rating_tables import rating_summary
-from recipe.evaluating.results import Results
+from recipe.evaluating.results import MODEL, Results
 from recipe.evaluating.scoring import LineFigures
 from recipe.evaluating.testset import TestSet
 from recipe.rating.evidence import gather
 from recipe.rating.sheet_files import write_sheets
-from recipe.settings import EvaluationSettings, JudgeSettings, RatingSettings
+from recipe.settings import EvaluationSettings, JudgeSettings, RatingSettings, ServedSettings
 
 
 class Rated:
@@ -28,13 +28,15 @@ class Rated:
         evaluation: EvaluationSettings,
         rating: RatingSettings,
         judging: JudgeSettings,
+        served: ServedSettings,
         seed: int,
         read: ReadRatings | None,
         test_set: TestSet,
         first_runs: Mapping[str, list[str]],
     ) -> None:
         """Draw what sheets and judges ask; `first_runs`: system → one lower line for each upper line."""
-        self.evaluation, self.rating, self.judging, self.seed, self.read = evaluation, rating, judging, seed, read
+        self.evaluation, self.rating, self.judging, self.served = evaluation, rating, judging, served
+        self.seed, self.read = seed, read
         self.references = dict(zip(test_set.uppers, test_set.first_references, strict=True))
         self.made = None
         if rating.rating_sheet is not None or is_judged(judging):
@@ -68,10 +70,11 @@ class Rated:
     def _judged(self) -> Judged:
         assert self.made is not None
         directory = Path(self.evaluation.output_dir)
-        ratings, reports = judge_sheets(self.judging, self.made, self.references, directory)
+        ratings, reports = judge_sheets(self.judging, self.served, self.made, self.references, directory)
         print(f"written to {directory}: {JUDGE_RATINGS}, {JUDGE_KEY}")
         evidence = gather(ratings, {self.made.key.sheet: self.made.key})["model"]
-        return Judged(len(ratings), evidence, reports, {}, judge_notes(reports))
+        own = {self.served.endpoint_model: [MODEL]} if self.served.endpoint_model else {}
+        return Judged(len(ratings), evidence, reports, own, judge_notes(reports))
 
     def _analyse(self, results: Results, judged: Judged | None) -> None:
         results["ratings"] = rating_results(

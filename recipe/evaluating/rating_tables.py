@@ -9,6 +9,7 @@ from recipe.evaluating.results import SYSTEMS, Cell, Description, RatersPanel, R
 from recipe.evaluating.wording import Table, counted, format_interval, format_value
 
 RATERS = {"person": "People", "model": "Models as judges"}
+JUDGES_TITLE, FIGURES_TITLE = "How far the judges can be believed", "Which figure may be believed"
 MOST_COMMENTS = 100  # in a report; `results.json` holds all
 
 
@@ -51,8 +52,8 @@ def rating_tables(results: RatingResults, descriptions: Sequence[Description] = 
         ShownPanel(RATERS[kind], [*_tables(panel), _comment_table(panel)], panel["notes"])
         for kind, panel in results["panels"].items()
     ]
-    panels.append(ShownPanel("How far the judges can be believed", _judge_tables(results), []))
-    panels.append(ShownPanel("Which figure may be believed", _correlation_tables(results, descriptions), []))
+    panels.append(ShownPanel(JUDGES_TITLE, _judge_tables(results), []))
+    panels.append(ShownPanel(FIGURES_TITLE, _correlation_tables(results, descriptions), []))
     shown = [panel._replace(tables=[table for table in panel.tables if table.table.rows]) for panel in panels]
     return ShownRatings(introduction, [panel for panel in shown if panel.tables], results["notes"])
 

@@ -12,6 +12,7 @@ from xml.etree.ElementTree import Element, tostring
 from markupsafe import Markup
 
 from recipe.evaluating.plots import bars, between_chance_and_references, histogram
+from recipe.evaluating.rating_plots import rating_plots
 from recipe.evaluating.rating_tables import rating_tables
 from recipe.evaluating.results import (
     CHANCE,
@@ -23,6 +24,7 @@ from recipe.evaluating.results import (
     Description,
     Efficiency,
     Results,
+    ServedDescription,
     SystemDescription,
 )
 from recipe.evaluating.wording import Table, format_interval, format_value
@@ -171,6 +173,8 @@ def _facts(results: Results) -> list[tuple[str, str]]:
         for title, found in (("Outside the model's vocabulary", system), ("Outside the baseline's", baseline))
         if found and found["outside_vocabulary"]
     ]
+    if "served" in system:
+        facts.append(("Form kept by itself", _served_text(system["served"])))
     if "leaks" in data:
         leaks = data["leaks"]
         facts += [
@@ -194,10 +198,18 @@ def _outside_vocabulary_text(system: SystemDescription, results: Results) -> str
     )
 
 
+def _served_text(served: ServedDescription) -> str:
+    first, kept = (100 * served[name] / served["answers"] for name in ("kept_first", "kept"))
+    within = f", {kept:.1f}% within {served['tries']} tries" if served["tries"] > 1 else ""
+    return f"{first:.1f}% of {served['answers']:,} answers at the first try{within}"
+
+
 def _runs_text(system: SystemDescription) -> str:
     runs = f"{system['runs']} run{'s' if system['runs'] > 1 else ''}"
     if system["decoding"] is None:
         return f"{runs}, from a file"
+    if "served" in system:
+        return f"{runs} of {system['served']['model']} at {system['served']['url']}"
     return f"{runs}, seeds {', '.join(map(str, system['seeds']))}" if system["seeds"] else f"{runs}, no sampling"
 
 
@@ -279,8 +291,9 @@ def _efficiency_tables(results: Results) -> list[tuple[str, Table]]:
 
 def _efficiency_rows(efficiency: Efficiency) -> list[tuple[str, str]]:
     batch, plural = efficiency["batch_size"], "s" if efficiency["threads"] > 1 else ""
+    processes = f" in each of {efficiency['processes']} processes" if efficiency["processes"] > 1 else ""
     return [
-        ("Device", f"{efficiency['device']}, {efficiency['dtype']}, {efficiency['threads']} thread{plural}"),
+        ("Device", f"{efficiency['device']}, {efficiency['dtype']}, {efficiency['threads']} thread{plural}{processes}"),
         ("Loading the model", f"{efficiency['load_seconds']:.2f} s"),
         (f"Throughput, batch {batch}", f"{efficiency['couplets_per_second']:,.1f} couplets/s"),
         (f"Throughput, batch {batch}", f"{efficiency['tokens_per_second']:,.0f} tokens/s"),
@@ -313,7 +326,15 @@ def _plots(results: Results) -> dict[str, Any]:
         "position_plot": _position_plot(results),
         "histogram": _histogram(results),
         "length_plots": [_svg(plot) for plot in lengths],
+        "rating_plots": _rating_plots(results),
     }
+
+
+def _rating_plots(results: Results) -> dict[str, list[Markup]]:
+    if "ratings" not in results:
+        return {}
+    plots = rating_plots(results["ratings"], results["descriptions"])
+    return {title: [_svg(plot) for plot in found] for title, found in plots.items()}
 
 
 def _position_plot(results: Results) -> Markup | None:

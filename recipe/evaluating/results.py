@@ -22,6 +22,8 @@ COLUMNS = SYSTEMS | {DIFFERENCE: "Model − baseline", UNSEEN: "Model, unseen"}
 
 # What an evaluation writes into its directory.
 RESULTS_FILE, PREDICTIONS_FILE = "results.json", "predictions.jsonl"
+# The answers of an evaluation that is not finished; removed when it is.
+KEPT_DIRECTORY = "unfinished"
 MARKDOWN_FILE, HTML_FILE = "report.md", "report.html"
 WRITTEN = (RESULTS_FILE, PREDICTIONS_FILE, MARKDOWN_FILE, HTML_FILE)
 
@@ -91,6 +93,7 @@ class Efficiency(TypedDict):
     dtype: str
     threads: int
     batch_size: int
+    processes: int
     load_seconds: float
     couplets_per_second: float
     tokens_per_second: float
@@ -110,6 +113,30 @@ class OutsideVocabulary(TypedDict):
     characters: int
 
 
+class ServedDescription(TypedDict):
+    """A served model as the system.
+
+    Attributes:
+        tries: how often it was asked at most for a line that keeps the form.
+        answers: upper lines times runs.
+        kept_first, kept: how many of them kept the form at the first try, and within all tries.
+        refused: questions that the server would not answer.
+        paid: new calls; the others were answered before.
+    """
+
+    url: str
+    model: str
+    template_sha256: str
+    tries: int
+    answers: int
+    kept_first: int
+    kept: int
+    refused: int
+    paid: int
+    prompt_tokens: int
+    completion_tokens: int
+
+
 class SystemDescription(TypedDict):
     """Who wrote the lines of a system.
 
@@ -117,6 +144,7 @@ class SystemDescription(TypedDict):
         seeds: empty where nothing was drawn.
         decoding: the settings of decoding; None for lines from a file, as the two below.
         efficiency: None also where it was not measured.
+        served: of a served model alone.
     """
 
     name: str
@@ -125,6 +153,7 @@ class SystemDescription(TypedDict):
     decoding: dict[str, Any] | None
     efficiency: Efficiency | None
     outside_vocabulary: OutsideVocabulary | None
+    served: NotRequired[ServedDescription]
 
 
 class Leaks(TypedDict):
@@ -174,6 +203,7 @@ class RatersPanel(TypedDict):
     """What one kind of raters said: the rows of `recipe.rating.analysis.Analysis` in plain types.
 
     An interval is `{"value", "low", "high"}`, a sample size `{"items", "needed"}`; each kind of row is explained there.
+    `points` is the best point of the absolute scale.
     """
 
     raters: list[dict[str, Any]]
@@ -186,6 +216,7 @@ class RatersPanel(TypedDict):
     left_out: list[str]
     notes: list[str]
     comments: list[dict[str, Any]]
+    points: int
 
 
 class JudgeBiases(TypedDict):

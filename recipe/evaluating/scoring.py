@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
+from tqdm import tqdm
 
 from recipe.evaluating.resampling import Bootstrap, Interval, area_under_curve
 from recipe.evaluating.results import (
@@ -105,7 +106,7 @@ def score(
     scorer = _Scorer(test_set, systems, ~seen, np.asarray(same_shape), bootstrap, rated)
     if seen.all():
         scorer.note("every upper line of the test file stands in the training file: none is unseen")
-    for metric_class in metrics:
+    for metric_class in tqdm(metrics, desc="scoring", unit=" metrics", delay=2, leave=False):
         try:
             metric = metric_class.made_of(material)
         except LeftOutError as error:

@@ -22,7 +22,7 @@ from recipe.generating.composing import Composer
 from recipe.generating.generator import Answer, Generator, PreparedPrompt, check_settings
 from recipe.generating.loading import load_ready_model
 from recipe.generating.prompts import is_text, read_prompts
-from recipe.generating.ranking import learn_parallelism
+from recipe.generating.ranking import parallelism_scorer, with_best_of
 from recipe.rows.cleaning import Cleaned, RejectedRowError, clean_line, listed
 from recipe.screen import outliving_its_reader
 from recipe.settings import DecodingSettings, DeviceSettings, GenerationSettings
@@ -117,8 +117,8 @@ def _check_job(job: GenerationSettings, decoding: DecodingSettings) -> None:
         problems.append("--interactive: standard input is closed; start it in a terminal, or give --prompt")
     if job.interactive and (job.output_file or job.output_format):
         problems.append("--interactive answers on the screen; leave --output_file and --output_format off")
-    if job.parallelism_file and not decoding.best_of:
-        problems.append("--parallelism_file ranks lines; it needs --best_of N")
+    if job.parallelism_file and (decoding.best_of == 1 or (not decoding.do_sample and decoding.best_of is None)):
+        problems.append("--parallelism_file ranks lines; it needs --best_of with more than one")
     if job.parallelism_file and (problem := path_problem(job.parallelism_file)):
         problems.append(f"--parallelism_file {problem}")
     if job.parallelism_column != GenerationSettings.parallelism_column and not job.parallelism_file:
@@ -140,12 +140,11 @@ def _load_generator(settings: Settings, banned_words: Sequence[str]) -> Generato
     job = settings[GenerationSettings]
     ready = load_ready_model(job.model_name_or_path, settings[DeviceSettings])
     print(ready, file=sys.stderr)
-    file, text_format = job.parallelism_file, ready.text_format
-    parallelism = learn_parallelism(file, job.parallelism_column, job.encoding, text_format).score if file else None
+    text_format = ready.text_format
+    decoding = with_best_of(settings[DecodingSettings], text_format)
+    parallelism = parallelism_scorer(decoding, text_format, job.parallelism_file, job.parallelism_column, job.encoding)
     try:
-        return Generator(
-            ready.model, ready.tokenizer, settings[DecodingSettings], banned_words, text_format, parallelism
-        )
+        return Generator(ready.model, ready.tokenizer, decoding, banned_words, text_format, parallelism)
     except UserError as error:
         raise UserError([f"{ready.name}: {problem}" for problem in error.problems]) from None
 

@@ -31,6 +31,9 @@ SAMPLING_ROUNDS = 3
 _TONE_WEIGHT, _PARALLELISM_WEIGHT = 1.0, 0.5
 # What torch takes for a seed: as a signed or as an unsigned number of 64 bits.
 _LOWEST_SEED, _HIGHEST_SEED = -(2**63), 2**64 - 1
+# Between the seeds of batches: odd, so that no two of them are alike, and far from the steps between seeds that people
+# count up; 2**64 over the golden ratio (Knuth, The Art of Computer Programming 3, 6.4).
+_SEED_STEP = 0x9E3779B97F4A7C15
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ class Generator:
 
     Attributes:
         form: the form that answers are held in; None where the model continues freely.
+        banned_words: words that no answer holds.
     """
 
     def __init__(
@@ -107,6 +111,7 @@ class Generator:
         check_settings(settings, banned_words)
         self.model, self.tokenizer, self.settings = model, tokenizer, settings
         self.text_format = text_format or Couplet()
+        self.banned_words = tuple(banned_words)
         self._parallelism = parallelism
         self.form = None
         if not settings.continue_freely:
@@ -168,14 +173,29 @@ class Generator:
 
         None of them may be refused.
         """
+        for batch in self.batches(prompts):
+            yield from zip(batch, self._answer_batch([prompts[index] for index in batch]), strict=True)
+
+    def batches(self, prompts: Sequence[PreparedPrompt]) -> list[list[int]]:
+        """Return the indices of the prompts that are decoded together: of one length, and not too many."""
         by_length: dict[int, list[int]] = defaultdict(list)
         for index, prompt in enumerate(prompts):
             by_length[len(prompt.ids)].append(index)
         size = max(1, self.settings.generation_batch_size // max(self._wanted, self.settings.num_beams))
-        for _, indices in sorted(by_length.items()):
-            for start in range(0, len(indices), size):
-                batch = indices[start : start + size]
-                yield from zip(batch, self._answer_batch([prompts[index] for index in batch]), strict=True)
+        return [
+            indices[start : start + size]
+            for _, indices in sorted(by_length.items())
+            for start in range(0, len(indices), size)
+        ]
+
+    def answer_batch(self, prompts: Sequence[PreparedPrompt], seed: int, place: int) -> list[list[Answer]]:
+        """Return the answers to each prompt of one of `batches`; the draws depend on `seed` and `place` alone.
+
+        Args:
+            place: that of the batch's first prompt among all that the job answers.
+        """
+        with self.seeded((seed + place * _SEED_STEP) % 2**64):
+            return self._answer_batch(prompts)
 
     def _answer_batch(self, prompts: Sequence[PreparedPrompt]) -> list[list[Answer]]:
         """Collect the distinct answers to prompts of one length; rank them if the best are asked for."""

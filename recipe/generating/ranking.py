@@ -1,16 +1,43 @@
-"""What `best_of` ranks by beside the model itself: which characters answer which, learned from a file of couplets."""
+"""`best_of`: how many lines where nobody said, and what ranks them beside the model: which characters answer which."""
 
 from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 
-from recipe.couplet.parallelism import CharacterAssociation
+from recipe.couplet.parallelism import CharacterAssociation, shipped_association
 from recipe.errors import UserError
 from recipe.formats.base import TextFormat
 from recipe.formats.couplet import Couplet
 from recipe.rows.cleaning import RejectedRowError, listed
 from recipe.rows.reading import Source, checked_text, read_rows
+from recipe.settings import DecodingSettings
+
+# Chosen by the table of docs/generation.md: more lines gain little, and take longer.
+DEFAULT_BEST_OF = 16
+
+
+def with_best_of(settings: DecodingSettings, text_format: TextFormat) -> DecodingSettings:
+    """Return the settings, with `best_of` filled in where it is unset and couplets are drawn in their form."""
+    draws = settings.do_sample and not settings.continue_freely and isinstance(text_format, Couplet)
+    if settings.best_of is not None or not draws:
+        return settings
+    return replace(settings, best_of=max(DEFAULT_BEST_OF, settings.num_return_sequences))
+
+
+def parallelism_scorer(
+    settings: DecodingSettings, text_format: TextFormat, file: str | None = None, column: str = "", encoding: str = ""
+) -> Callable[[str, str], float] | None:
+    """Return what rates the parallelism of (upper, lower) for `best_of`, by a file or else by the table that ships.
+
+    None where nothing is ranked, or where the texts are no couplets. Raises what `learn_parallelism` does.
+    """
+    if file is not None:
+        return learn_parallelism(file, column, encoding, text_format).score
+    ranks = (settings.best_of or 1) > 1 and isinstance(text_format, Couplet)
+    return shipped_association().score if ranks else None
 
 
 def learn_parallelism(file: str, column: str, encoding: str, text_format: TextFormat) -> CharacterAssociation:

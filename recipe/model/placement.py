@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from recipe.errors import UserError
@@ -16,11 +18,15 @@ _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 def chosen_device(settings: DeviceSettings) -> torch.device:
     """Return the device asked for; an NVIDIA GPU where none is named and there is one, else the CPU.
 
+    Of several GPUs each process of this machine takes its own.
+
     Raises:
         UserError: a device that cannot be used.
     """
     if settings.device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     try:
         device = torch.device(settings.device)
         torch.empty(1, device=device)

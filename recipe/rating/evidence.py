@@ -71,6 +71,7 @@ class Evidence:
     Attributes:
         checks: rater → for each attention check that they saw, whether they noticed that it is broken.
         left_out: raters left out because they failed the checks.
+        points: the best point of the absolute scale; 0 where nothing was rated by points.
     """
 
     scores: list[Score] = field(default_factory=list)
@@ -78,6 +79,7 @@ class Evidence:
     comments: list[Comment] = field(default_factory=list)
     checks: dict[str, list[bool]] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
+    points: int = 0
 
     def raters(self) -> list[str]:
         """Return everybody who rated an answer of a system, in alphabetical order."""
@@ -103,6 +105,7 @@ class Evidence:
             [row for row in self.comments if row.rater not in gone],
             self.checks,
             sorted(gone),
+            self.points,
         )
 
 
@@ -194,6 +197,7 @@ def _add(evidence: Evidence, rating: Rating, key: SheetKey | None, first: CodedA
     elif rating.kind == "absolute" and isinstance(rating.value, int):
         unit = f"{item}\n{first.text}"
         text = first.text if key else ""
+        evidence.points = max(evidence.points, rating.points)
         evidence.scores.append(Score(rating.rater, item, unit, first.systems, rating.dimension, rating.value, text))
     else:
         value = str(rating.value)
@@ -224,6 +228,7 @@ def merged(first: Evidence, second: Evidence) -> Evidence:
         first.comments + second.comments,
         first.checks | second.checks,
         sorted({*first.left_out, *second.left_out}),
+        max(first.points, second.points),
     )
 
 

@@ -17,6 +17,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from recipe.errors import UserError
+from recipe.generating.ranking import with_best_of
 from recipe.settings import DecodingSettings
 
 if TYPE_CHECKING:  # they import torch
@@ -89,6 +90,7 @@ class Batcher:
         Raises:
             BusyError: the queue is full.
         """
+        settings = with_best_of(settings, self.couplets.ready.text_format)
         request = Request(upper, settings, tuple(banned_words), seed, Future())
         with self._changed:
             if self.waiting >= self._most_waiting:

@@ -18,6 +18,8 @@ from recipe.settings import DecodingSettings
 MOST_CHARACTERS = 100
 # One request may not take the machine for itself: the largest value of what multiplies the work.
 MOST = {"n": 8, "best_of": 32, "num_beams": 8}
+# Rows of the model in one batch: many small requests share it; a large one is bounded by the values above.
+ROWS_TOGETHER = 256
 MOST_BANNED_WORDS, LONGEST_BANNED_WORD = 64, 16
 # Settings of decoding that are the operator's, not a visitor's.
 _NOT_ASKED = {"generation_batch_size", "continue_freely", "max_new_tokens"}
@@ -114,5 +116,5 @@ def checked_wish(options: Mapping[str, Any]) -> Wish:
     for name, value in wished.items():
         if value is not None and value > MOST[name]:
             raise RefusedError("most", name=name, most=MOST[name], found=value)
-    seedless = dataclasses.replace(settings, seed=DecodingSettings.seed)
+    seedless = dataclasses.replace(settings, seed=DecodingSettings.seed, generation_batch_size=ROWS_TOGETHER)
     return Wish(seedless, tuple(word for word in words if word), None if seed is None else settings.seed)

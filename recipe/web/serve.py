@@ -21,7 +21,6 @@ from starlette.responses import RedirectResponse
 from recipe.cli import Settings
 from recipe.errors import UserError
 from recipe.facade import Couplets
-from recipe.files import find_shipped
 from recipe.formats.couplet import Couplet
 from recipe.settings import DemoSettings, DeviceSettings
 from recipe.web.api import Interface, served_names
@@ -73,11 +72,10 @@ def make_app(batchers: dict[str, Batcher]) -> FastAPI:
 
 def _load(demo: DemoSettings, device: DeviceSettings) -> list[Couplets]:
     """Load the models that answer: one, or two to compare."""
-    parallelism_file = find_shipped(demo.parallelism_file) if demo.parallelism_file else None
     names = [demo.model_name_or_path, *([demo.compare_with] if demo.compare_with else [])]
     loaded = []
     for name in names:
-        couplets = Couplets(name, device=device.device, dtype=device.dtype, parallelism_file=parallelism_file)
+        couplets = Couplets(name, device=device.device, dtype=device.dtype, parallelism_file=demo.parallelism_file)
         if not isinstance(couplets.ready.text_format, Couplet):
             raise UserError(f"{name}: writes {couplets.ready.text_format.name} texts; the page is for couplets")
         print(couplets.ready, flush=True)
