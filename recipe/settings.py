@@ -264,7 +264,11 @@ class GenerationSettings:
     )
     interactive: bool = setting(False, "ask for upper lines one by one and answer each at once")
     compose: list[str] = setting([], "write whole couplets whose upper line begins with these characters")
-    line_length: int = setting(7, "compose: characters of a line")
+    acrostic: list[str] = setting(
+        [], "write whole couplets whose lines begin with these two characters (藏头), one each: 春福"
+    )
+    theme: list[str] = setting([], "write whole couplets whose upper line holds this word, wherever it fits best")
+    line_length: int = setting(7, "compose, acrostic, theme: characters of a line")
     parallelism_file: str | None = setting(
         None,
         "best_of: couplets (CSV, TSV, JSON Lines, Parquet) to learn from which characters answer which, in place of "

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from recipe.cli import Settings
 from recipe.errors import INTERRUPTED_EXIT_CODE, UserError, printable
 from recipe.generating.answer_writing import AnswerWriter, open_standard_output, output_kind, output_problem
-from recipe.generating.composing import Composer
+from recipe.generating.composing import Composer, Kind
 from recipe.generating.generator import Answer, Generator, PreparedPrompt, check_settings
 from recipe.generating.loading import load_ready_model
 from recipe.generating.prompts import is_text, read_prompts
@@ -50,15 +50,16 @@ def _generate(settings: Settings) -> int:
     _check_job(job, decoding)
     banned_words = read_word_list("--banned_words", decoding.banned_words)
     check_settings(decoding, banned_words)
-    typed = [] if job.interactive or job.compose else read_prompts(job)
+    kind, given = _to_compose(job)
+    typed = [] if job.interactive or given else read_prompts(job)
     generator = _load_generator(settings, banned_words)
     if job.interactive:
         return converse(generator)
-    composer = Composer(generator, job.line_length) if job.compose else None
+    composer = Composer(generator, job.line_length) if given else None
     cleaned = _cleaned(typed, generator.text_format.read_prompt)
-    themes = [theme.text for theme in _cleaned(job.compose, clean_line)]
+    themes = [theme.text for theme in _cleaned(given, clean_line)]
     prompts = generator.prepare([prompt.text for prompt in cleaned])
-    _raise_some(composer.refusals(themes) if composer else _refusals(prompts))
+    _raise_some(composer.refusals(themes, kind) if composer else _refusals(prompts))
     _say_what_was_taken_out(cleaned)
     _say_unknown_characters(generator, prompts)
     writer = AnswerWriter(
@@ -68,8 +69,14 @@ def _generate(settings: Settings) -> int:
         shows_likelihood=bool(decoding.best_of) or decoding.num_return_sequences > 1,
     )
     if composer is not None:
-        return compose_all(composer, generator, themes, writer)
+        return compose_all(composer, generator, themes, kind, writer)
     return answer_all(generator, prompts, writer)
+
+
+def _to_compose(job: GenerationSettings) -> tuple[Kind, list[str]]:
+    """Return what couplets are composed around, and how; nothing where prompts are answered."""
+    given = {Kind.BEGINNING: job.compose, Kind.ACROSTIC: job.acrostic, Kind.THEME: job.theme}
+    return next(((kind, texts) for kind, texts in given.items() if texts), (Kind.BEGINNING, []))
 
 
 def _cleaned(typed: Sequence[str], clean: Callable[[str], Cleaned]) -> list[Cleaned]:
@@ -111,6 +118,7 @@ def _raise_some(reasons: Sequence[str]) -> None:
 def _check_job(job: GenerationSettings, decoding: DecodingSettings) -> None:
     """Refuse settings that would be left aside."""
     sources = {"--prompt or --prompts_file": bool(job.prompt or job.prompts_file), "--compose": job.compose}
+    sources |= {"--acrostic": job.acrostic, "--theme": job.theme}
     given = [name for name, is_given in {**sources, "--interactive": job.interactive}.items() if is_given]
     problems = [f"{' and '.join(given)} exclude each other: give one of them"] if len(given) > 1 else []
     if job.interactive and sys.stdin is None:
@@ -123,7 +131,7 @@ def _check_job(job: GenerationSettings, decoding: DecodingSettings) -> None:
         problems.append(f"--parallelism_file {problem}")
     if job.parallelism_column != GenerationSettings.parallelism_column and not job.parallelism_file:
         problems.append("--parallelism_column is a column of the --parallelism_file; there is none")
-    if job.line_length != GenerationSettings.line_length and not job.compose:
+    if job.line_length != GenerationSettings.line_length and not _to_compose(job)[1]:
         problems.append(f"--line_length {job.line_length} is the length of composed lines; it needs --compose")
     if job.output_file is not None and (problem := output_problem(job.output_format, job.output_file)):
         problems.append(problem)
@@ -209,14 +217,16 @@ def _say_summary(generator: Generator, texts: int, fewer: int, seconds: float) -
         print(f"{texts:,} answers in {seconds:.1f} s: {texts / seconds:.1f} answers/s", file=sys.stderr)
 
 
-def compose_all(composer: Composer, generator: Generator, themes: Sequence[str], writer: AnswerWriter) -> int:
-    """Write couplets whose upper lines begin with `themes`; what is finished is written even if the rest is not."""
+def compose_all(
+    composer: Composer, generator: Generator, themes: Sequence[str], kind: Kind, writer: AnswerWriter
+) -> int:
+    """Write couplets around each of `themes`; what is finished is written even if the rest is not."""
     finished = 0
     _end_by_kill_as_by_ctrl_c()
     try:
         with writer, generator.seeded():
             for theme in themes:
-                couplets = composer.compose(theme)
+                couplets = composer.compose(theme, kind)
                 writer.write(couplets)
                 writer.flush()
                 finished += 1
