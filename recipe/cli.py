@@ -10,6 +10,7 @@ import argparse
 import ast
 import dataclasses
 import importlib.util
+import inspect
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from typing import Any
 
 import yaml
 
+from recipe import __version__
 from recipe.errors import UserError, did_you_mean
 from recipe.files import at_home, find_shipped
 from recipe.settings import CONFIG_DIRECTORY
@@ -77,7 +79,7 @@ def parse_settings(
     argv: Sequence[str],
     passthrough_defaults: Mapping[str, Any] | None = None,
 ) -> Settings:
-    """Return the settings that `argv` asks for; `--help` prints and exits.
+    """Return the settings that `argv` asks for; `--help` and `--version` print and exit.
 
     Args:
         groups: dataclasses whose fields are declared by `recipe.settings.setting`; one with a field `config` adds
@@ -140,6 +142,18 @@ def _convert_all(
     return Settings({group: group(**fields) for group, fields in collected.items()}, training, frozenset(values))
 
 
+def settings_from(group: type[Group], values: Mapping[str, Any]) -> Group:
+    """Return one group of settings from values by name, of Python or of JSON, checked as those of the command line.
+
+    Raises:
+        UserError: every unknown name and wrong type at once.
+    """
+    own = {item.name: (group, item) for item in dataclasses.fields(group)}  # type: ignore[arg-type]
+    problems = [unknown_key("", name, own.keys()) for name in values if name not in own]
+    known = {name: (value, name) for name, value in values.items() if name in own}
+    return _convert_all([group], own, known, {}, problems)[group]
+
+
 def convert(value: Any, hint: Any, choices: Sequence[str] = ()) -> Any:
     """Convert a command-line string or a YAML value to the type of a field.
 
@@ -189,13 +203,14 @@ def _build_parser(
     parser = argparse.ArgumentParser(
         prog=program,
         usage="%(prog)s [--setting value ...]",
-        description=description,
+        description=inspect.cleandoc(description),
         allow_abbrev=False,
         # By itself argparse prints the whole usage (hundreds of flags here) above its message, which is easy to miss.
         exit_on_error=False,
         argument_default=_UNSET,
         formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=32, width=110),
     )
+    parser.add_argument("--version", action="version", version=f"couplet-recipe {__version__}")
     for group in groups:
         section = parser.add_argument_group((group.__doc__ or "").rstrip("."))
         hints = typing.get_type_hints(group)

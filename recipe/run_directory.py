@@ -6,6 +6,7 @@
 | `checkpoint-N.damaged` | one that did not match its manifest and was set aside |
 | `.writing-…`, `.removing-…` | one that is being written or deleted; what a kill leaves of it, the next run removes |
 | `metrics.jsonl` | every log record, one JSON object a line |
+| `training.html`, `samples.jsonl` | a page to watch the run on, and what the model wrote at each evaluation |
 | `training_config.yaml` | all settings of the run, as `--config` takes them |
 | `rejected_rows.csv` | the rows that were not trained on, with reasons |
 | `.run.lock` | the process that holds the directory |
@@ -17,6 +18,8 @@ from __future__ import annotations
 from pathlib import Path
 
 METRICS_FILE = "metrics.jsonl"
+TRAINING_PAGE_FILE = "training.html"
+SAMPLES_FILE = "samples.jsonl"
 CONFIG_FILE = "training_config.yaml"  # a published model carries it too
 REJECTED_ROWS_FILE = "rejected_rows.csv"
 LOCK_FILE = ".run.lock"

@@ -275,7 +275,11 @@ class GenerationSettings:
     )
     interactive: bool = setting(False, "ask for upper lines one by one and answer each at once")
     compose: list[str] = setting([], "write whole couplets whose upper line begins with these characters")
-    line_length: int = setting(7, "compose: characters of a line")
+    acrostic: list[str] = setting(
+        [], "write whole couplets whose lines begin with these two characters (藏头), one each: 春福"
+    )
+    theme: list[str] = setting([], "write whole couplets whose upper line holds this word, wherever it fits best")
+    line_length: int = setting(7, "compose, acrostic, theme: characters of a line")
     parallelism_file: str | None = setting(
         None,
         "best_of: couplets (CSV, TSV, JSON Lines, Parquet) to learn from which characters answer which, in place of "
@@ -578,3 +582,31 @@ class BenchmarkSettings:
         is_file=True,
     )
     train_file: Texts = setting([], "goes with couplet_file: what the model was trained on", is_file=True)
+
+
+@dataclass
+class DemoSettings:
+    """Page: what answers, where it listens."""
+
+    model_name_or_path: str = setting(
+        PUBLISHED_MODEL,
+        "local model directory or hub id; default: the last published one, or the base that ships if there is none",
+        is_file=True,
+    )
+    compare_with: str | None = setting(
+        None, "a second model, whose answers are shown beside the first one's", is_file=True
+    )
+    port: int = setting(7860, "port of the page and of the interfaces; 0 takes a free one")
+    host: str = setting(
+        "127.0.0.1", "address to listen on; the default is reached from this machine alone, 0.0.0.0 from all others"
+    )
+    share: bool = setting(
+        False, "open Gradio's tunnel too, which gives everybody on the internet who knows its address this page"
+    )
+    max_waiting: int = setting(256, "lines that may wait for an answer; what comes beyond is asked to come again")
+    parallelism_file: str | None = setting(
+        None,
+        "couplets (CSV, TSV, JSON Lines, Parquet) to learn from which characters answer which, for the ranking and the "
+        "figure; unset takes the table of Tang and Song verse that ships",
+        is_file=True,
+    )

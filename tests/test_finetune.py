@@ -121,6 +121,17 @@ def test_the_screen_shows_samples_figures_and_the_table_at_the_end(run):
     assert run.stdout.rstrip().endswith(f"published: {run.directory / 'published'}")
 
 
+def test_the_page_shows_every_evaluation_with_what_was_written(run):
+    out = run.directory / "out"
+    page = (out / "training.html").read_text(encoding="utf-8")
+    samples = [json.loads(line) for line in (out / "samples.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [one["step"] for one in samples] == [0, 12, 24]
+    assert all(f'<td lang="zh">{text}</td>' in page for one in samples for text in one["samples"])
+    assert [f"  {one['samples'][0]}" in run.stdout for one in samples] == [True] * 3
+    last = log_records(out, "eval_loss")[-1]
+    assert f">{last['eval_loss']:.4f}</td>" in page and "The run is complete." in page
+
+
 def test_nothing_but_the_progress_bar_stands_on_stderr(run):
     noise = [part for part in re.split(r"[\r\n]+", run.stderr) if part.strip() and not part.startswith("training:")]
     assert noise == []
@@ -130,7 +141,8 @@ def test_nothing_but_the_progress_bar_stands_on_stderr(run):
 def test_the_run_directory_holds_whole_checkpoints_and_nothing_half_done(run):
     out = run.directory / "out"
     assert sorted(path.name for path in out.iterdir()) == [
-        *("checkpoint-12", "checkpoint-24", "metrics.jsonl", "rejected_rows.csv", "training_config.yaml"),
+        *("checkpoint-12", "checkpoint-24", "metrics.jsonl", "rejected_rows.csv", "samples.jsonl"),
+        *("training.html", "training_config.yaml"),
     ]
     assert problems_of(out / "checkpoint-12") == problems_of(out / "checkpoint-24") == []
     best = load_file(out / "checkpoint-24/model.safetensors")

@@ -14,6 +14,7 @@ from recipe.settings import (
     BenchmarkSettings,
     DataSettings,
     DecodingSettings,
+    DemoSettings,
     DeviceSettings,
     EvaluationSettings,
     GenerationSettings,
@@ -49,6 +50,7 @@ GROUPS = {
         DeviceSettings,
     ),
     "run_benchmark.py": (BenchmarkSettings, DeviceSettings),
+    "run_demo.py": (DemoSettings, DeviceSettings),
 }
 # Flags of other programs that the pages name.
 FOREIGN_FLAGS = {
@@ -75,7 +77,7 @@ def commands(page: Path) -> list[tuple[str, list[str], str]]:
     for block in fenced_blocks(page):
         lines = block.replace("\\\n", " ").splitlines()
         for number, line in enumerate(lines):
-            match = re.search(r"(run_(?:finetune|generate|evaluate|benchmark)\.py)(.*)", line)
+            match = re.search(r"(run_(?:finetune|generate|evaluate|benchmark|demo)\.py)(.*)", line)
             if match and re.search(r"(?:^|\s)(?:python|accelerate|torchrun)\s", line[: match.start()]):
                 arguments = re.split(r"\s(?:&&|[|>&])\s?", match[2])[0]
                 shown = "\n".join(lines[number + 1 :]) if line.startswith("$ ") else ""

@@ -22,13 +22,14 @@ from recipe.benchmarks.report import BenchmarkResults, html_report, markdown_rep
 from recipe.benchmarks.running import LoadedPart, PartRun, cloze_of, data_read_anew, load_part, own_questions, run_part
 from recipe.benchmarks.safety import Checks, run_safety
 from recipe.benchmarks.table import HTML_FILE, MARKDOWN_FILE, RESULTS_FILE, WRITTEN, Row, failed_row, rows_of
-from recipe.errors import UserError, notice
+from recipe.errors import UserError
 from recipe.evaluating.results import without_non_numbers
-from recipe.files import find_shipped, write_text
+from recipe.files import write_text
 from recipe.metrics.model_based import LabelShares
+from recipe.published import model_to_use
 from recipe.rating.chat import Chat, Endpoint
 from recipe.screen import outliving_its_reader
-from recipe.settings import PUBLISHED_MODEL, SHIPPED_MODEL, BenchmarkSettings, DeviceSettings, ServedSettings
+from recipe.settings import BenchmarkSettings, DeviceSettings, ServedSettings
 
 OWN = "own questions"
 _PACKAGES = ("lm-eval", "torch", "transformers", "datasets")
@@ -109,10 +110,7 @@ def _checks(words: list[str], settings: BenchmarkSettings) -> Checks:
 
 
 def _load(settings: BenchmarkSettings, device: DeviceSettings) -> Models:
-    name = settings.model_name_or_path
-    if name == PUBLISHED_MODEL and not Path(name).exists():
-        name = find_shipped(SHIPPED_MODEL)
-        notice(f"{PUBLISHED_MODEL}: nothing is published there yet, so the base that ships is asked")
+    name = model_to_use(settings.model_name_or_path)
     model = load_scored_model(name, "--model_name_or_path", device, settings.batch_size, settings.state_dict_file)
     if settings.baseline is None:
         return Models(model, None)

@@ -37,6 +37,7 @@ class FormPlan:
         needs: at fresh positions the tone bits that the character must (strict) or should (prefer) be able to have,
             those of all positions that repeat it included. Both bits ask for a character of several readings.
         system: the tone system of this couplet, chosen by the upper line alone.
+        first: the character that the lower line is to begin with (藏头); empty where it may choose.
     """
 
     upper: str
@@ -44,6 +45,7 @@ class FormPlan:
     is_mark: tuple[bool, ...]
     needs: tuple[int, ...]
     system: ToneSystem
+    first: str = ""
 
     @cached_property
     def taken(self) -> frozenset[str]:

@@ -1,8 +1,13 @@
-"""`--compose`: whole couplets whose upper lines begin with a theme."""
+"""`--compose`, `--acrostic`, `--theme`: whole couplets that begin with some characters, or hold a word.
+
+Nothing but the form makes a couplet of a language model's free writing, so many upper lines are drawn and the model's
+own favourites are answered.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from typing import Any
 
 import torch
@@ -10,35 +15,63 @@ from transformers import LogitsProcessor
 
 from recipe.couplet.form import is_chinese_character
 from recipe.couplet.plan import NO_NEED
-from recipe.couplet.tones import Tone, ToneSystem
+from recipe.couplet.tones import Tone, ToneSystem, tone_of
 from recipe.errors import UserError
 from recipe.generating.banned_words import FORBIDDEN
 from recipe.generating.form_holding import HeldPlannedForm
-from recipe.generating.generator import SAMPLING_ROUNDS, Answer, Generator, generating
+from recipe.generating.generator import Answer, Generator, generating, mean_log_probabilities
+from recipe.generating.processor import LEAST_DEMANDED
 from recipe.generating.tables import FormTables
 from recipe.model.tokenization import encode_prompt, unknown_characters
 
 # The tones by which upper lines end.
 _TONES = ToneSystem.MODERN
+# Upper lines that are drawn for a couplet, and how many of the likeliest of them are answered for each one asked for.
+_DRAWN, _ANSWERED = 128, 3
+
+
+class Kind(StrEnum):
+    """How a couplet is made around some characters; the value is the setting that asks for it."""
+
+    BEGINNING = "compose"  # its upper line begins with them
+    ACROSTIC = "acrostic"  # its lines begin with one of the two each (藏头)
+    THEME = "theme"  # its upper line holds them, one after the other
 
 
 class UpperLineLogitsProcessor(LogitsProcessor):
-    """Lets `generate` go on from a line's first characters to a whole upper line that ends in an oblique tone (仄).
+    """Lets `generate` write whole upper lines that end in an oblique tone (仄) and hold given characters.
 
-    No character comes twice. Generation has to be stopped after `line_length` characters by `max_new_tokens`.
+    No other character comes twice. Generation has to be stopped after `line_length` characters by `max_new_tokens`.
     """
 
-    def __init__(self, tables: FormTables, line_length: int, system: ToneSystem) -> None:
+    def __init__(
+        self, tables: FormTables, line_length: int, system: ToneSystem, given: Sequence[Mapping[int, str]]
+    ) -> None:
+        """Prepare for prompts of `[CLS]` alone, each repeated equally often.
+
+        Args:
+            given: for each prompt the characters that stand at some positions of its line.
+        """
         self._bias = tables.answer_bias
         is_oblique = tables.tone_tables()[system] == Tone.OBLIQUE  # for certain: of any length there are enough
         self._last_bias = self._bias.masked_fill(~is_oblique, FORBIDDEN)
         self._line_length = line_length
+        self._given = [{place: tables.token_of[char] for place, char in one.items()} for one in given]
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """Return `scores` (rows, vocabulary); `input_ids` are `[CLS]` and the line so far."""
-        is_last = input_ids.shape[1] == self._line_length
-        bias = self._last_bias if is_last else self._bias
-        return (scores + bias.to(scores.device)).scatter(1, input_ids, FORBIDDEN)
+        position = input_ids.shape[1] - 1
+        bias = self._last_bias if position == self._line_length - 1 else self._bias
+        free = (scores + bias.to(scores.device)).scatter(1, input_ids, FORBIDDEN)
+        copies = len(scores) // len(self._given)
+        for row in range(len(scores)):
+            given = self._given[row // copies]
+            if (token := given.get(position)) is not None:
+                free[row] = FORBIDDEN
+                free[row, token] = scores[row, token].clamp(min=LEAST_DEMANDED)
+            else:
+                free[row, list(given.values())] = FORBIDDEN
+        return free
 
 
 class Composer:
@@ -60,45 +93,67 @@ class Composer:
             raise UserError(problems)
         self._generator, self._tables, self.line_length = generator, form.tables, line_length
 
-    def refusals(self, themes: Sequence[str]) -> list[str]:
-        """Return why themes cannot be begun with: a reason for each one that cannot, without decoding anything."""
-        reasons = []
-        for theme in themes:
-            if len(theme) >= self.line_length or not all(map(is_chinese_character, theme)):
-                reasons.append(
-                    f"--compose {theme}: must be Chinese characters, fewer than --line_length {self.line_length}"
-                )
-            elif unknown := unknown_characters(self._generator.tokenizer, theme):
-                reasons.append(f"--compose {theme}: the model does not know {' '.join(unknown)}")
-        return reasons
+    def refusals(self, themes: Sequence[str], kind: Kind = Kind.BEGINNING) -> list[str]:
+        """Return why no couplet can be made around some themes: a reason for each, without decoding anything."""
+        return [f"--{kind} {theme}: {reason}" for theme in themes if (reason := self._refusal(theme, kind))]
 
-    def compose(self, theme: str) -> list[Answer]:
-        """Write whole couplets: upper lines that begin with `theme` and end in an oblique tone, and their lower lines.
+    def _refusal(self, theme: str, kind: Kind) -> str | None:
+        if len(theme) >= self.line_length or not all(map(is_chinese_character, theme)):
+            return f"must be Chinese characters, fewer than --line_length {self.line_length}"
+        if unknown := unknown_characters(self._generator.tokenizer, theme):
+            return f"the model does not know {' '.join(unknown)}"
+        if not set(theme) <= self._tables.token_of.keys():
+            return "holds a character that stands for another one; write the usual one"
+        if kind is Kind.ACROSTIC and (len(theme) != 2 or theme[0] == theme[1]):
+            return "takes two different characters, one for each line"
+        if banned := [word for word in self._generator.banned_words if word in theme]:
+            return f"contains the banned word {banned[0]!r}"
+        return None
+
+    def compose(self, theme: str, kind: Kind = Kind.BEGINNING) -> list[Answer]:
+        """Write whole couplets around `theme`, the best first: their upper lines end in an oblique tone.
 
         At most as many as sequences are asked for; an upper line with a banned word is dropped.
 
         Raises:
             UserError: a theme that `refusals` names.
         """
-        if reasons := self.refusals([theme]):
+        if reasons := self.refusals([theme], kind):
             raise UserError(reasons)
         generator = self._generator
-        uppers = [upper for upper in generator.prepare(self._upper_lines(theme)) if upper.refusal is None]
-        couplets = dict(generator.answer_each(uppers[: generator.settings.num_return_sequences]))
-        return [answers[0] for _, answers in sorted(couplets.items())]
+        wanted = generator.settings.num_return_sequences
+        first = theme[1] if kind is Kind.ACROSTIC else ""
+        likelihoods = self._upper_lines(self._places(theme, kind))
+        uppers = [one for one in generator.prepare(list(likelihoods), first) if one.refusal is None]
+        answered = uppers[: _ANSWERED * wanted]
+        found = [answers[0] for _, answers in generator.answer_each(answered)]
+        # A word of which the line's repeated first character is all cannot be kept out while it is decoded.
+        kept = [one for one in found if not any(word in one.text for word in generator.banned_words)]
+        return sorted(kept, key=lambda one: -(likelihoods[one.prompt] + one.rank))[:wanted]
 
-    def _upper_lines(self, theme: str) -> list[str]:
-        """Sample distinct upper lines, a few more than are asked for."""
-        generator = self._generator
-        prompt = torch.tensor([encode_prompt(generator.tokenizer, theme)], device=generator.model.device)
-        config = generator.generation_config(self.line_length - len(theme), is_sampled=True)
-        config.update(num_return_sequences=SAMPLING_ROUNDS * generator.settings.num_return_sequences, num_beams=1)
+    def _places(self, theme: str, kind: Kind) -> list[dict[int, str]]:
+        """Return each way in which an upper line can hold what is given, as its characters by their positions."""
+        if kind is Kind.ACROSTIC:
+            return [{0: theme[0]}]
+        last = self.line_length - len(theme) if kind is Kind.THEME else 0
+        if last and not tone_of(theme[-1], _TONES) & Tone.OBLIQUE:
+            last -= 1  # the line's end is oblique
+        return [{start + place: char for place, char in enumerate(theme)} for start in range(last + 1)]
+
+    def _upper_lines(self, given: Sequence[Mapping[int, str]]) -> dict[str, float]:
+        """Draw distinct upper lines and return their mean log-probabilities, the likeliest first."""
+        generator, length = self._generator, self.line_length
+        prompt = encode_prompt(generator.tokenizer, "")
+        ids = torch.tensor([prompt] * len(given), device=generator.model.device)
+        config = generator.generation_config(length, is_sampled=True)
+        config.update(num_return_sequences=-(-_DRAWN // len(given)), num_beams=1)
         generate: Any = generator.model.generate
         with generating(generator.model, config):
-            form = UpperLineLogitsProcessor(self._tables, self.line_length, _TONES)
-            output = generate(prompt, attention_mask=torch.ones_like(prompt), logits_processor=[form])
-        rests = generator.tokenizer.batch_decode(output.sequences[:, prompt.shape[1] :], skip_special_tokens=True)
-        return list(dict.fromkeys(theme + rest for rest in rests))
+            form = UpperLineLogitsProcessor(self._tables, length, _TONES, given)
+            output = generate(ids, attention_mask=torch.ones_like(ids), logits_processor=[form])
+        lines = generator.tokenizer.batch_decode(output.sequences[:, len(prompt) :], skip_special_tokens=True)
+        rated = zip(mean_log_probabilities(output, len(prompt), config.eos_token_id), lines, strict=True)
+        return {line: rate for rate, line in sorted(rated, reverse=True)}
 
 
 def _length_problems(tables: FormTables, line_length: int, longest: int) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import torch
@@ -42,8 +43,12 @@ class HeldForm(ABC):
         """Return how many tokens the longest answer to `prompt` has, the end token included."""
 
     @abstractmethod
-    def plan(self, prompt: str) -> Any:
-        """Return what the other methods need to know of a prompt, made once."""
+    def plan(self, prompt: str, first: str) -> Any:
+        """Return what the other methods need to know of a prompt, made once.
+
+        Args:
+            first: the character that the answer is to begin with; empty where it may choose.
+        """
 
     @abstractmethod
     def refusal(self, plan: Any) -> str | None:
@@ -68,8 +73,9 @@ class HeldPlannedForm(HeldForm):
     def most_tokens(self, prompt: str) -> int:
         return len(prompt) + 1
 
-    def plan(self, prompt: str) -> FormPlan:
-        return self._form.plan(prompt, self._tones)
+    def plan(self, prompt: str, first: str) -> FormPlan:
+        plan = self._form.plan(prompt, self._tones)
+        return replace(plan, first=first) if first else plan
 
     def refusal(self, plan: FormPlan) -> str | None:
         return self.tables.refusal(plan, self._tones)
@@ -90,7 +96,9 @@ class HeldSteppedForm(HeldForm):
     def most_tokens(self, prompt: str) -> int:
         return self._tables.choices.most_characters(prompt) + 1
 
-    def plan(self, prompt: str) -> str:
+    def plan(self, prompt: str, first: str) -> str:
+        if first:
+            raise ValueError("a form that goes step by step does not take the first character from elsewhere")
         return prompt
 
     def refusal(self, plan: str) -> str | None:

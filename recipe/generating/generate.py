@@ -27,7 +27,7 @@ from recipe.generating.answer_writing import (
     partial_file,
 )
 from recipe.generating.checking import Checked, Refusals, StoredPrompts, check_prompts, prepared_chunks, unusable
-from recipe.generating.composing import Composer
+from recipe.generating.composing import Composer, Kind
 from recipe.generating.generator import Generator, check_settings
 from recipe.generating.kept_answers import KeptAnswers, answer_all, answers_in_order, fingerprint, read_job
 from recipe.generating.loading import NamedModel, load_ready_model
@@ -63,17 +63,24 @@ def _generate(settings: Settings, processes: Processes) -> int:
     _check_job(job, decoding, processes)
     banned_words = read_word_list("--banned_words", decoding.banned_words)
     check_settings(decoding, banned_words)
-    typed = StoredPrompts([] if job.interactive or job.compose else read_prompts(job))
+    kind, given = _to_compose(job)
+    typed = StoredPrompts([] if job.interactive or given else read_prompts(job))
     generator = _load_generator(settings, banned_words)
     if job.interactive:
         return converse(generator)
-    if job.compose:
-        return compose_all(Composer(generator, job.line_length), generator, settings)
+    if given:
+        return compose_all(Composer(generator, job.line_length), generator, kind, given, settings)
     checked = check_prompts(generator, typed)
     _say_what_was_taken_out(checked)
     code = PromptJob(generator, typed, settings, processes).run(checked.digest)
     _say_unknown_characters(generator, checked)
     return code
+
+
+def _to_compose(job: GenerationSettings) -> tuple[Kind, list[str]]:
+    """Return what couplets are composed around, and how; nothing where prompts are answered."""
+    given = {Kind.BEGINNING: job.compose, Kind.ACROSTIC: job.acrostic, Kind.THEME: job.theme}
+    return next(((kind, texts) for kind, texts in given.items() if texts), (Kind.BEGINNING, []))
 
 
 def _say_what_was_taken_out(checked: Checked) -> None:
@@ -95,6 +102,7 @@ def _open_output(generator: Generator, settings: Settings, kept_bytes: int = 0) 
 def _check_job(job: GenerationSettings, decoding: DecodingSettings, processes: Processes) -> None:
     """Refuse settings that would be left aside, and names that nothing stands behind."""
     sources = {"--prompt or --prompts_file": bool(job.prompt or job.prompts_file), "--compose": job.compose}
+    sources |= {"--acrostic": job.acrostic, "--theme": job.theme}
     given = [name for name, is_given in {**sources, "--interactive": job.interactive}.items() if is_given]
     problems = [f"{' and '.join(given)} exclude each other: give one of them"] if len(given) > 1 else []
     if job.interactive and sys.stdin is None:
@@ -107,7 +115,7 @@ def _check_job(job: GenerationSettings, decoding: DecodingSettings, processes: P
         problems.append(f"--parallelism_file {problem}")
     if job.parallelism_column != GenerationSettings.parallelism_column and not job.parallelism_file:
         problems.append("--parallelism_column is a column of the --parallelism_file; there is none")
-    if job.line_length != GenerationSettings.line_length and not job.compose:
+    if job.line_length != GenerationSettings.line_length and not _to_compose(job)[1]:
         problems.append(f"--line_length {job.line_length} is the length of composed lines; it needs --compose")
     if job.output_file is not None and (problem := output_problem(job.output_format, job.output_file)):
         problems.append(problem)
@@ -126,10 +134,11 @@ def _check_job(job: GenerationSettings, decoding: DecodingSettings, processes: P
 def _problems_of_several_processes(job: GenerationSettings, count: int) -> list[str]:
     """Name what only one process can do: talk, read a pipe, draw upper lines."""
     has_file = job.prompts_file not in (None, STANDARD_INPUT)
-    reads_input = job.prompts_file == STANDARD_INPUT or not (job.prompt or has_file or job.compose or job.interactive)
+    kind, given = _to_compose(job)
+    reads_input = job.prompts_file == STANDARD_INPUT or not (job.prompt or has_file or given or job.interactive)
     is_alone = {
         "--interactive": job.interactive,
-        "--compose": job.compose,
+        f"--{kind}": given,
         "standard input": reads_input,
         f"--prompts_file {job.prompts_file}, a pipe,": has_file and Path(str(job.prompts_file)).is_fifo(),
     }
@@ -282,15 +291,15 @@ def _interrupted(done: str, writer: AnswerWriter | None, more: str = "") -> int:
     return INTERRUPTED_EXIT_CODE
 
 
-def compose_all(composer: Composer, generator: Generator, settings: Settings) -> int:
-    """Write couplets whose upper lines begin with the themes; what is finished is written even if the rest is not."""
+def compose_all(composer: Composer, generator: Generator, kind: Kind, given: Sequence[str], settings: Settings) -> int:
+    """Write couplets around each of `given`; what is finished is written even if the rest is not."""
     themes, refused, finished = [], Refusals(), 0
-    for theme in settings[GenerationSettings].compose:
+    for theme in given:
         try:
             themes.append(clean_line(theme).text)
         except RejectedRowError as rejection:
             refused.add(unusable(theme, rejection))
-    for reason in composer.refusals(themes):
+    for reason in composer.refusals(themes, kind):
         refused.add(reason)
     refused.raise_any()
     writer = _open_output(generator, settings)
@@ -298,7 +307,7 @@ def compose_all(composer: Composer, generator: Generator, settings: Settings) ->
     try:
         with writer, generator.seeded():
             for theme in themes:
-                couplets = composer.compose(theme)
+                couplets = composer.compose(theme, kind)
                 writer.write(couplets)
                 writer.flush()
                 finished += 1

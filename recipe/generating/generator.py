@@ -124,11 +124,15 @@ class Generator:
             self.form = hold_form(self.text_format.form, tokenizer, model.config.vocab_size, settings, banned_words)
         self._wanted = max(settings.best_of or 1, settings.num_return_sequences)
 
-    def prepare(self, prompts: Sequence[str]) -> list[PreparedPrompt]:
-        """Encode and plan prompts, and say which cannot be answered, without decoding anything."""
-        return [self._prepare(prompt) for prompt in prompts]
+    def prepare(self, prompts: Sequence[str], first: str = "") -> list[PreparedPrompt]:
+        """Encode and plan prompts, and say which cannot be answered, without decoding anything.
 
-    def _prepare(self, prompt: str) -> PreparedPrompt:
+        Args:
+            first: the character that the answers are to begin with (藏头); empty where they may choose.
+        """
+        return [self._prepare(prompt, first) for prompt in prompts]
+
+    def _prepare(self, prompt: str, first: str) -> PreparedPrompt:
         ids = encode_prompt(self.tokenizer, self.text_format.opening(prompt))
         unknown = unknown_characters(self.tokenizer, prompt) if self.tokenizer.unk_token_id in ids else []
         new_tokens = self.form.most_tokens(prompt) if self.form else self.settings.max_new_tokens
@@ -137,7 +141,7 @@ class Generator:
         if needed > longest:
             refusal = f"{prompt[:20]}…: takes {needed} tokens; the model has room for {longest}"
         elif self.form is not None:
-            plan = self.form.plan(prompt)
+            plan = self.form.plan(prompt, first)
             refusal = self.form.refusal(plan)
         elif not prompt:
             refusal = "an empty line cannot be continued"
@@ -248,7 +252,7 @@ class Generator:
             if form
             else self.tokenizer.batch_decode(new_tokens, skip_special_tokens=True)
         )
-        rated = zip(texts, _mean_log_probabilities(output, ids.shape[1], config.eos_token_id), strict=True)
+        rated = zip(texts, mean_log_probabilities(output, ids.shape[1], config.eos_token_id), strict=True)
         copies = len(texts) // len(prompts)
         answers = [self._rated(prompts[row // copies].prompt, *one) for row, one in enumerate(rated)]
         return [answers[start : start + copies] for start in range(0, len(answers), copies)]
@@ -330,7 +334,7 @@ def generating(model: PreTrainedModel, config: GenerationConfig) -> Iterator[Non
         model.train(was_training)
 
 
-def _mean_log_probabilities(output: Any, prompt_length: int, eos_id: int) -> list[float]:
+def mean_log_probabilities(output: Any, prompt_length: int, eos_id: int) -> list[float]:
     """For each returned row the mean log-probability of its tokens up to the first end token, by the raw logits."""
     tokens = output.sequences[:, prompt_length:]
     beams = output.get("beam_indices")

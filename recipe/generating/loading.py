@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +10,14 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from recipe.errors import UserError
-from recipe.files import find_shipped
 from recipe.formats.base import TextFormat
 from recipe.formats.registry import carried_format
 from recipe.model.finding import STATE_DICT_FLAGS, find_model
 from recipe.model.modeling import load_model
 from recipe.model.placement import chosen_device, chosen_dtype
 from recipe.model.tokenization import load_tokenizer
-from recipe.settings import PUBLISHED_MODEL, SHIPPED_MODEL, DeviceSettings, ModelSettings
+from recipe.published import model_to_use
+from recipe.settings import PUBLISHED_MODEL, DeviceSettings, ModelSettings
 from recipe.text_files import path_problem
 
 
@@ -69,13 +68,7 @@ def load_ready_model(name: str, settings: DeviceSettings, state_dict_file: str |
         UserError: nothing there that can be loaded, a device that cannot be used, or texts of an unknown format.
     """
     started = time.perf_counter()
-    if name == PUBLISHED_MODEL and not Path(name).exists():
-        print(
-            f"{name}: nothing is published there yet, so the base that ships answers, a model of Tang and Song verse; "
-            "`accelerate launch run_finetune.py` fine-tunes it in three minutes",
-            file=sys.stderr,
-        )
-        name = find_shipped(SHIPPED_MODEL)
+    name = model_to_use(name)
     device = chosen_device(settings)
     tokenizer = load_tokenizer(name)
     model: Any = load_model(name, tokenizer, ModelSettings(state_dict_file=state_dict_file))

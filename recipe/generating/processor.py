@@ -112,6 +112,8 @@ class FormLogitsProcessor(LogitsProcessor):
                     forced[step].append((row, token, -1))
                 elif (source := plan.sources[position]) != position:
                     forced[step].append((row, -1, steps[source]))
+                elif plan.first and position == 0:
+                    forced[step].append((row, self._tables.token_of[plan.first], -1))
             for step in range(len(steps), self.steps):
                 forced[step].append((row, self._tables.eos_id, -1))
         return forced

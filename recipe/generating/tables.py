@@ -97,6 +97,11 @@ class FormTables:
             self._encoded |= {char: ids[0] if ids else None for char, ids in zip(unseen, tokens, strict=True)}
             return [self._encoded[char] for char in text]
 
+    def _can_begin(self, plan: FormPlan, policy: TonePolicy) -> bool:
+        """Whether the character that the plan gives may stand at its first position."""
+        need = plan.needs[0] if policy is TonePolicy.STRICT else NO_NEED
+        return not plan.is_mark[0] and plan.first in self.allowed(plan.system, need) - plan.taken
+
     def refusal(self, plan: FormPlan, policy: TonePolicy) -> str | None:
         """Why `plan` cannot be promised an answer; None if every way of decoding reaches its end.
 
@@ -108,6 +113,8 @@ class FormTables:
             return "an empty upper line has no answer"
         if found := [word for word in self._banned if word in plan.upper]:
             return f"{plan.upper!r} contains the banned word {found[0]!r}"
+        if plan.first and not self._can_begin(plan, policy):
+            return f"{plan.upper!r}: its lower line cannot begin with {plan.first}"
         banned_at = self.words.worst_case_bans(plan)
         needs = plan.needs if policy is TonePolicy.STRICT else (NO_NEED,) * len(plan.upper)
         fewest = min(len(self.allowed(plan.system, need)) for need in set(needs))

@@ -42,6 +42,7 @@ from recipe.training.optimizers import muon_for
 from recipe.training.probing import GenerationProbe
 from recipe.training.trainer import CoupletTrainer
 from recipe.training.validation_metrics import make_compute_metrics, reduce_logits
+from recipe.training.watching import TrainingPage
 
 _UNLIMITED_CONTEXT = 1 << 20
 # Above this share of unknown tokens a warning names the cure; the public couplets have 0.01% by the shipped vocabulary.
@@ -219,7 +220,14 @@ def make_trainer(job: Job) -> CoupletTrainer:
     trainer.remove_callback(ProgressCallback)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(TidyProgress())
+    trainer.add_callback(TrainingPage(str(job.arguments.output_dir), describe_model(job), lambda: probe.written))
     return trainer
+
+
+def describe_model(job: Job) -> str:
+    """Return what is trained on what, in a line."""
+    millions, kind = job.model.num_parameters() / 1e6, job.text_format.name
+    return f"{millions:.1f} million parameters, {job.corpus.summary.kept:,} rows of format {kind}"
 
 
 def run_identity(job: Job) -> dict[str, str | int | float]:

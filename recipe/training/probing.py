@@ -18,6 +18,9 @@ from recipe.settings import DecodingSettings
 class GenerationProbe:
     """Answer prompts greedily, under the form, at every evaluation; greedy draws nothing from the random state.
 
+    Attributes:
+        written: what the samples became at the last evaluation, whole texts in the order of the prompts.
+
     Args:
         text_format: what the model is trained on.
         validation: (prompt, answer) pairs that the model never trains on; none where texts have no answer.
@@ -36,6 +39,7 @@ class GenerationProbe:
         self.is_needed = is_needed
         self.tokenizer, self.text_format = tokenizer, text_format
         self.validation, self.samples = list(validation), list(samples)
+        self.written: list[str] = []
 
     def __call__(self, model: Any) -> dict[str, float]:
         """Print the samples; return `generation_bleu`, the character BLEU-4 of the answers, if there are any."""
@@ -44,9 +48,9 @@ class GenerationProbe:
         generator = self._generator(model)
         figures = self._score(generator)
         # All processes answer, since a sharded model needs them all; one of them prints.
-        lines = [f"  {line}" for line in self._sample(generator)]
-        if lines and PartialState().is_main_process:
-            tqdm.write("\n".join(lines))
+        self.written = self._sample(generator)
+        if self.written and PartialState().is_main_process:
+            tqdm.write("\n".join(f"  {line}" for line in self.written))
         model.train(was_training)
         return figures
 

@@ -1,0 +1,120 @@
+"""What visitors may ask for: lines and settings checked, every refusal a sentence in both languages."""
+
+from __future__ import annotations
+
+import dataclasses
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+from recipe.couplet.form import is_chinese_character
+from recipe.errors import UserError
+from recipe.facade import decoding_settings
+from recipe.formats.base import TextFormat
+from recipe.rows.cleaning import EMPTY, RejectedRowError
+from recipe.settings import DecodingSettings
+
+# A line is answered in at most so many steps; the longest couplet in use that has a name, of 大观楼, has 90.
+MOST_CHARACTERS = 100
+# One request may not take the machine for itself: the largest value of what multiplies the work.
+MOST = {"n": 8, "best_of": 32, "num_beams": 8}
+# Rows of the model in one batch: many small requests share it; a large one is bounded by the values above.
+ROWS_TOGETHER = 256
+MOST_BANNED_WORDS, LONGEST_BANNED_WORD = 64, 16
+# Settings of decoding that are the operator's, not a visitor's.
+_NOT_ASKED = {"generation_batch_size", "continue_freely", "max_new_tokens"}
+
+CHINESE, ENGLISH = "zh", "en"
+_REFUSALS = {
+    "empty": ("请先写上联。", "Write an upper line first."),
+    "long": (
+        "上联有 {count} 个字符，最多 {most} 个。",
+        "The upper line has {count:,} characters; at most {most} are answered.",
+    ),
+    "character": (
+        "上联只能用汉字和标点，第 {place} 个字符是 {found}。",
+        "An upper line holds Chinese characters and punctuation; character {place} is {found}.",
+    ),
+    "damaged": (
+        "上联里有换行、控制字符或损坏的字符。",
+        "The upper line holds a line break, control characters or damaged ones.",
+    ),
+    "only_marks": ("上联里没有汉字。", "The upper line has no Chinese character."),
+    "words": (
+        "避用词最多 {most} 个，每个最多 {longest} 个字符。",
+        "At most {most} banned words, of at most {longest} characters each.",
+    ),
+    "most": ("{name} 最大为 {most}，收到的是 {found}。", "{name} is at most {most}; found {found}."),
+    "busy": ("现在排队的人太多，请稍后再试。", "Too many lines are waiting; try again in a moment."),
+    "other": ("这一联对不出来：{reason}", "This line cannot be answered: {reason}"),
+}
+
+
+class RefusedError(Exception):
+    """What a visitor asked for is not done; says why in both languages."""
+
+    def __init__(self, kind: str, **values: Any) -> None:
+        self.sentences = {
+            language: text.format(**values) for language, text in zip((CHINESE, ENGLISH), _REFUSALS[kind], strict=True)
+        }
+        super().__init__(self.sentences[ENGLISH])
+
+
+def checked_line(typed: str, text_format: TextFormat) -> str:
+    """Return the upper line that somebody typed, cleaned as training rows are.
+
+    Raises:
+        RefusedError: it is empty, too long, damaged, or holds something else than Chinese characters and punctuation.
+    """
+    if len(typed) > MOST_CHARACTERS:
+        raise RefusedError("long", count=len(typed), most=MOST_CHARACTERS)
+    try:
+        line = text_format.read_prompt(typed).text
+    except RejectedRowError as rejection:
+        raise RefusedError("empty" if rejection.reason == EMPTY else "damaged") from None
+    for place, char in enumerate(line, start=1):
+        if not (is_chinese_character(char) or unicodedata.category(char)[0] == "P"):
+            raise RefusedError("character", place=place, found=shown_character(char))
+    if not any(map(is_chinese_character, line)):
+        raise RefusedError("only_marks")
+    return line
+
+
+def shown_character(char: str) -> str:
+    """Return a character as it can be printed, beside its number."""
+    number = f"U+{ord(char):04X}"
+    return f"{char} ({number})" if char.isprintable() else number
+
+
+@dataclasses.dataclass(frozen=True)
+class Wish:
+    """How a line is to be answered: settings of decoding without their seed, and the seed."""
+
+    settings: DecodingSettings
+    banned_words: tuple[str, ...]
+    seed: int | None
+
+
+def checked_wish(options: Mapping[str, Any]) -> Wish:
+    """Return the settings that options by name stand for: `n`, `banned_words`, and those of `recipe.facade.Options`.
+
+    Raises:
+        RefusedError: more than one request may take.
+        UserError: unknown names and wrong types, all at once.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    if operators := sorted(_NOT_ASKED & given.keys()):
+        raise UserError([f"{name} is for whoever runs the server to set" for name in operators])
+    words = given.pop("banned_words", [])
+    if not isinstance(words, list | tuple) or len(words) > MOST_BANNED_WORDS:
+        raise RefusedError("words", most=MOST_BANNED_WORDS, longest=LONGEST_BANNED_WORD)
+    if not all(isinstance(word, str) and len(word) <= LONGEST_BANNED_WORD for word in words):
+        raise RefusedError("words", most=MOST_BANNED_WORDS, longest=LONGEST_BANNED_WORD)
+    seed = given.pop("seed", None)
+    settings = decoding_settings(given.pop("n", 1), given | ({} if seed is None else {"seed": seed}))
+    wished = {"n": settings.num_return_sequences, "best_of": settings.best_of, "num_beams": settings.num_beams}
+    for name, value in wished.items():
+        if value is not None and value > MOST[name]:
+            raise RefusedError("most", name=name, most=MOST[name], found=value)
+    seedless = dataclasses.replace(settings, seed=DecodingSettings.seed, generation_batch_size=ROWS_TOGETHER)
+    return Wish(seedless, tuple(word for word in words if word), None if seed is None else settings.seed)
