@@ -23,6 +23,7 @@ from recipe.settings import (
     QuestionSettings,
     RatingSettings,
     RunSettings,
+    ScreenSettings,
     ServedSettings,
 )
 
@@ -89,7 +90,7 @@ def commands(page: Path) -> list[tuple[str, list[str], str]]:
 
 
 def settings_names(program: str) -> set[str]:
-    own = {field.name for group in GROUPS[program] for field in dataclasses.fields(group)}
+    own = {field.name for group in (*GROUPS[program], ScreenSettings) for field in dataclasses.fields(group)}
     return own | (training_argument_names() if program == "run_finetune.py" else set())
 
 
