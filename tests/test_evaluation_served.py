@@ -109,7 +109,7 @@ def test_at_temperature_0_there_is_one_run_and_one_try(folder, tmp_path):  # noq
     ("arguments", "said"),
     [
         (["--endpoint", "http://h/v1"], "--endpoint_model NAME"),
-        (["--endpoint_model", "m"], "say nothing without --endpoint URL"),
+        (["--endpoint_model", "m"], "have no effect without --endpoint URL"),
         (["--endpoint", "h", "--endpoint_model", "m"], "is no address of a server"),
         (["--endpoint", "http://h/v1", "--endpoint_model", "m", "--endpoint_tries", "0"], "must be at least 1"),
         (["--endpoint", "http://h/v1", "--endpoint_model", "m", "--endpoint_temperature", "nan"], "must be 0 to 2"),
