@@ -116,7 +116,7 @@ def test_at_temperature_0_there_is_one_run_and_one_try(folder, tmp_path):  # noq
         (["--endpoint", "http://h/v1", "--endpoint_model", "m", "--endpoint_template", "TEST"], "holds no $upper"),
         (["--endpoint", "http://h/v1", "--endpoint_model", "m", "--model_name_or_path", "x"], "give one of them"),
         (["--endpoint", "http://h/v1", "--endpoint_model", "m", "--temperature", "1"], "settings of decoding say"),
-        (["--predictions", "TEST", "--call_timeout", "3"], "settings of calls say nothing"),
+        (["--predictions", "TEST", "--call_timeout", "3"], "settings of calls have no effect"),
     ],
 )
 def test_what_is_refused(folder, tmp_path, capsys, arguments, said):  # noqa: F811
