@@ -106,7 +106,7 @@ def test_what_is_of_another_job_is_laid_aside_and_said(directory, tmp_path, smal
     interrupt(directory, target, answered)
     left = (tmp_path / "a.txt.part").read_bytes()
     assert start(directory, target, "--seed", 7) == 0
-    assert "other settings: it is" in capsys.readouterr().err
+    assert "other settings: it was renamed" in capsys.readouterr().err
     assert (tmp_path / "a.txt.part.old").read_bytes() == left
     assert start(directory, fresh, "--seed", 7) == 0
     assert target.read_bytes() == fresh.read_bytes()
