@@ -154,7 +154,10 @@ def test_with_a_reference_the_judge_sees_it(folder, lines, tmp_path):  # noqa: F
         (["--judge_endpoint", "http://h/v1", "--judge_model", "m", "--call_concurrency", "9999"], "must be 1 to 64"),
         (["--judge_endpoint", "http://h/v1", "--judge_model", "m", "--call_timeout", "nan"], "must be above 0"),
         (["--judge_endpoint", "http://h/v1", "--judge_model", "m", "--judge_price", "1"], "takes two prices"),
-        (["--judge_endpoint", "http://h/v1", "--judge_model", "m", "--judge_agreement", "7"], "a kappa lies between -1 and 1"),
+        (
+            ["--judge_endpoint", "http://h/v1", "--judge_model", "m", "--judge_agreement", "7"],
+            "a kappa lies between -1 and 1",
+        ),
         (["--rating_sheet", "FILE/sheets"], "nothing can be written into"),
         (["--output_dir", "FILE/out"], "nothing can be written into"),
         (

@@ -115,7 +115,10 @@ def test_at_temperature_0_there_is_one_run_and_one_try(folder, tmp_path):  # noq
         (["--endpoint", "http://h/v1", "--endpoint_model", "m", "--endpoint_temperature", "nan"], "must be 0 to 2"),
         (["--endpoint", "http://h/v1", "--endpoint_model", "m", "--endpoint_template", "TEST"], "holds no $upper"),
         (["--endpoint", "http://h/v1", "--endpoint_model", "m", "--model_name_or_path", "x"], "give one of them"),
-        (["--endpoint", "http://h/v1", "--endpoint_model", "m", "--temperature", "1"], "decoding settings have no effect"),
+        (
+            ["--endpoint", "http://h/v1", "--endpoint_model", "m", "--temperature", "1"],
+            "decoding settings have no effect",
+        ),
         (["--predictions", "TEST", "--call_timeout", "3"], "settings of calls have no effect"),
     ],
 )

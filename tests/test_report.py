@@ -206,7 +206,7 @@ def test_efficiency_is_told_of_each_system():
 
 def test_characters_outside_the_vocabulary_are_counted():
     for text in (markdown_report(make_results()), " ".join(Page(html_report(make_results())).text)):
-        assert "6 (75%) prompts hold characters that the model does not see" in text
+        assert "6 (75%) upper lines hold characters that the model does not see" in text
         assert "4 (50%) first references" in text and "13 different characters" in text
 
 

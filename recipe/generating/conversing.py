@@ -11,6 +11,7 @@ from typing import Any
 from tqdm import tqdm
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from recipe.couplet.character_forms import Reading
 from recipe.errors import UserError
 from recipe.formats.plain import Plain
 from recipe.generating.generator import Generator, PreparedPrompt
@@ -108,7 +109,8 @@ class Converser:
             refusal = _("takes {needed} tokens; the model has room for {longest}").format(
                 needed=needed + new_tokens, longest=longest
             )
-        return PreparedPrompt(conversation[-1][1], list(ids), None, new_tokens, [], refusal)
+        last = conversation[-1][1]
+        return PreparedPrompt(last, Reading(last), list(ids), None, new_tokens, [], refusal)
 
 
 def _chat_tokenizer(name: str) -> Any:

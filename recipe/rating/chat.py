@@ -451,7 +451,7 @@ class _LateSignals:
                     self._handlers[number] = signal.signal(number, self._receive)
         return self
 
-    def _receive(self, number: int, _: FrameType | None) -> None:
+    def _receive(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None:
             self._act(number)
         self.received = number
