@@ -206,6 +206,12 @@ def test_readme_installs_and_runs_in_one_line_each():
     assert INSTALL_AND_TEST in blocks
 
 
+def test_every_measurement_is_listed():
+    text = (ROOT / "bench/README.md").read_text(encoding="utf-8")
+    scripts = {f"bench/{path.name}" for path in (ROOT / "bench").glob("*.py")}
+    assert scripts == set(re.findall(r"`(bench/\w+\.py)`", text))
+
+
 def test_readme_stays_short():
     for page in ("README.md", "README.zh-CN.md"):
         assert len((ROOT / page).read_text(encoding="utf-8").splitlines()) <= 140
