@@ -239,7 +239,12 @@ def _entry(benchmark: Benchmark, data_dir: str) -> str:
     if here != needed:
         data = _("data (here: {here} of {needed}): {names}") if here else _elsewhere(benchmark)
     lines = [
-        f"{benchmark.name}: {_(benchmark.title)}; {_(benchmark.size)}; {_(benchmark.licence)}",
+        _("{name}: {title}; {size}; {licence}").format(
+            name=benchmark.name,
+            title=_(benchmark.title),
+            size=_(benchmark.size),
+            licence=_(benchmark.licence),
+        ),
         _("tasks of lm-eval: {tasks}").format(tasks=tasks),
         data.format(here=here, needed=needed, names=", ".join(repositories(benchmark))),
         _("for small models: {meaning}").format(meaning=_(benchmark.meaning)),
