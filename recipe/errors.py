@@ -22,7 +22,8 @@ class UserError(Exception):
     """One or more things that the user can put right; each problem is a sentence with what was found and what to do."""
 
     def __init__(self, problems: str | Sequence[str]) -> None:
-        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        # Two checks may come upon the same fault, such as a model that is not there.
+        self.problems = [problems] if isinstance(problems, str) else list(dict.fromkeys(problems))
         super().__init__("\n".join(self.problems))
 
     def __str__(self) -> str:

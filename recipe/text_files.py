@@ -71,15 +71,18 @@ def open_text(file: str, encoding: str) -> Iterator[IO[str]]:
     head = head_of(file)
     if kind := foreign_content(file, head):
         raise UserError(f"{file}: {kind}")
-    line_end = "\r" if b"\r" in head and b"\n" not in head else "\n"
     try:
-        with open_bytes(file) as handle, io.TextIOWrapper(handle, encoding=_codec(encoding), newline=line_end) as text:
+        with open_bytes(file) as handle, io.TextIOWrapper(handle, _codec(encoding), newline=_line_end(head)) as text:
             yield text
     except LookupError:
         raise _unknown_encoding(encoding) from None
     except UnicodeError as error:
         with open_bytes(file) as handle:
             raise _undecodable(file, encoding, error, head, handle) from None
+
+
+def _line_end(head: bytes) -> str:
+    return "\r" if b"\r" in head and b"\n" not in head else "\n"
 
 
 def read_text(file: str, encoding: str) -> str:
@@ -99,17 +102,23 @@ def decode_text(content: bytes, name: str, encoding: str) -> str:
 
 
 def read_utf8(file: str) -> str:
-    """Return the text of a file that is always UTF-8, line ends as written.
+    r"""Return the text of a file that is always UTF-8, packed or not; its lines end at \n, or at \r\n as written.
 
     Raises:
-        UserError: there is no such file, or its bytes are no UTF-8.
+        UserError: there is no such file, it holds no text, or its bytes are no UTF-8.
     """
     if problem := path_problem(file):
         raise UserError(problem)
+    head = head_of(file)
+    if kind := foreign_content(file, head):
+        raise UserError(f"{file}: {kind}")
+    with open_bytes(file) as handle:
+        content = handle.read()
     try:
-        return Path(file).read_bytes().decode("utf-8-sig")
+        text = content.decode("utf-8-sig")
     except UnicodeError as error:
         raise UserError(f"{file}: is not UTF-8 ({error}); save it as UTF-8") from None
+    return text.replace("\r", "\n") if _line_end(head) == "\r" else text
 
 
 def text_lines(text: str) -> list[str]:

@@ -7,7 +7,7 @@ import string
 from typing import Any, NamedTuple
 
 from recipe.errors import UserError
-from recipe.text_files import read_utf8, rows_file_problem
+from recipe.text_files import read_utf8, rows_file_problem, text_lines
 
 LETTERS = string.ascii_uppercase
 _MOST_PROBLEMS = 10
@@ -37,7 +37,7 @@ def read_questions(file: str) -> list[Question]:
     if problem:
         raise UserError(f"--mcq_file {problem}")
     questions, problems = [], []
-    for number, line in enumerate(read_utf8(file).splitlines(), start=1):
+    for number, line in enumerate(text_lines(read_utf8(file)), start=1):
         if line.strip():
             try:
                 questions.append(question_of(line))

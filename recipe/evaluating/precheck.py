@@ -17,8 +17,8 @@ from recipe.evaluating.served import endpoint_problems
 from recipe.evaluating.testset import TestSet, check_training_file, read_predictions, read_test_set, refuse_missing
 from recipe.files import unwritable
 from recipe.formats.couplet import separator_problem
-from recipe.generating.generator import check_settings as check_decoding
 from recipe.generating.loading import NamedModel
+from recipe.generating.values import check_settings as check_decoding
 from recipe.metrics.model_based import scorer_source
 from recipe.model.tokenization import load_tokenizer
 from recipe.rating.calls import call_problems
@@ -32,6 +32,14 @@ from recipe.settings import (
     ServedSettings,
 )
 from recipe.word_lists import read_word_list
+
+# The smallest and the largest value of each number. A thousand seeds and a million draws take days; lines and samples
+# are never more than the test file has.
+_LINES = 2**31 - 1
+_FROM_TO = {
+    **{"seeds": (1, 1000), "bootstrap_samples": (1, 1_000_000), "latency_calls": (0, _LINES)},
+    **{"report_samples": (1, _LINES), "max_upper_lines": (1, _LINES), "bertscore_layer": (0, 1000)},
+}
 
 
 class Problems:
@@ -150,11 +158,9 @@ def _setting_problems(settings: EvaluationSettings, decoding: DecodingSettings, 
     problems += repeated_files(settings.predictions, "--predictions") + repeated_files(settings.baseline, "--baseline")
     if problem := separator_problem(settings.separator):
         problems.append(problem)
-    for name, least in (("seeds", 1), ("bootstrap_samples", 1), ("latency_calls", 0), ("report_samples", 1)):
-        if getattr(settings, name) < least:
-            problems.append(f"--{name} {getattr(settings, name)}: must be at least {least}")
-    if settings.max_upper_lines is not None and settings.max_upper_lines < 1:
-        problems.append(f"--max_upper_lines {settings.max_upper_lines}: must be at least 1")
+    for name, (least, most) in _FROM_TO.items():
+        if (value := getattr(settings, name)) is not None and not least <= value <= most:
+            problems.append(f"--{name} {value}: must be {least:,} to {most:,}")
     try:
         codecs.lookup(settings.encoding)
     except LookupError:

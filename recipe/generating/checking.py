@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from recipe.errors import UserError
-from recipe.generating.generator import Generator, PreparedPrompt
+from recipe.generating.generator import Generator, PreparedPrompt, unusable
 from recipe.rows.cleaning import RejectedRowError
 from recipe.screen import progress_bar
 
@@ -106,8 +106,3 @@ class Refusals:
         more = [f"and {self.count - _NAMED:,} more"] if self.count > _NAMED else []
         if self.reasons:
             raise UserError([*self.reasons, *more])
-
-
-def unusable(typed: str, rejection: RejectedRowError) -> str:
-    """Return why a prompt cannot be answered that no training row could hold."""
-    return f"{typed[:40]!r} cannot be answered: {rejection.reason}"

@@ -26,14 +26,15 @@ from recipe.generating.answer_writing import (
     output_problem,
     partial_file,
 )
-from recipe.generating.checking import Checked, Refusals, StoredPrompts, check_prompts, prepared_chunks, unusable
+from recipe.generating.checking import Checked, Refusals, StoredPrompts, check_prompts, prepared_chunks
 from recipe.generating.composing import Composer, Kind
-from recipe.generating.generator import Generator, check_settings
+from recipe.generating.generator import Generator, unusable
 from recipe.generating.kept_answers import KeptAnswers, answer_all, answers_in_order, fingerprint, read_job
 from recipe.generating.loading import NamedModel, load_ready_model
 from recipe.generating.processes import Processes, sharing_processes
 from recipe.generating.prompts import STANDARD_INPUT, is_text, read_prompts
 from recipe.generating.ranking import parallelism_scorer, with_best_of
+from recipe.generating.values import check_settings
 from recipe.rows.cleaning import RejectedRowError, clean_line, listed
 from recipe.screen import outliving_its_reader, progress_bar
 from recipe.settings import DecodingSettings, DeviceSettings, GenerationSettings
