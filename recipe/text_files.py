@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 from collections.abc import Iterable, Iterator
@@ -72,7 +73,7 @@ def open_text(file: str, encoding: str) -> Iterator[IO[str]]:
     if kind := foreign_content(file, head):
         raise UserError(f"{file}: {kind}")
     try:
-        with open_bytes(file) as handle, io.TextIOWrapper(handle, _codec(encoding), newline=_line_end(head)) as text:
+        with open_bytes(file) as handle, io.TextIOWrapper(handle, _codec(encoding), newline=line_end_of(head)) as text:
             yield text
     except LookupError:
         raise _unknown_encoding(encoding) from None
@@ -81,7 +82,8 @@ def open_text(file: str, encoding: str) -> Iterator[IO[str]]:
             raise _undecodable(file, encoding, error, head, handle) from None
 
 
-def _line_end(head: bytes) -> str:
+def line_end_of(head: bytes) -> str:
+    r"""Return what ends the lines of a text that begins so: \n, or \r where there is no \n, as on old Macs."""
     return "\r" if b"\r" in head and b"\n" not in head else "\n"
 
 
@@ -118,7 +120,7 @@ def read_utf8(file: str) -> str:
         text = content.decode("utf-8-sig")
     except UnicodeError as error:
         raise UserError(f"{file}: is not UTF-8 ({error}); save it as UTF-8") from None
-    return text.replace("\r", "\n") if _line_end(head) == "\r" else text
+    return text.replace("\r", "\n") if line_end_of(head) == "\r" else text
 
 
 def text_lines(text: str) -> list[str]:
@@ -139,8 +141,18 @@ def _is_utf8(encoding: str) -> bool:
     return encoding.lower().replace("_", "-") in ("utf-8", "utf8")
 
 
+def encoding_problem(encoding: str) -> str | None:
+    """Why nothing can be read in an encoding: there is none of that name, or it is not one of text, as "hex"."""
+    try:
+        codecs.lookup(encoding)
+        io.TextIOWrapper(io.BytesIO(), encoding)
+    except LookupError:
+        return f"--encoding {encoding or repr('')}: Python knows no such encoding; try utf-8 or gb18030"
+    return None
+
+
 def _unknown_encoding(encoding: str) -> UserError:
-    return UserError(f"--encoding {encoding}: Python knows no such encoding; try utf-8 or gb18030")
+    return UserError(str(encoding_problem(encoding)))
 
 
 def _undecodable(name: str, encoding: str, error: UnicodeError, head: bytes, lines: Iterable[bytes]) -> UserError:

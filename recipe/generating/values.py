@@ -35,7 +35,7 @@ def check_settings(settings: DecodingSettings, banned_words: Sequence[str]) -> N
         problems.append(f"--num_beams {settings.num_beams}: beam search does not draw lines; add --do_sample false")
     if not 0 < settings.top_p <= 1:
         problems.append(f"--top_p {settings.top_p}: must be above 0 and at most 1")
-    if settings.best_of is not None and settings.best_of < settings.num_return_sequences:
+    if settings.best_of is not None and 1 <= settings.best_of < settings.num_return_sequences:
         problems.append(
             f"--best_of {settings.best_of}: cannot return --num_return_sequences {settings.num_return_sequences} lines"
         )

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from recipe.characters import is_blank
 from recipe.errors import UserError
 from recipe.formats.base import Text, TextFormat
 from recipe.formats.couplet import NO_SEPARATOR, Couplet, spelled_out
@@ -258,7 +259,7 @@ def why_rejected(source: Source, first: Mapping[str, Row], counts: Mapping[str, 
         return ""
     row = first[max(first, key=lambda reason: counts[reason])]
     (text,) = row.cells
-    shown = f". The first of them, {row.file}, row {row.number}: {text[:_SHOWN_CHARS]}"
+    shown = f". The first of them, {row.file}, row {row.number}: {' '.join(text.split())[:_SHOWN_CHARS]}"
     if row.fault != NO_SEPARATOR or source.is_line_pair:
         return shown
     sample = _sample(row.file, source)
@@ -393,6 +394,8 @@ def _read_line_pair(source: Source) -> Iterator[Row]:
     ):
         for number, (upper, lower) in enumerate(itertools.zip_longest(uppers, lowers), start=1):
             if upper is None or lower is None:
+                if is_blank(lower or upper or ""):
+                    continue  # lines that an editor left at the end of one of the files
                 shorter = upper_file if upper is None else lower_file
                 raise UserError(
                     f"{shorter}: ends after line {number - 1}, the other file goes on; they must answer line by line"
