@@ -14,6 +14,10 @@ from recipe.errors import UserError
 from recipe.files import find_stand_in
 from recipe.stored_files import foreign_content, head_of, open_bytes
 
+_UTF_32_MARKS = (b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff")
+# Characters of Big5 that begin above 0x80 and end below, as nearly half of them do, and of GBK next to none of common
+# ones; where they are more than this share of all, it is Big5.
+_BIG5_SHARE = 0.2
 _BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _NAMED_FILES = 5
 
@@ -187,8 +191,12 @@ def _holds_chinese(text: str) -> bool:
 
 def _likely_encoding(head: bytes, line: bytes, encoding: str) -> str | None:
     """Return the encoding that a file beginning with `head`, with `line` in it, is likely in, other than `encoding`."""
+    if head.startswith(_UTF_32_MARKS):
+        return "utf-32"
     if head.startswith(_BYTE_ORDER_MARKS):
         return "utf-16"
+    if _is_big5(head):
+        return "big5"
     if found := next((name for name in ("utf-16-le", "utf-16-be") if _reads_well(head, name)), None):
         return found
     for name in ("utf-8", "gb18030"):
@@ -199,6 +207,26 @@ def _likely_encoding(head: bytes, line: bytes, encoding: str) -> str | None:
         if name != encoding.lower():
             return name
     return None
+
+
+def _is_big5(head: bytes) -> bool:
+    """Whether bytes are text of Taiwan or Hong Kong, which GB18030 would take for other characters without a word."""
+    characters = [head[at : at + 2] for at in _double_bytes(head)]
+    low = sum(pair[1] < 0x80 for pair in characters)
+    if not characters or low < _BIG5_SHARE * len(characters):
+        return False
+    return all(0xA1 <= pair[0] <= 0xF9 and (0x40 <= pair[1] <= 0x7E or pair[1] >= 0xA1) for pair in characters)
+
+
+def _double_bytes(head: bytes) -> Iterator[int]:
+    """Yield where characters of two bytes begin, up to the last whole one."""
+    at = 0
+    while at < len(head) - 1:
+        if head[at] < 0x80:
+            at += 1
+        else:
+            yield at
+            at += 2
 
 
 def _reads_well(head: bytes, encoding: str) -> bool:
