@@ -19,6 +19,7 @@ from recipe.errors import UserError
 from recipe.formats.couplet import Couplet
 from recipe.generating.ranking import learn_parallelism, with_best_of
 from recipe.generating.values import check_settings
+from recipe.language import _
 from recipe.rows.cleaning import RejectedRowError, clean_line
 from recipe.settings import (
     PUBLISHED_MODEL,
@@ -218,7 +219,7 @@ def _cleaned_words(words: Sequence[str]) -> list[str]:
         try:
             found.append(clean_line(word).text)
         except RejectedRowError as rejection:
-            reasons.append(f"{word[:40]!r} is no word ({rejection.reason})")
+            reasons.append(_("{word!r} is no word ({reason})").format(word=word[:40], reason=rejection.reason))
     if reasons:
         raise UserError(reasons)
     return found
@@ -231,7 +232,12 @@ def decoding_settings(n: int, options: Mapping[str, Any]) -> DecodingSettings:
         UserError: unknown names and wrong types, all at once.
     """
     if renamed := RENAMED & options.keys():
-        raise UserError([f"unknown setting {name}; say n, or banned_words as a list of words" for name in renamed])
+        raise UserError(
+            [
+                _("unknown setting {name}; say n, or banned_words as a list of words").format(name=name)
+                for name in renamed
+            ]
+        )
     try:
         return settings_from(DecodingSettings, {"num_return_sequences": n, **options})
     except UserError as error:

@@ -297,7 +297,7 @@ case("01-publish-over-a-published-model", f"train {A} --publish_dir m", {"m": la
 case("01-answers-over-the-prompts", "generate --prompts_file p.txt --output_file p.txt", {"p.txt": lines(*UPPERS[:3])}, 2, "p.txt", left=("p.txt",))
 case("01-answers-over-the-prompts-by-a-link", "generate --prompts_file p.txt --output_file q.txt", {"p.txt": lines(*UPPERS[:3]), "q.txt": link("p.txt")}, 2, "q.txt")
 case("01-evaluation-over-its-predictions", "evaluate --test_file rows.csv --predictions evaluation/predictions.jsonl", {"evaluation/predictions.jsonl": jsonl(*({"upper": u, "lower": low} for u, low in PAIRS))}, 2, "--output_dir evaluation")
-case("01-answers-over-a-part-of-the-model", f"generate --prompt {UPPERS[0]} --model_name_or_path m --output_file m/config.json", {"m": lambda path, uer: shutil.copytree(path.parent / "couplet", path)}, 2, "is a part of the model", left=("m/config.json",))
+case("01-answers-over-a-part-of-the-model", f"generate --prompt {UPPERS[0]} --model_name_or_path m --output_file m/config.json", {"m": lambda path, uer: shutil.copytree(path.parent / "couplet", path)}, 2, "is a file of the model", left=("m/config.json",))
 case("01-answers-over-the-weights", f"generate --prompt {UPPERS[0]} --model_name_or_path uer --state_dict_file b.pth --output_file b.pth --output_format tsv", {"b.pth": best_model_pth}, 2, "is --state_dict_file b.pth")
 case("01-sheets-over-somebodys-files", "evaluate --test_file rows.csv --predictions l.txt --rating_sheet d", {"l.txt": lines(*LOWERS), "d/mine.txt": "x"}, 2, "--rating_sheet d", left=("d/mine.txt",))
 case("01-a-checkpoint-of-another-program", f"train {A} --output_dir run --save_total_limit 1", {"run/checkpoint-2/mine": "x"}, 0, "another program wrote it", left=("run/checkpoint-2.damaged/mine",))
@@ -784,9 +784,9 @@ case("24-a-check-into-a-file", f"train {A} --check --disable_tqdm false", {}, 0,
 case("24-an-evaluation-into-a-file", "evaluate --test_file rows.csv --model_name_or_path couplet --top_k 5", {}, 0, "written to", ("\r", "\x1b"))
 
 # 26. Unknown characters in one line at the end.
-case("26-unknown-characters", "generate --prompts_file p.txt", {"p.txt": lines(*(f"{u}龘" for u in UPPERS[:5]))}, 0, "5 upper lines hold characters that the model does not know", "answered without them\n" + UPPERS[1])
+case("26-unknown-characters", "generate --prompts_file p.txt", {"p.txt": lines(*(f"{u}龘" for u in UPPERS[:5]))}, 0, "5 prompts hold characters that the model does not know", "answered without them\n" + UPPERS[1])
 case("26-many-unknown-characters", "generate --prompts_file p.txt", {"p.txt": lines(*(f"{u}{chr(0x9f00 + n)}" for n, u in enumerate(UPPERS)))}, 0, ("30 upper lines hold", "and 10 more", "--extend_vocabulary"))
-case("26-unknown-characters-interactively", "generate --interactive", {}, 0, ("下联>", "1 upper line holds characters that the model does not know (龘)"), stdin=lines(f"{U}龘"))
+case("26-unknown-characters-interactively", "generate --interactive", {}, 0, ("下联>", "1 prompt holds characters that the model does not know (龘)"), stdin=lines(f"{U}龘"))
 case("26-unknown-characters-of-one-line", f"generate --prompt {U}龘", {}, 0, "龘")
 
 # 27. A second start.

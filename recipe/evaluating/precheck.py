@@ -16,6 +16,7 @@ from recipe.files import unwritable
 from recipe.formats.couplet import separator_problem
 from recipe.generating.loading import NamedModel
 from recipe.generating.values import check_settings as check_decoding
+from recipe.language import _
 from recipe.metrics.model_based import scorer_source
 from recipe.model.tokenization import load_tokenizer
 from recipe.rating.calls import call_problems
@@ -98,13 +99,17 @@ def check_names(
         if models:
             check_decoding(decoding, banned_words)
     if reason := unwritable(settings.output_dir):
-        problems.found.append(f"--output_dir {settings.output_dir}: {reason}; name another")
+        problems.found.append(
+            _("--output_dir {output_dir}: {reason}; name another").format(output_dir=settings.output_dir, reason=reason)
+        )
     written = {(Path(settings.output_dir) / name).resolve() for name in WRITTEN}
     for files in (settings.test_file, settings.train_file, *_prediction_files(settings).values()):
         with problems.collected():
             refuse_missing(files)
         problems.found += [
-            f"--output_dir {settings.output_dir}: {file} would be replaced; name another"
+            _("--output_dir {output_dir}: {file} would be replaced; name another").format(
+                output_dir=settings.output_dir, file=file
+            )
             for file in files
             if Path(file).resolve() in written
         ]
@@ -120,19 +125,19 @@ def check_names(
 def _setting_problems(settings: EvaluationSettings, decoding: DecodingSettings, needs_model: bool) -> list[str]:
     problems = []
     if settings.predictions and settings.model_name_or_path:
-        problems.append("--predictions and --model_name_or_path both say what to score; give one of them")
+        problems.append(_("--predictions and --model_name_or_path both say what to score; give one of them"))
     if settings.predictions and settings.state_dict_file:
-        problems.append("--state_dict_file goes over the weights of a model; --predictions are scored without one")
+        problems.append(_("--state_dict_file replaces the weights of a model; --predictions are scored without one"))
     if settings.baseline_state_dict_file and not (settings.baseline and not is_predictions(settings.baseline)):
-        problems.append("--baseline_state_dict_file goes over the weights of a --baseline that is a model directory")
+        problems.append(_("--baseline_state_dict_file replaces the weights of a --baseline that is a model directory"))
     if not needs_model and dataclasses.replace(decoding, seed=DecodingSettings().seed) != DecodingSettings():
-        problems.append("no model is evaluated, so the settings of decoding say nothing; leave them out")
+        problems.append(_("no model is evaluated, so decoding settings have no effect; leave them out"))
     if decoding.num_return_sequences != 1:
-        problems.append("--num_return_sequences: one lower line a seed is scored; for several answers raise --seeds")
+        problems.append(_("--num_return_sequences: one lower line a seed is scored; for several answers raise --seeds"))
     if not settings.test_file:
-        problems.append("no test file: give --test_file FILE, whose couplets are the references")
+        problems.append(_("no test file: give --test_file FILE, whose couplets are the references"))
     if (settings.upper_column is None) != (settings.lower_column is None):
-        problems.append("--upper_column and --lower_column go together; only one of them is set")
+        problems.append(_("--upper_column and --lower_column go together; only one of them is set"))
     problems += same_column_twice(settings.upper_column, settings.lower_column)
     problems += repeated_files(settings.test_file, "--test_file") + repeated_files(settings.train_file, "--train_file")
     problems += repeated_files(settings.predictions, "--predictions") + repeated_files(settings.baseline, "--baseline")
@@ -140,9 +145,13 @@ def _setting_problems(settings: EvaluationSettings, decoding: DecodingSettings, 
         problems.append(problem)
     for name, (least, most) in _FROM_TO.items():
         if (value := getattr(settings, name)) is not None and not least <= value <= most:
-            problems.append(f"--{name} {value}: must be {least:,} to {most:,}")
+            problems.append(
+                _("--{name} {value}: must be {least:,} to {most:,}").format(
+                    name=name, value=value, least=least, most=most
+                )
+            )
     if settings.bertscore_layer is not None and settings.bertscore_model is None:
-        problems.append("--bertscore_layer is a layer of the --bertscore_model; there is none")
+        problems.append(_("--bertscore_layer is a layer of the --bertscore_model; there is none"))
     if problem := encoding_problem(settings.encoding):
         problems.append(problem)
     return problems
@@ -155,8 +164,9 @@ def _same_system_twice(settings: EvaluationSettings) -> list[str]:
     if first != second or settings.state_dict_file != settings.baseline_state_dict_file:
         return []
     return [
-        f"--baseline {' '.join(settings.baseline)}: is the evaluated system itself, and every difference would be 0; "
-        "name another"
+        _("--baseline {named}: is the evaluated system itself, and every difference would be 0; name another").format(
+            named=" ".join(settings.baseline)
+        )
     ]
 
 

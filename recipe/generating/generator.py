@@ -23,6 +23,7 @@ from recipe.formats.couplet import Couplet
 from recipe.generating.form_holding import hold_form
 from recipe.generating.values import check_settings
 from recipe.generating.variety import varied
+from recipe.language import _
 from recipe.model.tokenization import encode_prompt, unknown_characters
 from recipe.rows.cleaning import RejectedRowError
 from recipe.settings import DecodingSettings
@@ -121,8 +122,9 @@ class Generator:
         if not settings.continue_freely:
             if self.text_format.form is None:
                 raise UserError(
-                    f"the model was trained on {self.text_format.name} texts, which have no form to hold; add "
-                    "--continue_freely"
+                    _(
+                        "the model was trained on {format} texts, which have no form to hold; add --continue_freely"
+                    ).format(format=self.text_format.name)
                 )
             banned = {form for word in banned_words for form in (word, read_as_known(word, self._knows).text)}
             self.form = hold_form(self.text_format.form, tokenizer, model.config.vocab_size, settings, sorted(banned))
@@ -142,12 +144,14 @@ class Generator:
         needed, longest = len(ids) + new_tokens, self.model.config.max_position_embeddings
         plan, refusal = None, None
         if needed > longest:
-            refusal = f"{prompt[:20]}…: takes {needed} tokens; the model has room for {longest}"
+            refusal = _("{prompt}…: takes {needed} tokens; the model has room for {longest}").format(
+                prompt=prompt[:20], needed=needed, longest=longest
+            )
         elif self.form is not None:
             plan = self.form.plan(reading.text, first)
             refusal = self.form.refusal(plan)
         elif not prompt:
-            refusal = "an empty line cannot be continued"
+            refusal = _("an empty line cannot be continued")
         return PreparedPrompt(prompt, reading, ids, plan, new_tokens, unknown, refusal)
 
     def _read(self, prompt: str) -> tuple[Reading, list[int], list[str]]:
@@ -316,7 +320,7 @@ class Generator:
 
 def unusable(typed: str, rejection: RejectedRowError) -> str:
     """Return why a prompt cannot be answered that no training row could hold."""
-    return f"{typed[:40]!r} cannot be answered: {rejection.reason}"
+    return _("{text!r} cannot be answered: {reason}").format(text=typed[:40], reason=rejection.reason)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from recipe.couplet.plan import TonePolicy
 from recipe.errors import UserError
+from recipe.language import _
 from recipe.settings import DecodingSettings
 
 # The smallest and the largest value of each number. Lines to one prompt are decoded together, as beams and as answers,
@@ -22,26 +23,35 @@ _TEMPERATURES = (0.001, 1000.0)
 def check_settings(settings: DecodingSettings, banned_words: Sequence[str]) -> None:
     """Refuse what cannot be carried out: a `UserError` with all of it at once."""
     problems = [
-        f"--{name} {value}: must be {least:,} to {most:,}"
+        _("--{name} {value}: must be {least:,} to {most:,}").format(name=name, value=value, least=least, most=most)
         for name, (least, most) in _FROM_TO.items()
         if (value := getattr(settings, name)) is not None and not least <= value <= most
     ]
-    if settings.do_sample and not _TEMPERATURES[0] <= settings.temperature <= _TEMPERATURES[1]:
+    lowest, highest = _TEMPERATURES
+    if settings.do_sample and not lowest <= settings.temperature <= highest:
         problems.append(
-            f"--temperature {settings.temperature:g}: must be {_TEMPERATURES[0]:g} to {_TEMPERATURES[1]:g}; "
-            "--do_sample false gives the likeliest line"
+            _(
+                "--temperature {temperature:g}: must be {lowest:g} to {highest:g}; --do_sample false gives the "
+                "likeliest line"
+            ).format(temperature=settings.temperature, lowest=lowest, highest=highest)
         )
     if settings.do_sample and settings.num_beams > 1:
-        problems.append(f"--num_beams {settings.num_beams}: beam search does not draw lines; add --do_sample false")
+        problems.append(
+            _("--num_beams {num_beams}: beam search does not draw lines; add --do_sample false").format(
+                num_beams=settings.num_beams
+            )
+        )
     if not 0 < settings.top_p <= 1:
-        problems.append(f"--top_p {settings.top_p}: must be above 0 and at most 1")
+        problems.append(_("--top_p {top_p}: must be above 0 and at most 1").format(top_p=settings.top_p))
     if settings.best_of is not None and 1 <= settings.best_of < settings.num_return_sequences:
         problems.append(
-            f"--best_of {settings.best_of}: cannot return --num_return_sequences {settings.num_return_sequences} lines"
+            _("--best_of {best_of}: cannot return --num_return_sequences {count} lines").format(
+                best_of=settings.best_of, count=settings.num_return_sequences
+            )
         )
     if settings.continue_freely and settings.tones == TonePolicy.STRICT.value:
-        problems.append("--tones strict needs the form; it cannot be held together with --continue_freely")
+        problems.append(_("--tones strict needs the form; it cannot be held together with --continue_freely"))
     if settings.continue_freely and banned_words:
-        problems.append("--banned_words needs the form; it cannot be held together with --continue_freely")
+        problems.append(_("--banned_words needs the form; it cannot be held together with --continue_freely"))
     if problems:
         raise UserError(problems)
