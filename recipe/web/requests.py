@@ -11,8 +11,9 @@ from recipe.couplet.form import is_chinese_character
 from recipe.errors import UserError
 from recipe.facade import decoding_settings
 from recipe.formats.base import TextFormat
+from recipe.generating.values import check_settings
 from recipe.language import LANGUAGES, N_, translations
-from recipe.rows.cleaning import EMPTY, RejectedRowError
+from recipe.rows.cleaning import CONTROL, EMPTY, LINE_BREAK, RejectedRowError
 from recipe.settings import DecodingSettings
 
 # A line is answered in at most so many steps; the longest couplet in use that has a name, of 大观楼, has 90.
@@ -59,7 +60,9 @@ def checked_line(typed: str, text_format: TextFormat) -> str:
     try:
         line = text_format.read_prompt(typed).text
     except RejectedRowError as rejection:
-        raise RefusedError("empty" if rejection.reason == EMPTY else "damaged") from None
+        if rejection.reason in (EMPTY, CONTROL, LINE_BREAK):
+            raise RefusedError("empty" if rejection.reason == EMPTY else "damaged") from None
+        line = "".join(typed.split())  # markup or [UNK], whose first character is named below
     for place, char in enumerate(line, start=1):
         if not (is_chinese_character(char) or unicodedata.category(char)[0] == "P"):
             raise RefusedError("character", place=place, found=shown_character(char))
@@ -104,5 +107,6 @@ def checked_wish(options: Mapping[str, Any]) -> Wish:
     for name, value in wished.items():
         if value is not None and value > MOST[name]:
             raise RefusedError("most", name=name, most=MOST[name], found=value)
+    check_settings(settings, words)
     seedless = dataclasses.replace(settings, seed=DecodingSettings.seed, generation_batch_size=ROWS_TOGETHER)
     return Wish(seedless, tuple(word for word in words if word), None if seed is None else settings.seed)
