@@ -8,7 +8,7 @@ FROM python:3.12-slim
 ARG TORCH=cpu
 WORKDIR /recipe
 COPY . .
-# The steps of the README; the system's Python is the environment.
+# The steps of docs/install.md; the system's Python is the environment.
 RUN pip install torch==2.13.0 --index-url https://download.pytorch.org/whl/${TORCH}
 RUN pip install -c constraints.txt -e '.[web]'
 EXPOSE 7860

@@ -28,7 +28,7 @@ from recipe.settings import (
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*(ROOT / name for name in ("README.md", "README.zh-CN.md", "CONTRIBUTING.md", "CHANGELOG.md"))]
-PAGES += [*sorted((ROOT / "docs").glob("*.md"))]
+PAGES += [ROOT / "bench/README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TRANSLATIONS = [page for page in PAGES if page.name.endswith(".zh-CN.md")]
 INSTALL_AND_RUN = (
     "python3 -m venv .venv && . .venv/bin/activate && pip install -c constraints.txt -e . "
@@ -56,8 +56,11 @@ GROUPS = {
 FOREIGN_FLAGS = {
     *("--config_file", "--num_processes", "--num_machines", "--machine_rank", "--main_process_ip"),  # accelerate
     *("--cpu", "--nproc_per_node", "--nnodes", "--standalone"),  # accelerate, torchrun
-    *("--index-url", "--help", "--rows", "--seed", "--output_file"),  # pip, argparse, python -m recipe.synthetic
+    *("--index-url", "--help", "--version"),  # pip, argparse
+    *("--rows", "--seed", "--output_file"),  # python -m recipe.synthetic
+    "--shutdown-timeout",  # torchrun
 }
+NEVER_RETURNS = re.compile(r"run_demo\.py|tensorboard --|transformers serve|--interactive|^jupyter|docker run")
 
 
 def bench_flags() -> set[str]:
@@ -120,8 +123,8 @@ def test_flags_in_the_text_exist(page):
 def test_files_and_anchors_exist(page):
     text = page.read_text(encoding="utf-8")
     named = re.findall(r"(?<![\w/.-])(?:recipe|docs|tests|bench)/[\w./-]*\w", text)
-    targets = re.findall(r"\]\(([^)\s]+)\)", text)
-    links = [target for target in targets if "://" not in target]
+    targets = re.findall(r"\]\(([^)\s]+)\)|(?:href|src)=\"([^\"]+)\"", text)
+    links = [target for pair in targets for target in pair if target and "://" not in target]
     assert [name for name in named if not (ROOT / name).exists()] == []
     for link in links:
         file, _, anchor = link.partition("#")
@@ -148,11 +151,31 @@ def test_readme_installs_and_runs_in_one_line_each():
     assert INSTALL_AND_TEST in blocks
 
 
+def test_readme_stays_short():
+    for page in ("README.md", "README.zh-CN.md"):
+        assert len((ROOT / page).read_text(encoding="utf-8").splitlines()) <= 140
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_that_never_return_end_their_block(page):
+    for block in fenced_blocks(page):
+        for line in block.strip().splitlines()[:-1]:
+            assert not NEVER_RETURNS.search(line) or line.endswith("&"), line
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/data.md", "docs/training.md"])
+def test_that_a_model_is_replaced_stands_above_the_commands_that_do_it(name):
+    for page, warning in ((name, "replac"), (name.replace(".md", ".zh-CN.md"), "替换")):
+        text = (ROOT / page).read_text(encoding="utf-8")
+        blocks = [block for block in fenced_blocks(ROOT / page) if "run_finetune.py" in block]
+        assert warning in text[: text.index(blocks[0])], page
+
+
 def test_every_change_is_checked_by_the_readmes_test_command():
     assert INSTALL_AND_TEST in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
 
 
-def test_pinned_torch_is_the_one_that_the_readme_installs():
+def test_pinned_torch_is_the_one_that_the_pages_install():
     pinned = re.search(r"^torch==([\d.]+)", (ROOT / "constraints.txt").read_text(encoding="utf-8"), flags=re.MULTILINE)
-    installed = re.findall(r"pip install torch==([\d.]+)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    installed = re.findall(r"pip install torch==([\d.]+)", (ROOT / "docs/install.md").read_text(encoding="utf-8"))
     assert pinned and set(installed) == {pinned[1]}

@@ -288,7 +288,7 @@ def _unreachable(name: str, error: Exception) -> str:
         where, reason = f"nor reachable on {constants.ENDPOINT}", " ".join(str(error).split())[:100]
     similar = _similar_directory(name)
     is_mistyped = bool(similar) or constants.is_offline_mode() or Path(name).parts[0] in ("models", "outputs")
-    mirror = "; where the hub cannot be reached, HF_ENDPOINT names a mirror (README, Model hub)"
+    mirror = "; where the hub cannot be reached, HF_ENDPOINT names a mirror (docs/install.md)"
     return f"{name}: neither a directory here {where} ({reason}){similar}{'' if is_mistyped else mirror}"
 
 
