@@ -180,10 +180,8 @@ def test_the_command_shares_a_model_out_and_publishes_it_whole(
     assert all(torch.equal(weight, run.weights[name]) for name, weight in model.named_parameters())
     assert model.config.architectures == ["GPT2LMHeadModel"]
     assert "is finished: all" in finish(start_agent(tmp_path, 2, **settings))[0]
-    assert (
-        "make a model that answers of its shards"
-        in finish(start_agent(tmp_path, 2, **settings | {"publish_dir": "none"}))[0]
-    )
+    unpublished = finish(start_agent(tmp_path, 2, **settings | {"publish_dir": "none"}))[0]
+    assert "make a model that answers of its shards: the same command with --publish_dir DIR" in unpublished
 
 
 @pytest.mark.slow
