@@ -168,7 +168,7 @@ def test_the_command_shares_a_model_out_and_publishes_it_whole(
 ) -> None:
     monkeypatch.setenv("SHARE_OUT", "1")
     published = tmp_path / "published"
-    settings = settings_for(2, corpus, tmp_path) | {"publish_dir": published, "resume_from_checkpoint": "auto"}
+    settings = settings_for(2, corpus, tmp_path) | {"publish_dir": published}
     output = finish(start_agent(tmp_path, 2, **settings))[0]
     run = read_run(tmp_path, published)
     assert [(rank["processes"], rank["type"]) for rank in run.ranks] == [(2, "DistributedType.FSDP")] * 2
@@ -179,9 +179,6 @@ def test_the_command_shares_a_model_out_and_publishes_it_whole(
     model = load_model(str(published), tokenizer)
     assert all(torch.equal(weight, run.weights[name]) for name, weight in model.named_parameters())
     assert model.config.architectures == ["GPT2LMHeadModel"]
-    assert "is finished: all" in finish(start_agent(tmp_path, 2, **settings))[0]
-    unpublished = finish(start_agent(tmp_path, 2, **settings | {"publish_dir": "none"}))[0]
-    assert "make a model that answers of its shards: the same command with --publish_dir DIR" in unpublished
 
 
 @pytest.mark.slow

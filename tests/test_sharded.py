@@ -22,7 +22,8 @@ from recipe.errors import UserError
 from recipe.files import write_text
 from recipe.model.finding import find_model
 from recipe.run_directory import WRITING_PREFIX, checkpoints_by_step
-from recipe.training.checkpoints import Sealer, is_sharded, newest_verified_checkpoint, problems_of
+from recipe.training.checkpoints import Sealer, is_sharded, newest_verified_checkpoint, problems_of, read_manifest
+from recipe.training.second_start import finished_run
 
 SCRIPT = Path(__file__).with_name("sharded_training.py")
 SHORT = 6  # steps, of five an epoch; checkpoints after the fourth and the last
@@ -173,6 +174,14 @@ def test_two_processes_go_on_exactly(two: Path) -> None:
     assert not list(checkpoint.glob("*.bin")) and not list(checkpoint.glob(".metadata"))
 
 
+def test_a_finished_run_in_shards_says_how_a_model_is_made_of_them(two: Path) -> None:
+    directory = two / "unbroken"
+    identity = read_manifest(directory / "checkpoint-6")["identity"]
+    said = finished_run(str(directory), identity, None, "", is_free=False)
+    assert "make a model that answers of its shards: the same command with --publish_dir DIR" in said
+    assert finished_run(str(directory), identity, str(two / "published"), "", is_free=False) is None
+
+
 def test_one_process_goes_on_from_the_shards_of_two(two: Path, tmp_path: Path) -> None:
     shutil.copytree(two / "plain/checkpoint-4", tmp_path / "checkpoint-4")
     alone = {"dropout": 0.0, "max_steps": SHORT, "per_device_train_batch_size": EFFECTIVE_BATCH}
@@ -195,45 +204,56 @@ def test_another_optimizer_than_the_shards_are_of_is_one_sentence(two: Path, tmp
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("processes", "rank", "moment"),
-    [
-        *((2, rank, moment) for rank, moment in zip((1, 1, 0, 1, 0), MOMENTS, strict=True)),
-        *((4, rank, moment) for rank, moment in zip((0, 3, 2, 1, 0), MOMENTS, strict=True)),
-    ],
-)
-def test_killed_in_a_save_it_goes_on_from_the_one_before(
-    tmp_path: Path, processes: int, rank: int, moment: str
+@pytest.mark.parametrize(("processes", "ranks"), [(2, (1, 1, 0, 1, 0)), (4, (0, 3, 2, 1, 0))])
+def test_killed_at_any_moment_of_a_save_it_goes_on_from_the_one_before(
+    tmp_path: Path, processes: int, ranks: tuple[int, ...]
 ) -> None:
-    killed, unbroken = {"directory": tmp_path / "killed"}, {"directory": tmp_path / "unbroken"}
-    codes, _ = run_together(processes, killed | {"killed": (moment, rank, 8)})
-    assert codes[rank] == -signal.SIGKILL and all(codes)
-    assert list(checkpoints_by_step(tmp_path / "killed")) == [4]
-    assert list((tmp_path / "killed").glob(f"{WRITING_PREFIX}*"))
-    said = train_together(processes, killed, unbroken)
-    assert "checkpoint-4, verified whole" in said
-    assert not list((tmp_path / "killed").glob(".*"))
-    assert_same_run(tmp_path / "killed", tmp_path / "unbroken")
+    """Each start goes on with the run that was killed last, and is then killed in another."""
+    settings = {"max_steps": SHORT, "save_steps": 2}
+    before = {"directory": tmp_path / "unbroken"} | settings
+    for moment, rank in zip(MOMENTS, ranks, strict=True):
+        killed = {"directory": tmp_path / moment} | settings
+        codes, _ = run_together(processes, before, killed | {"killed": (moment, rank, 4)})
+        assert codes[rank] == -signal.SIGKILL and all(codes)
+        assert list(checkpoints_by_step(tmp_path / moment)) == [2]
+        assert list((tmp_path / moment).glob(f"{WRITING_PREFIX}*"))
+        before = killed
+    train_together(processes, before)
+    for moment in MOMENTS:
+        assert_same_run(tmp_path / moment, tmp_path / "unbroken")
+        assert not list((tmp_path / moment).glob(".*"))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("muon", [False, True], ids=["AdamW", "Muon"])
-def test_other_numbers_of_processes_go_on(tmp_path: Path, muon: bool) -> None:
+def test_other_numbers_of_processes_go_on(tmp_path: Path) -> None:
     """The same rows at every step, in every number of processes: without dropout only the rounding differs."""
-    settings = {"dropout": 0.0, "muon": muon, "save_total_limit": None, "allow_changed": True}
-    runs = {name: {"directory": tmp_path / name} | settings for name in ("four", "two", "two to four", "four to two")}
-    train_together(4, runs["four"])
-    train_together(2, runs["two"])
-    for source, target in (("four", "four to two"), ("two", "two to four"), ("four", "four to one")):
-        shutil.copytree(tmp_path / source / "checkpoint-4", tmp_path / target / "checkpoint-4")
-    said = train_together(2, runs["four to two"]) + train_together(4, runs["two to four"])
+    common = {"dropout": 0.0, "save_total_limit": None, "allow_changed": True, "max_steps": SHORT}
+    kinds = {"adamw": common, "muon": common | {"muon": True}}
+    runs = {
+        (kind, name): {"directory": tmp_path / kind / name} | settings
+        for kind, settings in kinds.items()
+        for name in ("four", "two", "two to four", "four to two")
+    }
+
+    def go_on(source: str, target: str) -> None:
+        for kind in kinds:
+            shutil.copytree(tmp_path / kind / source / "checkpoint-4", tmp_path / kind / target / "checkpoint-4")
+
+    train_together(4, *(runs[kind, "four"] for kind in kinds))
+    go_on("four", "four to two")
+    said = train_together(2, *(runs[kind, name] for kind in kinds for name in ("two", "four to two")))
     assert "processes: 4, each with a part of the model in the checkpoint, 2, each" in said
-    alone = tiny_trainer(tmp_path / "four to one", per_device_train_batch_size=EFFECTIVE_BATCH, **settings)
-    alone.train("auto")
-    atol = 2e-3 if muon else 1e-4  # Muon rounds to bf16, which makes more of the order of additions
-    assert_like_run(logged(alone), alone.model.state_dict(), tmp_path / "four", atol)
-    for name in ("two", "two to four", "four to two"):
-        assert_like_run(log_of(tmp_path / name), weights_of(tmp_path / name), tmp_path / "four", atol)
+    go_on("two", "two to four")
+    train_together(4, *(runs[kind, "two to four"] for kind in kinds))
+    go_on("four", "four to one")
+    for kind, settings in kinds.items():
+        # Muon rounds to bf16, which makes more of the order of additions.
+        four, atol = tmp_path / kind / "four", 2e-3 if kind == "muon" else 1e-4
+        alone = tiny_trainer(tmp_path / kind / "four to one", per_device_train_batch_size=EFFECTIVE_BATCH, **settings)
+        alone.train("auto")
+        assert_like_run(logged(alone), alone.model.state_dict(), four, atol)
+        for name in ("two", "two to four", "four to two"):
+            assert_like_run(log_of(tmp_path / kind / name), weights_of(tmp_path / kind / name), four, atol)
 
 
 @pytest.mark.slow
