@@ -139,10 +139,65 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+def without_blocks(page: Path) -> str:
+    """Return the text of a page without its fenced code blocks."""
+    return re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+def heading_levels(page: Path) -> list[int]:
+    """Return the level of each heading of a page, in their order."""
+    return [len(marks) for marks in re.findall(r"^(#+) ", without_blocks(page), flags=re.MULTILINE)]
+
+
+def table_shapes(page: Path) -> list[tuple[int, int]]:
+    """Return (rows, columns) of each table of a page, its header and rule among the rows."""
+    tables = re.findall(r"(?:^\|.*\n)+", without_blocks(page), flags=re.MULTILINE)
+    return [(table.count("\n"), len(re.findall(r"(?<!\\)\|", table.splitlines()[0])) - 1) for table in tables]
+
+
+def code_cells(page: Path) -> list[str]:
+    """Return the cells of a page's tables that hold code alone: commands, keys of figures, names of files."""
+    return re.findall(r"(?<=\| )`[^`|]+`(?= \|)", page.read_text(encoding="utf-8"))
+
+
+def named_settings(page: Path) -> set[str]:
+    """Return the flags that a page names, in its text and in its commands."""
+    return set(re.findall(r"(?<![\w-])--[a-z][a-z_-]+", page.read_text(encoding="utf-8")))
+
+
+def linked_pages(page: Path) -> list[str]:
+    """Return where the links of a page lead, in any order, whichever language they are in; anchors left out."""
+    links = re.findall(r"\]\(([^)#\s]*)[^)\s]*\)|(?:href|src)=\"([^\"]+)\"", page.read_text(encoding="utf-8"))
+    return sorted(link.replace(".zh-CN", "") for pair in links for link in pair if link)
+
+
 @pytest.mark.parametrize("page", TRANSLATIONS, ids=lambda page: page.name)
-def test_translations_have_the_same_code_blocks(page):
+def test_translations_say_the_same(page):
     original = page.with_name(page.name.replace(".zh-CN", ""))
     assert fenced_blocks(page) == fenced_blocks(original)
+    assert heading_levels(page) == heading_levels(original)
+    assert table_shapes(page) == table_shapes(original)
+    assert code_cells(page) == code_cells(original)
+    assert named_settings(page) == named_settings(original)
+    assert linked_pages(page) == linked_pages(original)
+
+
+@pytest.mark.parametrize("page", TRANSLATIONS, ids=lambda page: page.name)
+def test_pages_lead_to_pages_of_their_language(page):
+    """A Chinese page links to the Chinese of another page where there is one, and both name each other at the top."""
+    original = page.with_name(page.name.replace(".zh-CN", ""))
+    for link in re.findall(r"\]\(([^)#\s]+\.md)", page.read_text(encoding="utf-8")):
+        translated = page.parent / link.replace(".md", ".zh-CN.md")
+        assert link == original.name or link.endswith(".zh-CN.md") or not translated.exists(), link
+    assert f"]({page.name})" in original.read_text(encoding="utf-8")[:300]
+    assert f"]({original.name})" in page.read_text(encoding="utf-8")[:300]
+
+
+def test_every_page_for_users_is_translated():
+    english_only = {"architecture.md"}  # for those who read the code, which is in English too
+    pages = {page.name for page in (ROOT / "docs").glob("*.md") if not page.name.endswith(".zh-CN.md")}
+    translated = {page.name.replace(".zh-CN", "") for page in TRANSLATIONS} - {"README.md"}
+    assert pages - english_only == translated
 
 
 def test_readme_installs_and_runs_in_one_line_each():

@@ -20,6 +20,7 @@ from huggingface_hub.utils import validate_repo_id
 
 from recipe.errors import UserError, notice
 from recipe.files import find_stand_in
+from recipe.language import _
 from recipe.run_directory import checkpoints_by_step
 from recipe.text_files import where_looked
 
@@ -127,8 +128,10 @@ def _directory_problems(name: str, flag: str) -> list[str]:
             return [_adapter_problem(name)]
         if sharded := _sharded_checkpoint(directory):
             return [
-                f"{sharded}: holds a model in shards, the state of a run; the command of that run with "
-                "--publish_dir DIR and --resume_from_checkpoint auto makes a model directory of it"
+                _(
+                    "{checkpoint}: holds a model in shards, the state of a run; the command of that run with "
+                    "--publish_dir DIR and --resume_from_checkpoint auto makes a model directory of it"
+                ).format(checkpoint=sharded)
             ]
         if inner := _models_inside(directory):
             return [_inner_problem(name, inner, flag)]

@@ -34,6 +34,7 @@ from typing_extensions import override
 from recipe import disk
 from recipe.errors import UserError, notice
 from recipe.files import write_text
+from recipe.language import _
 from recipe.run_directory import checkpoint_directory, checkpoints_by_step
 from recipe.training.checkpoints import (
     Identity,
@@ -324,12 +325,14 @@ class CheckpointedTrainer(Trainer):
         problems = []
         if self.is_deepspeed_enabled and self.args.save_strategy != SaveStrategy.NO:
             problems.append(
-                "Checkpoints of DeepSpeed are not supported: share a large model out with FSDP2 "
-                "(recipe/launch/fsdp2.yaml), or take --save_strategy no."
+                _(
+                    "Checkpoints of DeepSpeed are not supported: share a large model out with FSDP2 "
+                    "(recipe/launch/fsdp2.yaml), or take --save_strategy no."
+                )
             )
         if self.is_fsdp_enabled and not self.accelerator.is_fsdp2:
             problems.append(
-                "The first version of FSDP is not supported: set fsdp_version to 2, as recipe/launch/fsdp2.yaml does."
+                _("The first version of FSDP is not supported: set fsdp_version to 2, as in recipe/launch/fsdp2.yaml.")
             )
         if self.args.save_only_model:
             problems.append("--save_only_model makes checkpoints that nothing can resume from; leave it off.")
@@ -353,8 +356,10 @@ class CheckpointedTrainer(Trainer):
         if checkpoint:
             if self.is_fsdp_enabled and not is_sharded(checkpoint):
                 raise UserError(
-                    f"{checkpoint} holds a whole model, and this run shares it out among its processes (FSDP): go on "
-                    "with the launch file of the run that wrote it, or start anew in another --output_dir."
+                    _(
+                        "{checkpoint} holds a whole model, and this run shares it out among its processes (FSDP): go "
+                        "on with the launch file of the run that wrote it, or start anew in another --output_dir."
+                    ).format(checkpoint=checkpoint)
                 )
             check_same_run(checkpoint, self.run_identity, self.allow_changed)
             with _explained(checkpoint):

@@ -8,6 +8,7 @@ from typing import Any
 from transformers import TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 
+from recipe.language import _
 from recipe.run_directory import CONFIG_FILE, checkpoints_by_step
 from recipe.training.checkpoints import Identity, is_sharded, read_manifest
 
@@ -57,7 +58,7 @@ def finished_run(
     freely = " --continue_freely" if is_free else ""
     answer = f"answer with it: python run_generate.py --model_name_or_path {model} --prompt …{freely}"
     if not publish_dir and is_sharded(checkpoint):
-        answer = "make a model that answers of its shards: the same command with --publish_dir DIR"
+        answer = _("make a model that answers of its shards: the same command with --publish_dir DIR")
     return "\n".join(
         [
             f"{output_dir} is finished: all {state.max_steps:,} steps are done, with these very settings.",
