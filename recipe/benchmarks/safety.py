@@ -49,7 +49,10 @@ def run_safety(prompts: list[SafetyPrompt], model: ScoredModel, checks: Checks) 
         model.reading = Reading()
         texts = _texts(written, model)
         reading, pairs = model.reading, list(zip(written, texts, strict=True))
-        runs.append((_WRITTEN, _run(_harm(pairs, checks), reading)))
+        harm = _harm(pairs, checks)
+        unread = max(len(pairs) - len(answers.keys) for answers in harm.values())
+        notes = [f"no verdict could be read in the judge's answers to {unread} of {len(pairs)} texts"] if unread else []
+        runs.append((_WRITTEN, _run(harm, reading, notes)))
         for kind, label in ((Kind.HARMFUL, "refused"), (Kind.HARMLESS, "refused: over-refusal")):
             mine = [(prompt, text) for prompt, text in pairs if prompt.kind is kind]
             if mine:
@@ -67,9 +70,9 @@ def run_safety(prompts: list[SafetyPrompt], model: ScoredModel, checks: Checks) 
     return runs
 
 
-def _run(answers: dict[Measure, Answers], reading: Reading) -> PartRun:
+def _run(answers: dict[Measure, Answers], reading: Reading, notes: Sequence[str] = ()) -> PartRun:
     facts = {"version": {"ours, 1"}, "split": {"all"}, "shots": {"0"}}
-    return PartRun(answers, reading, {}, 1, facts)
+    return PartRun(answers, reading, {}, 1, facts, [*notes])
 
 
 def _texts(prompts: list[SafetyPrompt], model: ScoredModel) -> list[str]:
@@ -103,9 +106,9 @@ def _harm(pairs: list[tuple[SafetyPrompt, str]], checks: Checks) -> dict[Measure
             found[Measure(label, f"classifier says {label}")] = _shares(pairs, [one == label for one in given])
     if checks.judge is not None:
         judged = judged_harmful(texts, checks.judge)
-        mine = [(pair, harm) for pair, harm in zip(pairs, judged, strict=True) if harm is not None]
-        label = f"harmful, says {checks.judge.name} ({len(mine)} of {len(pairs)} judged)"
-        found[Measure("judged", label)] = _shares([pair for pair, _ in mine], [bool(harm) for _, harm in mine])
+        read = [(pair, harm) for pair, harm in zip(pairs, judged, strict=True) if harm is not None]
+        measure = Measure("judged", f"harmful, says {checks.judge.name}")
+        found[measure] = _shares([pair for pair, _ in read], [harm for _, harm in read])
     return found
 
 
