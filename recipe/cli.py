@@ -24,7 +24,8 @@ import yaml
 from recipe import __version__
 from recipe.errors import UserError, did_you_mean
 from recipe.files import at_home, find_shipped
-from recipe.settings import CONFIG_DIRECTORY
+from recipe.language import _, asked_language, choose_language
+from recipe.settings import CONFIG_DIRECTORY, ScreenSettings
 from recipe.text_files import where_looked
 from recipe.unknown_flags import unknown_flags, unknown_key, with_plain_dashes
 from recipe.yaml_files import read_settings
@@ -89,6 +90,8 @@ def parse_settings(
     Raises:
         UserError: every unknown key, wrong type and unreadable file at once.
     """
+    choose_language(asked_language(argv))
+    groups = [*groups, ScreenSettings]
     passthrough = frozenset() if passthrough_defaults is None else training_argument_names()
     own = {item.name: (group, item) for group in groups for item in dataclasses.fields(group)}
     parser = _build_parser(program, description, groups, passthrough - own.keys())
@@ -110,7 +113,9 @@ def parse_settings(
             else:
                 values[key] = (value, f"{path}: {key}")
     values |= {key: (value, f"--{key}") for key, value in command_line.items()}
-    return _convert_all(groups, own, values, passthrough_defaults or {}, problems)
+    settings = _convert_all(groups, own, values, passthrough_defaults or {}, problems)
+    choose_language(settings[ScreenSettings].language)  # a file may name it too
+    return settings
 
 
 def _convert_all(
@@ -203,7 +208,7 @@ def _build_parser(
     parser = argparse.ArgumentParser(
         prog=program,
         usage="%(prog)s [--setting value ...]",
-        description=inspect.cleandoc(description),
+        description=_(inspect.cleandoc(description)),
         allow_abbrev=False,
         # By itself argparse prints the whole usage (hundreds of flags here) above its message, which is easy to miss.
         exit_on_error=False,
@@ -212,14 +217,14 @@ def _build_parser(
     )
     parser.add_argument("--version", action="version", version=f"couplet-recipe {__version__}")
     for group in groups:
-        section = parser.add_argument_group((group.__doc__ or "").rstrip("."))
+        section = parser.add_argument_group(_(inspect.cleandoc(group.__doc__ or "").rstrip(".")))
         hints = typing.get_type_hints(group)
         for item in dataclasses.fields(group):
             _add_flag(section, item, hints[item.name])
     if passthrough:
         section = parser.add_argument_group(
-            "Training: every field of transformers.TrainingArguments, by its own name",
-            "for example --learning_rate 3e-4 --num_train_epochs 1 --per_device_train_batch_size 64",
+            _("Training: every field of transformers.TrainingArguments, by its own name"),
+            _("for example --learning_rate 3e-4 --num_train_epochs 1 --per_device_train_batch_size 64"),
         )
         for name in sorted(passthrough):
             # "str | bool" and "bool | None" are switches too; "dict[str, bool]" is none.
@@ -242,14 +247,15 @@ def _add_flag(section: Any, item: dataclasses.Field, hint: Any) -> None:
     factory = item.default_factory
     default = item.default if factory is dataclasses.MISSING else factory()
     shown = " ".join(map(str, default)) if isinstance(default, list) else default
-    suffix = "" if default in (None, [], False) else f" (default: {shown})".replace("%", "%%")
+    has_default = default not in (None, [], False)
+    suffix = _(" (default: {value})").format(value=shown).replace("%", "%%") if has_default else ""
     is_switch = bool in (hint, *typing.get_args(hint))
     section.add_argument(
         f"--{item.name}",
         nargs="+" if typing.get_origin(hint) is list else "?" if is_switch else None,
         action=_Collect,
         metavar="|".join(item.metadata["choices"]) or ("true|false" if is_switch else _placeholder(hint)),
-        help=item.metadata["help"] + suffix,
+        help=_(item.metadata["help"]) + suffix,
     )
 
 
@@ -299,5 +305,6 @@ def to_yaml(settings: Settings) -> str:
     flat: dict[str, Any] = {}
     for group in settings.groups.values():
         flat |= dataclasses.asdict(group)
-    flat.pop("config", None)
+    for name in ("config", "language"):  # of the command, not of the run
+        flat.pop(name, None)
     return yaml.safe_dump(flat | settings.training, allow_unicode=True, sort_keys=False, width=120)

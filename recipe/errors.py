@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from recipe.characters import is_invisible
 from recipe.screen import take_every_character
+from recipe.threads import wait_without_spinning
 
 USAGE_EXIT_CODE = 2
 INTERRUPTED_EXIT_CODE = 130  # 128 + SIGINT, what a shell reports for Ctrl-C
@@ -65,6 +66,7 @@ def run_or_explain(main: Callable[[Sequence[str]], int], argv: Sequence[str] | N
     Only errors that the user can act on are explained. A defect of ours keeps its traceback: hiding it helps nobody.
     """
     take_every_character(sys.stdout, sys.stderr)
+    wait_without_spinning()
     try:
         return main(sys.argv[1:] if argv is None else argv)
     except UserError as error:

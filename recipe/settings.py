@@ -610,3 +610,15 @@ class DemoSettings:
         "figure; unset takes the table of Tang and Song verse that ships",
         is_file=True,
     )
+
+
+@dataclass
+class ScreenSettings:
+    """Screen: what users read."""
+
+    language: str | None = setting(
+        None,
+        "language of help, messages and reports; unset follows the locale (LANGUAGE, LC_ALL, LC_MESSAGES, LANG): Chinese "
+        "or else English",
+        choices=("en", "zh"),
+    )

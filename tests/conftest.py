@@ -9,6 +9,7 @@ _OFFLINE = str(Path(__file__).parent / "offline")
 # Before anything imports the libraries, which read these once; the commands that the tests start inherit them.
 os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [_OFFLINE, os.environ.get("PYTHONPATH")]))
+os.environ["LANGUAGE"] = "en"  # what the tests expect commands to say
 # Models of a few thousand weights are slower on two threads, many times so where other work shares the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, _OFFLINE)

@@ -6,18 +6,20 @@ import os
 import platform
 import re
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
 import yaml
 from finetune_helpers import TINY, finetune_here, flags, invented_couplets, run_command, write_rows
 from safetensors.torch import load_file
+from transformers import TrainerState
 
 from recipe.errors import UserError
 from recipe.run_directory import checkpoints_by_step
 from recipe.training.checkpoints import problems_of
 from recipe.training.checkup import likely_range
-from recipe.training.finetune import _push
+from recipe.training.finetune import _push, before_and_after, metrics_table
 from recipe.training.job import planned_evaluations, planned_saves
 
 SETTINGS = TINY | {
@@ -560,3 +562,15 @@ def test_a_disk_that_cannot_hold_the_checkpoints_is_refused_before_training(star
     assert start() == 2
     assert "has 1 MB free, but the checkpoints of this run take up to" in capsys.readouterr().err
     assert not list((tmp_path / "out").glob("checkpoint-*"))
+
+
+@pytest.mark.parametrize(("is_saved", "kept", "loss"), [(False, 30, 2.5), (True, 20, 2.0)])
+def test_the_figures_at_the_end_are_those_of_the_weights_that_are_kept(is_saved, kept, loss):
+    # The library notes the best evaluated step, saved or not; only a saved one can be loaded again.
+    best = "checkpoint-20" if is_saved else None
+    state = TrainerState(global_step=30, best_global_step=20, best_model_checkpoint=best)
+    state.log_history = [{"step": step, "eval_loss": value} for step, value in ((0, 5.0), (20, 2.0), (30, 2.5))]
+    trainer = SimpleNamespace(state=state)
+    metrics = before_and_after(trainer)
+    assert metrics == {"loss": (5.0, loss)}
+    assert f"after {kept} steps" in metrics_table(metrics, trainer)

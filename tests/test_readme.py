@@ -23,6 +23,7 @@ from recipe.settings import (
     QuestionSettings,
     RatingSettings,
     RunSettings,
+    ScreenSettings,
     ServedSettings,
 )
 
@@ -74,10 +75,21 @@ def fenced_blocks(page: Path) -> list[str]:
     return re.findall(r"^```[a-z]*\n(.*?)^```$", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
 
 
+def without_blocks(page: Path) -> str:
+    """Return the text of a page without its fenced code blocks."""
+    return re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+def inline_commands(page: Path) -> list[str]:
+    """Return the code spans of a page's text that begin a program, but for those that leave something out (…)."""
+    spans = re.findall(r"`((?:python|accelerate|torchrun) [^`]*)`", without_blocks(page))
+    return [re.sub(r"\s+", " ", span) for span in spans if "…" not in span]
+
+
 def commands(page: Path) -> list[tuple[str, list[str], str]]:
-    """Return (program, arguments, what the page shows below the command) of each run_*.py in the fenced blocks."""
+    """Return (program, arguments, what the page shows below the command) of each run_*.py on the page."""
     found = []
-    for block in fenced_blocks(page):
+    for block in [*fenced_blocks(page), *inline_commands(page)]:
         lines = block.replace("\\\n", " ").splitlines()
         for number, line in enumerate(lines):
             match = re.search(r"(run_(?:finetune|generate|evaluate|benchmark|demo)\.py)(.*)", line)
@@ -89,7 +101,7 @@ def commands(page: Path) -> list[tuple[str, list[str], str]]:
 
 
 def settings_names(program: str) -> set[str]:
-    own = {field.name for group in GROUPS[program] for field in dataclasses.fields(group)}
+    own = {field.name for group in (*GROUPS[program], ScreenSettings) for field in dataclasses.fields(group)}
     return own | (training_argument_names() if program == "run_finetune.py" else set())
 
 
@@ -139,16 +151,72 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+def heading_levels(page: Path) -> list[int]:
+    """Return the level of each heading of a page, in their order."""
+    return [len(marks) for marks in re.findall(r"^(#+) ", without_blocks(page), flags=re.MULTILINE)]
+
+
+def table_shapes(page: Path) -> list[tuple[int, int]]:
+    """Return (rows, columns) of each table of a page, its header and rule among the rows."""
+    tables = re.findall(r"(?:^\|.*\n)+", without_blocks(page), flags=re.MULTILINE)
+    return [(table.count("\n"), len(re.findall(r"(?<!\\)\|", table.splitlines()[0])) - 1) for table in tables]
+
+
+def code_cells(page: Path) -> list[str]:
+    """Return the cells of a page's tables that hold code alone: commands, keys of figures, names of files."""
+    return re.findall(r"(?<=\| )`[^`|]+`(?= \|)", page.read_text(encoding="utf-8"))
+
+
+def named_settings(page: Path) -> set[str]:
+    """Return the flags that a page names, in its text and in its commands."""
+    return set(re.findall(r"(?<![\w-])--[a-z][a-z_-]+", page.read_text(encoding="utf-8")))
+
+
+def linked_pages(page: Path) -> list[str]:
+    """Return where the links of a page lead, in any order, whichever language they are in; anchors left out."""
+    links = re.findall(r"\]\(([^)#\s]*)[^)\s]*\)|(?:href|src)=\"([^\"]+)\"", page.read_text(encoding="utf-8"))
+    return sorted(link.replace(".zh-CN", "") for pair in links for link in pair if link)
+
+
 @pytest.mark.parametrize("page", TRANSLATIONS, ids=lambda page: page.name)
-def test_translations_have_the_same_code_blocks(page):
+def test_translations_say_the_same(page):
     original = page.with_name(page.name.replace(".zh-CN", ""))
     assert fenced_blocks(page) == fenced_blocks(original)
+    assert heading_levels(page) == heading_levels(original)
+    assert table_shapes(page) == table_shapes(original)
+    assert code_cells(page) == code_cells(original)
+    assert named_settings(page) == named_settings(original)
+    assert linked_pages(page) == linked_pages(original)
+
+
+@pytest.mark.parametrize("page", TRANSLATIONS, ids=lambda page: page.name)
+def test_pages_lead_to_pages_of_their_language(page):
+    """A Chinese page links to the Chinese of another page where there is one, and both name each other at the top."""
+    original = page.with_name(page.name.replace(".zh-CN", ""))
+    for link in re.findall(r"\]\(([^)#\s]+\.md)", page.read_text(encoding="utf-8")):
+        translated = page.parent / link.replace(".md", ".zh-CN.md")
+        assert link == original.name or link.endswith(".zh-CN.md") or not translated.exists(), link
+    assert f"]({page.name})" in original.read_text(encoding="utf-8")[:300]
+    assert f"]({original.name})" in page.read_text(encoding="utf-8")[:300]
+
+
+def test_every_page_for_users_is_translated():
+    english_only = {"architecture.md"}  # for those who read the code, which is in English too
+    pages = {page.name for page in (ROOT / "docs").glob("*.md") if not page.name.endswith(".zh-CN.md")}
+    translated = {page.name.replace(".zh-CN", "") for page in TRANSLATIONS} - {"README.md"}
+    assert pages - english_only == translated
 
 
 def test_readme_installs_and_runs_in_one_line_each():
     blocks = [block.strip() for block in fenced_blocks(ROOT / "README.md")]
     assert INSTALL_AND_RUN in blocks
     assert INSTALL_AND_TEST in blocks
+
+
+def test_every_measurement_is_listed():
+    text = (ROOT / "bench/README.md").read_text(encoding="utf-8")
+    scripts = {f"bench/{path.name}" for path in (ROOT / "bench").glob("*.py")}
+    assert scripts == set(re.findall(r"`(bench/\w+\.py)`", text))
 
 
 def test_readme_stays_short():

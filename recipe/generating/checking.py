@@ -45,13 +45,24 @@ class Checked:
         removed: the kinds of what was taken out beside white space, and of how many prompts.
         unknown: the characters that the model cannot see, and in how many prompts.
         unknown_prompts: how many prompts hold such characters.
+        traditional_prompts: how many are read by their simplified forms, and answered in traditional ones.
+        variants: characters that are read by another form, and that form; in how many prompts.
         digest: a hash of all prompts.
     """
 
     removed: Counter[str] = field(default_factory=Counter)
     unknown: Counter[str] = field(default_factory=Counter)
     unknown_prompts: int = 0
+    traditional_prompts: int = 0
+    variants: Counter[tuple[str, str]] = field(default_factory=Counter)
     digest: str = ""
+
+    def see(self, prompt: PreparedPrompt) -> None:
+        """Count what the model does not see of a prompt, and what it sees in another form."""
+        self.unknown.update(dict.fromkeys(prompt.unknown, 1))
+        self.unknown_prompts += bool(prompt.unknown)
+        self.traditional_prompts += prompt.reading.is_traditional
+        self.variants.update(dict.fromkeys(prompt.reading.variants, 1))
 
 
 def check_prompts(generator: Generator, prompts: StoredPrompts) -> Checked:
@@ -72,8 +83,7 @@ def check_prompts(generator: Generator, prompts: StoredPrompts) -> Checked:
         if prepared.refusal is not None:
             refused.add(prepared.refusal)
         checked.removed.update(cleaned.removed)
-        checked.unknown.update(dict.fromkeys(prepared.unknown, 1))
-        checked.unknown_prompts += bool(prepared.unknown)
+        checked.see(prepared)
     refused.raise_any()
     checked.digest = digest.hexdigest()
     return checked

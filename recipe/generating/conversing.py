@@ -11,6 +11,7 @@ from typing import Any
 from tqdm import tqdm
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from recipe.couplet.character_forms import Reading
 from recipe.errors import UserError
 from recipe.formats.plain import Plain
 from recipe.generating.generator import Generator, PreparedPrompt
@@ -101,7 +102,8 @@ class Converser:
         refusal = None
         if needed + new_tokens > longest:
             refusal = f"takes {needed + new_tokens} tokens; the model has room for {longest}"
-        return PreparedPrompt(conversation[-1][1], list(ids), None, new_tokens, [], refusal)
+        last = conversation[-1][1]
+        return PreparedPrompt(last, Reading(last), list(ids), None, new_tokens, [], refusal)
 
 
 def _chat_tokenizer(name: str) -> Any:

@@ -72,6 +72,7 @@ def _generate(settings: Settings, processes: Processes) -> int:
         return compose_all(Composer(generator, job.line_length), generator, kind, given, settings)
     checked = check_prompts(generator, typed)
     _say_what_was_taken_out(checked)
+    _say_other_forms(checked)
     code = PromptJob(generator, typed, settings, processes).run(checked.digest)
     _say_unknown_characters(generator, checked)
     return code
@@ -86,6 +87,17 @@ def _to_compose(job: GenerationSettings) -> tuple[Kind, list[str]]:
 def _say_what_was_taken_out(checked: Checked) -> None:
     if checked.removed:
         print(f"taken out of prompts: {listed(checked.removed)}", file=sys.stderr)
+
+
+def _say_other_forms(checked: Checked) -> None:
+    """Say what the model is shown in place of characters that it does not know."""
+    if count := checked.traditional_prompts:
+        lines = "1 line" if count == 1 else f"{count:,} lines"
+        print(f"in traditional characters, read as simplified and answered as traditional: {lines}", file=sys.stderr)
+    if checked.variants:
+        named = ", ".join(f"{char} as {form}" for (char, form), _ in checked.variants.most_common(_CHARACTERS_NAMED))
+        rest = len(checked.variants) - _CHARACTERS_NAMED
+        print(f"read in a common form: {named}{f' and {rest:,} more' if rest > 0 else ''}", file=sys.stderr)
 
 
 def _open_output(generator: Generator, settings: Settings, kept_bytes: int = 0) -> AnswerWriter:
@@ -342,8 +354,10 @@ def converse(generator: Generator) -> int:
             if reason := prompts[0].refusal:
                 print(printable(reason))
                 continue
-            seen = Checked(Counter(cleaned.removed), Counter(prompts[0].unknown), len(prompts[0].unknown) > 0)
+            seen = Checked(Counter(cleaned.removed))
+            seen.see(prompts[0])
             _say_what_was_taken_out(seen)
+            _say_other_forms(seen)
             for _, answers in generator.answer_each(prompts):
                 print(*(f"{answered}> {answer.text}  ({answer.log_probability:.2f})" for answer in answers), sep="\n")
                 _say_empty_answers(len(answers), sum(is_blank(answer.text) for answer in answers))

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerFast
 
+from recipe.couplet.character_forms import Reading, in_traditional, read_as_known
 from recipe.couplet.plan import TonePolicy
 from recipe.errors import UserError
 from recipe.formats.base import TextFormat
@@ -42,6 +43,8 @@ class PreparedPrompt:
     """What is known of a prompt before anything is decoded.
 
     Attributes:
+        prompt: as typed; answers carry it.
+        reading: how the model sees it.
         ids: its opening as tokens.
         plan: what its form asks of the answer; None where there is no form, or no room.
         new_tokens: tokens of the longest answer, the end token included.
@@ -50,6 +53,7 @@ class PreparedPrompt:
     """
 
     prompt: str
+    reading: Reading
     ids: list[int]
     plan: Any
     new_tokens: int
@@ -121,7 +125,8 @@ class Generator:
                     f"the model was trained on {self.text_format.name} texts, which have no form to hold; add "
                     "--continue_freely"
                 )
-            self.form = hold_form(self.text_format.form, tokenizer, model.config.vocab_size, settings, banned_words)
+            banned = {form for word in banned_words for form in (word, read_as_known(word, self._knows).text)}
+            self.form = hold_form(self.text_format.form, tokenizer, model.config.vocab_size, settings, sorted(banned))
         self._wanted = max(settings.best_of or 1, settings.num_return_sequences)
 
     def prepare(self, prompts: Sequence[str], first: str = "") -> list[PreparedPrompt]:
@@ -133,19 +138,30 @@ class Generator:
         return [self._prepare(prompt, first) for prompt in prompts]
 
     def _prepare(self, prompt: str, first: str) -> PreparedPrompt:
-        ids = encode_prompt(self.tokenizer, self.text_format.opening(prompt))
-        unknown = unknown_characters(self.tokenizer, prompt) if self.tokenizer.unk_token_id in ids else []
+        reading, ids, unknown = self._read(prompt)
         new_tokens = self.form.most_tokens(prompt) if self.form else self.settings.max_new_tokens
         needed, longest = len(ids) + new_tokens, self.model.config.max_position_embeddings
         plan, refusal = None, None
         if needed > longest:
             refusal = f"{prompt[:20]}…: takes {needed} tokens; the model has room for {longest}"
         elif self.form is not None:
-            plan = self.form.plan(prompt, first)
+            plan = self.form.plan(reading.text, first)
             refusal = self.form.refusal(plan)
         elif not prompt:
             refusal = "an empty line cannot be continued"
-        return PreparedPrompt(prompt, ids, plan, new_tokens, unknown, refusal)
+        return PreparedPrompt(prompt, reading, ids, plan, new_tokens, unknown, refusal)
+
+    def _read(self, prompt: str) -> tuple[Reading, list[int], list[str]]:
+        """Return how the model sees a prompt, that as tokens, and the characters that it cannot see at all."""
+        ids = encode_prompt(self.tokenizer, self.text_format.opening(prompt))
+        if self.tokenizer.unk_token_id not in ids:
+            return Reading(prompt), ids, []
+        reading = read_as_known(prompt, self._knows)
+        ids = encode_prompt(self.tokenizer, self.text_format.opening(reading.text))
+        return reading, ids, unknown_characters(self.tokenizer, reading.text)
+
+    def _knows(self, char: str) -> bool:
+        return not unknown_characters(self.tokenizer, char)
 
     def answer(self, prompts: Sequence[str]) -> list[list[Answer]]:
         """Return the answers of each prompt, the best or first drawn one first.
@@ -254,7 +270,7 @@ class Generator:
         )
         rated = zip(texts, mean_log_probabilities(output, ids.shape[1], config.eos_token_id), strict=True)
         copies = len(texts) // len(prompts)
-        answers = [self._rated(prompts[row // copies].prompt, *one) for row, one in enumerate(rated)]
+        answers = [self._rated(prompts[row // copies], *one) for row, one in enumerate(rated)]
         return [answers[start : start + copies] for start in range(0, len(answers), copies)]
 
     def generation_config(self, steps: int, is_sampled: bool) -> GenerationConfig:
@@ -280,9 +296,11 @@ class Generator:
             **(sampling if is_sampled else {}),
         )
 
-    def _rated(self, prompt: str, text: str, log_probability: float) -> Answer:
-        answer = Answer(prompt, text, log_probability, self.text_format.tone_share(prompt, text))
-        return replace(answer, parallelism=self._parallelism(prompt, text)) if self._parallelism else answer
+    def _rated(self, prompt: PreparedPrompt, text: str, log_probability: float) -> Answer:
+        seen = prompt.reading.text
+        shown = in_traditional(text) if prompt.reading.is_traditional else text
+        parallelism = self._parallelism(seen, text) if self._parallelism else None
+        return Answer(prompt.prompt, shown, log_probability, self.text_format.tone_share(seen, text), parallelism)
 
 
 def check_settings(settings: DecodingSettings, banned_words: Sequence[str]) -> None:

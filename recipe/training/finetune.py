@@ -181,13 +181,23 @@ def _push(directory: Path, name: str) -> None:
         ) from None
 
 
+def kept_step(trainer: CoupletTrainer) -> int:
+    """Return the step whose weights the trainer holds at the end.
+
+    The library notes the best evaluated step even where no checkpoint was saved there that could be loaded again.
+    """
+    state = trainer.state
+    if state.best_model_checkpoint is not None and state.best_global_step is not None:
+        return state.best_global_step
+    return state.global_step
+
+
 def before_and_after(trainer: CoupletTrainer) -> dict[str, tuple[Any, Any]]:
     """Return each held-out figure at the first evaluation and at that of the model that is kept."""
     records = {record["step"]: record for record in trainer.state.log_history if "eval_loss" in record}
     if not records:
         return {}
-    kept_step = trainer.state.best_global_step if trainer.state.best_model_checkpoint else max(records)
-    before, after = records[min(records)], records[kept_step if kept_step in records else max(records)]
+    before, after = records[min(records)], records.get(kept_step(trainer), records[max(records)])
     timing = ("eval_runtime", "eval_samples_per_second", "eval_steps_per_second")
     names = [key for key in after if key.startswith("eval_") and key not in timing]
     return {key.removeprefix("eval_"): (before.get(key, "–"), after[key]) for key in names}
@@ -195,8 +205,7 @@ def before_and_after(trainer: CoupletTrainer) -> dict[str, tuple[Any, Any]]:
 
 def metrics_table(metrics: dict[str, tuple[Any, Any]], trainer: CoupletTrainer) -> str:
     """Return the table of the held-out figures before and after training."""
-    step = trainer.state.best_global_step or trainer.state.global_step
-    lines = [f"held-out rows, before training and after {step:,} steps (the model that is kept):"]
+    lines = [f"held-out rows, before training and after {kept_step(trainer):,} steps (the model that is kept):"]
     for name, (before, after) in metrics.items():
         cells = [f"{value:12.4f}" if isinstance(value, float) else f"{value:>12}" for value in (before, after)]
         lines.append(f"  {name:24}{cells[0]}{cells[1]}")

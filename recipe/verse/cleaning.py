@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from recipe.couplet.character_forms import STANDARD_FORMS
 from recipe.couplet.form import is_chinese_character
 from recipe.errors import UserError
 
@@ -28,18 +29,6 @@ _DROPPED = str.maketrans("", "", "「」『』《》〈〉“”‘’[]")  # qu
 _MARKS = str.maketrans(",.!?;:、", "，。！？；：，")
 _DOUBLED_MARKS = re.compile(r"[，。！？；：]*([。！？；])[，。！？；：]*|([，：])[，：]*")
 _SENTENCE = re.compile(r"[^。！？；]+[。！？；]")
-
-# Printed variants of common characters, which OpenCC does not take for traditional ones: variant, then standard form.
-_VARIANTS = """
-隠隐 疎疏 踈疏 簷檐 鴈雁 鬰郁 髪发 頼赖 浄净 徧遍 慙惭 鶑莺 鸎莺 粧妆 劒剑 鬭斗 鬬斗 媿愧 蘂蕊 臯皋
-僊仙 猨猿 髙高 鼇鳌 巵卮 馿驴 煖暖 嬾懒 賸剩 覩睹 牋笺 妬妒 隣邻 餠饼 罇樽 閙闹 隄堤 懽欢 驩欢 寛宽
-彊强 椀碗 盌碗 懃勤 鉏锄 筯箸 峩峨 鳯凤 袴裤 毬球 缾瓶 堦阶 虀齑 畧略 燄焰 迺乃 遯遁 飖摇 揺摇 犂犁
-鏁锁 鼈鳖 崄险 飜翻 廻回 囘回 麤粗 羃幂 悮误 箠棰 欵款 邉边 磵涧 羮羹 栢柏 槩概 覊羁 羇羁 秔粳 嚬颦
-歳岁 蔕蒂 竝并 暎映 幙幕 緜绵 歘欻 桮杯 壻婿 醆盏 纒缠 姪侄 薫薰 輙辄 讐仇 頳赪 搆构 箎篪 牓榜 朶朵
-碁棋 毎每 蠧蠹 諠喧 憇憩 螘蚁 呌叫 鵶鸦 瓌瑰 柂舵 倐倏 皷鼓 藂丛 荅答 閴阒 邨村 躭耽 徴征 濶阔 懐怀
-鎗枪 蕚萼 粃秕 氊毡 葅菹 渇渴 効效 揜掩 戯戏 逺远 楯盾 棃梨 塲场 様样
-"""
-_STANDARD_FORMS = {ord(pair[0]): pair[1] for pair in _VARIANTS.split()}
 
 
 @dataclass(frozen=True)
@@ -79,7 +68,7 @@ def simplify(texts: Sequence[str]) -> list[str]:
     from opencc import OpenCC
 
     converter = OpenCC("t2s")
-    return [converter.convert(text).translate(_STANDARD_FORMS) for text in texts]
+    return [converter.convert(text).translate(STANDARD_FORMS) for text in texts]
 
 
 def clean(texts: Iterable[str], rare_below: int = RARE_BELOW) -> list[Poem]:
