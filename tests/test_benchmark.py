@@ -95,7 +95,7 @@ def test_one_answer_for_each_kind_of_question_is_a_sign():
 
 
 def test_one_text_throughout_gets_no_figure():
-    answers = answers_with([1, 0] * 4, picks=[0] * 8, options=("  \n",))
+    answers = answers_with([1, 0] * 4, picks=[0] * 8, options=("",))
     assert "answers nothing to 100%" in figure_of(answers, 0.0, is_share=False).reason
     answers = answers_with([1, 0] * 4, picks=[0] * 8, options=("春" * 30,))
     assert f"answers {'春' * 20}… to 100%" in figure_of(answers, 0.0, is_share=False).reason

@@ -10,8 +10,7 @@ with read_base():
 
 from opencompass.models import HuggingFaceBaseModel
 
-# The choices with one right answer are compared by likelihood, which is what a small model can do; the others are written.
+# Only the seven sets with one right answer, compared by likelihood: a small model can do that, and write nothing.
 datasets = [dataset for dataset in GaokaoBench_datasets if "PPL" in str(dataset["infer_cfg"]["inferencer"]["type"])]
-models = [
-    dict(type=HuggingFaceBaseModel, abbr="couplet", path="model", max_out_len=64, batch_size=1, run_cfg=dict(num_gpus=0))
-]
+couplet = {"type": HuggingFaceBaseModel, "abbr": "couplet", "path": "model", "max_out_len": 64, "batch_size": 1}
+models = [{**couplet, "run_cfg": {"num_gpus": 0}}]

@@ -1,6 +1,6 @@
-"""Turn multiple-choice questions, as `run_benchmark.py --mcq_file` takes them, into the instances of HELM's custom_mcqa.
+"""Turn the multiple-choice questions of `run_benchmark.py --mcq_file` into instances of HELM's scenario custom_mcqa.
 
-python bench/frameworks/helm_instances.py questions.jsonl bench/frameworks/helm/instances.jsonl
+python bench/frameworks/helm_instances.py questions.jsonl instances.jsonl
 """
 
 import json

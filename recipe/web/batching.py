@@ -7,6 +7,7 @@ lines does not keep the others waiting for all of them.
 
 from __future__ import annotations
 
+import contextvars
 import dataclasses
 import itertools
 import secrets
@@ -37,6 +38,7 @@ class Request:
         seed: of the draws; None leaves it to the batch. A request with a seed is answered by itself, since what is
             drawn for a line depends on the lines beside it.
         future: receives the answers, or the `UserError` that says why there are none.
+        context: of who asks; it holds the language in which that is said.
     """
 
     upper: str
@@ -44,6 +46,7 @@ class Request:
     banned_words: tuple[str, ...]
     seed: int | None
     future: Future[list[Answer]]
+    context: contextvars.Context
 
     def can_join(self, other: Request) -> bool:
         """Whether both may be answered in one batch."""
@@ -91,7 +94,7 @@ class Batcher:
             BusyError: the queue is full.
         """
         settings = with_best_of(settings, self.couplets.ready.text_format)
-        request = Request(upper, settings, tuple(banned_words), seed, Future())
+        request = Request(upper, settings, tuple(banned_words), seed, Future(), contextvars.copy_context())
         with self._changed:
             if self.waiting >= self._most_waiting:
                 raise BusyError
@@ -159,7 +162,8 @@ class Batcher:
             if prompt.refusal is None:
                 answerable.append((request, prompt))
             else:
-                request.future.set_exception(UserError(prompt.refusal))
+                (said,) = request.context.run(generator.prepare, [request.upper])  # again, in the visitor's language
+                request.future.set_exception(UserError(str(said.refusal)))
         seed = batch[0].seed if batch[0].seed is not None else secrets.randbits(63)
         with generator.seeded(seed):
             for place, answers in generator.answer_each([prompt for _, prompt in answerable]):

@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 
 from recipe.couplet.form import Violation, form_violations
 from recipe.errors import UserError
+from recipe.language import speaking
 from recipe.model.tokenization import unknown_characters
 from recipe.templating import render
 from recipe.web.batching import Batcher, BusyError
@@ -152,7 +153,8 @@ def _answering(batchers: Mapping[str, Batcher], language: str, names: Sequence[s
         options = dict(zip(names, values, strict=True))
         visitor = request.client.host if request.client else ""
         try:
-            return await _answers_html(batchers, language, upper or "", options, visitor)
+            with speaking(language):
+                return await _answers_html(batchers, language, upper or "", options, visitor)
         except RefusedError as error:
             refused = error
         except BusyError:

@@ -11,6 +11,7 @@ from recipe.couplet.form import is_chinese_character
 from recipe.errors import UserError
 from recipe.facade import decoding_settings
 from recipe.formats.base import TextFormat
+from recipe.language import LANGUAGES, N_, translations
 from recipe.rows.cleaning import EMPTY, RejectedRowError
 from recipe.settings import DecodingSettings
 
@@ -24,29 +25,16 @@ MOST_BANNED_WORDS, LONGEST_BANNED_WORD = 64, 16
 # Settings of decoding that are the operator's, not a visitor's.
 _NOT_ASKED = {"generation_batch_size", "continue_freely", "max_new_tokens"}
 
-CHINESE, ENGLISH = "zh", "en"
 _REFUSALS = {
-    "empty": ("请先写上联。", "Write an upper line first."),
-    "long": (
-        "上联有 {count} 个字符，最多 {most} 个。",
-        "The upper line has {count:,} characters; at most {most} are answered.",
-    ),
-    "character": (
-        "上联只能用汉字和标点，第 {place} 个字符是 {found}。",
-        "An upper line holds Chinese characters and punctuation; character {place} is {found}.",
-    ),
-    "damaged": (
-        "上联里有换行、控制字符或损坏的字符。",
-        "The upper line holds a line break, control characters or damaged ones.",
-    ),
-    "only_marks": ("上联里没有汉字。", "The upper line has no Chinese character."),
-    "words": (
-        "避用词最多 {most} 个，每个最多 {longest} 个字符。",
-        "At most {most} banned words, of at most {longest} characters each.",
-    ),
-    "most": ("{name} 最大为 {most}，收到的是 {found}。", "{name} is at most {most}; found {found}."),
-    "busy": ("现在排队的人太多，请稍后再试。", "Too many lines are waiting; try again in a moment."),
-    "other": ("这一联对不出来：{reason}", "This line cannot be answered: {reason}"),
+    "empty": N_("Write an upper line first."),
+    "long": N_("The upper line has {count:,} characters; at most {most} are answered."),
+    "character": N_("An upper line holds Chinese characters and punctuation; character {place} is {found}."),
+    "damaged": N_("The upper line holds a line break, control characters or damaged ones."),
+    "only_marks": N_("The upper line has no Chinese character."),
+    "words": N_("At most {most} banned words, of at most {longest} characters each."),
+    "most": N_("{name} is at most {most}; found {found}."),
+    "busy": N_("Too many lines are waiting; try again in a moment."),
+    "other": N_("This line cannot be answered: {reason}"),
 }
 
 
@@ -55,9 +43,9 @@ class RefusedError(Exception):
 
     def __init__(self, kind: str, **values: Any) -> None:
         self.sentences = {
-            language: text.format(**values) for language, text in zip((CHINESE, ENGLISH), _REFUSALS[kind], strict=True)
+            language: translations(language).gettext(_REFUSALS[kind]).format(**values) for language in LANGUAGES
         }
-        super().__init__(self.sentences[ENGLISH])
+        super().__init__(self.sentences["en"])
 
 
 def checked_line(typed: str, text_format: TextFormat) -> str:
