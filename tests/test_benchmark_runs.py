@@ -170,7 +170,7 @@ def test_a_damaged_part_is_a_row_and_not_the_end(run, mirror, tmp_path):
         and row["figure"]["value"] == 100
         and list(row["failures"]) == ["ceval-valid_law"]
     )
-    assert "not run: 1 tasks" in row["notes"][0]
+    assert "not run: 1 task, ceval-valid_law" in row["notes"][0]
     file.write_bytes(b"no parquet")
     (tmp_path / "m/ceval/ceval-exam/logic/dev-00000-of-00001.parquet").write_bytes(b"")
     code, _ = run(MadeUpModel(knows()), "--tasks", "ceval", "--data_dir", tmp_path / "m")
@@ -258,7 +258,7 @@ def test_programs_that_pass_are_counted(run):
     assert rows["HumanEval", "Pass@1"]["figure"]["value"] == pytest.approx(200 / 3)
     assert rows["HumanEval", "Pass@2"]["figure"]["value"] == pytest.approx(200 / 3)
     assert rows["MBPP", "Pass@1"]["figure"]["value"] == pytest.approx(100 / 3)
-    assert rows["HumanEval", "Pass@1"]["notes"] == ["2 a problem, temperature 0.2: 4 passed, 2 failed"]
+    assert rows["HumanEval", "Pass@1"]["notes"] == ["2 a problem, temperature 0.2: passed 4, failed 2"]
 
 
 def test_what_programs_need_is_said_before(run, capsys):
