@@ -128,7 +128,9 @@ def _check_job(job: GenerationSettings, decoding: DecodingSettings, processes: P
     if job.parallelism_column != GenerationSettings.parallelism_column and not job.parallelism_file:
         problems.append("--parallelism_column is a column of the --parallelism_file; there is none")
     if job.line_length != GenerationSettings.line_length and not _to_compose(job)[1]:
-        problems.append(f"--line_length {job.line_length} is the length of composed lines; it needs --compose")
+        problems.append(
+            f"--line_length {job.line_length} is the length of composed lines; it needs --compose, --acrostic or --theme"
+        )
     if job.output_file is not None and (problem := output_problem(job.output_format, job.output_file)):
         problems.append(problem)
     read = {"--prompts_file": job.prompts_file, "--banned_words": decoding.banned_words}
