@@ -129,7 +129,7 @@ def _check_job(job: GenerationSettings, decoding: DecodingSettings, processes: P
         problems.append("--parallelism_column is a column of the --parallelism_file; there is none")
     if job.line_length != GenerationSettings.line_length and not _to_compose(job)[1]:
         problems.append(
-            f"--line_length {job.line_length} is the length of composed lines; it needs --compose, --acrostic or --theme"
+            f"--line_length {job.line_length}: is for composed lines, so it needs --compose, --acrostic or --theme"
         )
     if job.output_file is not None and (problem := output_problem(job.output_format, job.output_file)):
         problems.append(problem)
