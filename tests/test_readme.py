@@ -23,6 +23,7 @@ from recipe.settings import (
     QuestionSettings,
     RatingSettings,
     RunSettings,
+    ScreenSettings,
     ServedSettings,
 )
 
@@ -74,10 +75,21 @@ def fenced_blocks(page: Path) -> list[str]:
     return re.findall(r"^```[a-z]*\n(.*?)^```$", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
 
 
+def without_blocks(page: Path) -> str:
+    """Return the text of a page without its fenced code blocks."""
+    return re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+def inline_commands(page: Path) -> list[str]:
+    """Return the code spans of a page's text that begin a program, but for those that leave something out (…)."""
+    spans = re.findall(r"`((?:python|accelerate|torchrun) [^`]*)`", without_blocks(page))
+    return [re.sub(r"\s+", " ", span) for span in spans if "…" not in span]
+
+
 def commands(page: Path) -> list[tuple[str, list[str], str]]:
-    """Return (program, arguments, what the page shows below the command) of each run_*.py in the fenced blocks."""
+    """Return (program, arguments, what the page shows below the command) of each run_*.py on the page."""
     found = []
-    for block in fenced_blocks(page):
+    for block in [*fenced_blocks(page), *inline_commands(page)]:
         lines = block.replace("\\\n", " ").splitlines()
         for number, line in enumerate(lines):
             match = re.search(r"(run_(?:finetune|generate|evaluate|benchmark|demo)\.py)(.*)", line)
@@ -89,7 +101,7 @@ def commands(page: Path) -> list[tuple[str, list[str], str]]:
 
 
 def settings_names(program: str) -> set[str]:
-    own = {field.name for group in GROUPS[program] for field in dataclasses.fields(group)}
+    own = {field.name for group in (*GROUPS[program], ScreenSettings) for field in dataclasses.fields(group)}
     return own | (training_argument_names() if program == "run_finetune.py" else set())
 
 
@@ -137,11 +149,6 @@ def anchors(page: Path) -> set[str]:
     """Return the anchors that GitHub gives to the headings of a page."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
-def without_blocks(page: Path) -> str:
-    """Return the text of a page without its fenced code blocks."""
-    return re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
 
 
 def heading_levels(page: Path) -> list[int]:
