@@ -5,14 +5,18 @@ from __future__ import annotations
 import dataclasses
 import unicodedata
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recipe.couplet.form import is_chinese_character
 from recipe.errors import UserError
 from recipe.facade import decoding_settings
 from recipe.formats.base import TextFormat
-from recipe.rows.cleaning import EMPTY, RejectedRowError
+from recipe.model.tokenization import unknown_characters
+from recipe.rows.cleaning import EMPTY, LOST, MARKUP, RejectedRowError, clean_line
 from recipe.settings import DecodingSettings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 # A line is answered in at most so many steps; the longest couplet in use that has a name, of 大观楼, has 90.
 MOST_CHARACTERS = 100
@@ -20,6 +24,10 @@ MOST_CHARACTERS = 100
 MOST = {"n": 8, "best_of": 32, "num_beams": 8}
 # Rows of the model in one batch: many small requests share it; a large one is bounded by the values above.
 ROWS_TOGETHER = 256
+# Characters of a line of a whole couplet.
+LINE_LENGTHS = range(3, 17)
+# Ways of writing whole couplets around given characters, by the names of `Couplets.compose`.
+ACROSTIC, THEME, BEGINNING = "acrostic", "theme", "compose"
 MOST_BANNED_WORDS, LONGEST_BANNED_WORD = 64, 16
 # Settings of decoding that are the operator's, not a visitor's.
 _NOT_ASKED = {"generation_batch_size", "continue_freely", "max_new_tokens"}
@@ -39,15 +47,45 @@ _REFUSALS = {
         "上联里有换行、控制字符或损坏的字符。",
         "The upper line holds a line break, control characters or damaged ones.",
     ),
+    "markup": (
+        "上联里有 HTML，请只留文字。",
+        "The upper line holds HTML; leave only its text.",
+    ),
+    "lost": (
+        "上联里有 [UNK] 一类的记号，请换成原来的字。",
+        "The upper line holds a mark such as [UNK] in the place of a character; type the character itself.",
+    ),
     "only_marks": ("上联里没有汉字。", "The upper line has no Chinese character."),
     "words": (
         "避用词最多 {most} 个，每个最多 {longest} 个字符。",
         "At most {most} banned words, of at most {longest} characters each.",
     ),
     "most": ("{name} 最大为 {most}，收到的是 {found}。", "{name} is at most {most}; found {found}."),
+    "given": (
+        "请给 1 到 {most} 个汉字，要比每行的字数少。",
+        "Give 1 to {most} Chinese characters, fewer than a line has.",
+    ),
+    "acrostic": (
+        "藏头要两个不同的汉字，一行一个。",
+        "An acrostic takes two different Chinese characters, one for each line.",
+    ),
+    "line_length": (
+        "每行可以有 {least} 到 {most} 个字，收到的是 {found}。",
+        "A line has {least} to {most} characters; found {found}.",
+    ),
+    "unknown": (
+        "模型不认识“{found}”，写不出含有它的对联。请换常用的简体字。",
+        "The model does not know {found} and cannot write it; try common, simplified characters.",
+    ),
+    "none": (
+        "没有找到合适的对联。请换几个字，或者减少避用词。",
+        "No couplet was found; try other characters, or fewer words to avoid.",
+    ),
     "busy": ("现在排队的人太多，请稍后再试。", "Too many lines are waiting; try again in a moment."),
     "other": ("这一联对不出来：{reason}", "This line cannot be answered: {reason}"),
 }
+# What cleaning says of a line, as it is said here; whatever else it says, the line is damaged.
+_REJECTIONS = {EMPTY: "empty", MARKUP: "markup", LOST: "lost"}
 
 
 class RefusedError(Exception):
@@ -71,13 +109,39 @@ def checked_line(typed: str, text_format: TextFormat) -> str:
     try:
         line = text_format.read_prompt(typed).text
     except RejectedRowError as rejection:
-        raise RefusedError("empty" if rejection.reason == EMPTY else "damaged") from None
+        raise RefusedError(_REJECTIONS.get(rejection.reason, "damaged")) from None
     for place, char in enumerate(line, start=1):
         if not (is_chinese_character(char) or unicodedata.category(char)[0] == "P"):
             raise RefusedError("character", place=place, found=shown_character(char))
     if not any(map(is_chinese_character, line)):
         raise RefusedError("only_marks")
     return line
+
+
+def checked_given(typed: str, kind: str, line_length: Any, tokenizer: PreTrainedTokenizerFast) -> str:
+    """Return the characters that somebody wants whole couplets written around, cleaned.
+
+    Raises:
+        RefusedError: they are not Chinese, too many, not the two of an acrostic or unknown to the model; or the lines
+            are too short or too long.
+    """
+    least, most = LINE_LENGTHS[0], LINE_LENGTHS[-1]
+    if type(line_length) is not int or line_length not in LINE_LENGTHS:
+        raise RefusedError("line_length", least=least, most=most, found=str(line_length)[:20])
+    refused = RefusedError("acrostic") if kind == ACROSTIC else RefusedError("given", most=line_length - 1)
+    if len(typed) > MOST_CHARACTERS:
+        raise refused
+    try:
+        given = clean_line(typed).text
+    except RejectedRowError:
+        raise refused from None
+    if not 0 < len(given) < line_length or not all(map(is_chinese_character, given)):
+        raise refused
+    if kind == ACROSTIC and (len(given) != 2 or given[0] == given[1]):
+        raise refused
+    if unknown := unknown_characters(tokenizer, given):
+        raise RefusedError("unknown", found=" ".join(unknown))
+    return given
 
 
 def shown_character(char: str) -> str:
