@@ -28,7 +28,8 @@ from recipe.language import DIRECTORY, DOMAIN
 PACKAGE = DIRECTORY.parent
 PO_FILE = DIRECTORY / "zh" / "LC_MESSAGES" / f"{DOMAIN}.po"
 MO_FILE = PO_FILE.with_suffix(".mo")
-KEYWORDS = {"_": None, "N_": None, "ngettext": (1, 2), "setting": (2,)}
+# Which arguments of a call are sentences.
+KEYWORDS = {"_": (0,), "N_": (0,), "ngettext": (0, 1), "setting": (1,)}
 # What argparse says in a help page and of flags.
 ARGPARSE = (
     *("usage: ", "options", "positional arguments", "show this help message and exit"),
@@ -39,14 +40,26 @@ ARGPARSE = (
 def messages() -> Iterator[str | tuple[str, ...]]:
     """Yield every sentence of the package; a pair where there is one for one and one for many."""
     for file in sorted(PACKAGE.rglob("*.py")):
-        source = file.read_bytes()
-        yield from (found[1] for found in extract("python", io.BytesIO(source), KEYWORDS))
+        source = file.read_text(encoding="utf-8")
+        yield from _marked(source)
         if file.name in ("settings.py", "commands.py"):
-            yield from _docstrings(source.decode("utf-8"), file.name)
+            yield from _docstrings(source, file.name)
     for file in sorted((PACKAGE / "templates").glob("*")):
         if file.suffix in (".html", ".md"):
             yield from (found[1] for found in extract("jinja2.ext:babel_extract", io.BytesIO(file.read_bytes())))
     yield from ARGPARSE
+
+
+def _marked(source: str) -> Iterator[str | tuple[str, ...]]:
+    """Yield the sentences that a file marks. Babel's own reader takes the key of `_(row["key"])` for one."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in KEYWORDS:
+            wanted = [node.args[place] for place in KEYWORDS[node.func.id] if place < len(node.args)]
+            found = tuple(
+                text.value for text in wanted if isinstance(text, ast.Constant) and isinstance(text.value, str)
+            )
+            if found:
+                yield found if len(found) > 1 else found[0]
 
 
 def _docstrings(source: str, name: str) -> Iterator[str]:

@@ -18,6 +18,7 @@ from recipe.couplet.parallelism import CharacterAssociation, shipped_association
 from recipe.errors import UserError
 from recipe.formats.couplet import Couplet
 from recipe.generating.ranking import learn_parallelism, with_best_of
+from recipe.language import _
 from recipe.rows.cleaning import Cleaned, RejectedRowError, clean_line
 from recipe.settings import (
     PUBLISHED_MODEL,
@@ -186,7 +187,7 @@ class Couplets:
             try:
                 found.append(clean(text).text)
             except RejectedRowError as rejection:
-                reasons.append(f"{text[:40]!r} cannot be used: {rejection.reason}")
+                reasons.append(_("{text!r} cannot be used: {reason}").format(text=text[:40], reason=rejection.reason))
         if reasons:
             raise UserError(reasons)
         return found
@@ -288,7 +289,12 @@ def decoding_settings(n: int, options: Mapping[str, Any]) -> DecodingSettings:
         UserError: unknown names and wrong types, all at once.
     """
     if renamed := RENAMED & options.keys():
-        raise UserError([f"unknown setting {name}; say n, or banned_words as a list of words" for name in renamed])
+        raise UserError(
+            [
+                _("unknown setting {name}; say n, or banned_words as a list of words").format(name=name)
+                for name in renamed
+            ]
+        )
     try:
         return settings_from(DecodingSettings, {"num_return_sequences": n, **options})
     except UserError as error:

@@ -6,10 +6,12 @@ The English sentences in the code are the keys of the one catalogue, `locale/zh/
 
 from __future__ import annotations
 
+import contextlib
 import gettext
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 
 DOMAIN = "recipe"
@@ -17,6 +19,7 @@ DIRECTORY = Path(__file__).parent / "locale"
 LANGUAGES = ("en", "zh")
 
 _loaded: dict[str, gettext.NullTranslations] = {}
+_visitor: ContextVar[str | None] = ContextVar("language", default=None)
 
 
 def choose_language(language: str | None) -> None:
@@ -40,10 +43,21 @@ def asked_language(argv: Sequence[str]) -> str | None:
 
 def translations(language: str | None = None) -> gettext.NullTranslations:
     """Return the catalogue of one language, or of the one that is spoken."""
+    language = language or _visitor.get()
     key = language or ""
     if key not in _loaded:
         _loaded[key] = gettext.translation(DOMAIN, DIRECTORY, [language] if language else None, fallback=True)
     return _loaded[key]
+
+
+@contextlib.contextmanager
+def speaking(language: str) -> Iterator[None]:
+    """Speak `language` in this block, and in no other thread or task: a server answers each visitor in theirs."""
+    token = _visitor.set(language)
+    try:
+        yield
+    finally:
+        _visitor.reset(token)
 
 
 def _(message: str) -> str:

@@ -26,6 +26,7 @@ import yaml
 from recipe import disk
 from recipe.errors import UserError, printable, run_or_explain
 from recipe.files import at_home
+from recipe.language import _
 from recipe.run_directory import CONFIG_FILE, METRICS_FILE, checkpoints_by_step
 from recipe.settings import TRAINING_DEFAULTS, DataSettings, ModelSettings, RunSettings
 
@@ -49,7 +50,9 @@ def report(output_dir: str | Path | None = None) -> str:
     run = _last_run() if output_dir is None else Path(output_dir)
     if output_dir is not None and not (run and (run / CONFIG_FILE).is_file()):
         raise UserError(
-            f"--output_dir {output_dir}: holds no {CONFIG_FILE}, so no run has begun there; name its directory"
+            _("--output_dir {directory}: holds no {file}, so no run has begun there; name its directory").format(
+                directory=output_dir, file=CONFIG_FILE
+            )
         )
     parts = {"Versions": _versions(), "Machine": _machine()}
     if run is not None:
@@ -140,7 +143,9 @@ def _log(run: Path) -> str:
 
 def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m recipe.report_bug", description=__doc__)
-    parser.add_argument("--output_dir", type=at_home, help="directory of the run; default: the last one below outputs/")
+    parser.add_argument(
+        "--output_dir", type=at_home, help=_("directory of the run; default: the last one below outputs/")
+    )
     print(report(parser.parse_args(argv).output_dir))
     return 0
 

@@ -618,7 +618,7 @@ class ScreenSettings:
 
     language: str | None = setting(
         None,
-        "language of help, messages and reports; unset follows the locale (LANGUAGE, LC_ALL, LC_MESSAGES, LANG): Chinese "
-        "or else English",
+        "language of help, messages and reports; unset follows the locale (LANGUAGE, LC_ALL, LC_MESSAGES, LANG): "
+        "Chinese or else English",
         choices=("en", "zh"),
     )

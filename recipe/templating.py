@@ -12,6 +12,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from recipe.language import _
+
 
 def escape_markdown(text: str) -> str:
     """Return text that Markdown shows as it is, in a table cell too."""
@@ -62,4 +64,7 @@ def _for_markdown(value: Any) -> Markup:
 
 _HTML = _environment()
 _MARKDOWN = _environment(finalize=_for_markdown)
+# Sentences are translated as in Python, `_("… {name} …").format(name=name)`: the whole of it is text, and is escaped
+# for the language of the file as all texts are. (jinja2's own extension would give `Markup`, escaped for HTML alone.)
+_HTML.globals["_"] = _MARKDOWN.globals["_"] = _
 _MARKDOWN.filters |= {"code_span": code_span, "code_block": code_block}

@@ -21,6 +21,16 @@ import network_block  # noqa: E402, F401
 import pytest  # noqa: E402
 from finetune_helpers import COMPOSED_ROWS, uer_directory, write_rows  # noqa: E402
 
+from recipe.language import choose_language  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def _speaking_english():
+    """Speak English again where a test chose another language, by a command line with `--language zh` for one."""
+    yield
+    if os.environ.get("LANGUAGE") != "en":
+        choose_language("en")
+
 
 @pytest.fixture(scope="session")
 def uer_model(tmp_path_factory):

@@ -99,11 +99,11 @@ def test_couplets_are_grouped_by_what_was_trained_on(tmp_path):
     test.write_text("text1\n春风-冬雪\n山青-水秀\n山青水秀处-月白风清时\n", encoding="utf-8")
     groups = read_groups([str(test)], [str(train)], None)
     assert groups == {
-        "upper line seen in training": [("春风", "冬雪")],
-        "upper line not seen": [("山青", "水秀")],
-        "length not seen": [("山青水秀处", "月白风清时")],
+        "Couplets, upper line seen in training": [("春风", "冬雪")],
+        "Couplets, upper line not seen": [("山青", "水秀")],
+        "Couplets, length not seen": [("山青水秀处", "月白风清时")],
     }
-    assert list(read_groups([str(test)], [], 2)) == ["upper line not seen"]
+    assert list(read_groups([str(test)], [], 2)) == ["Couplets, upper line not seen"]
 
 
 def test_figures_of_what_is_written_are_those_that_were_planted(tmp_path, monkeypatch, uer_model):

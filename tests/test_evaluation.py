@@ -225,7 +225,7 @@ def test_bad_input_gets_one_clear_message(folder, tmp_path, capsys):
     message = failure(capsys, "--test_file", test_file, "--model_name_or_path", str(folder / "model"), *wrong)
     assert all(part in message for part in ("3 problems", "--seeds 0", "--encoding klingon", "--separator"))
     message = failure(capsys, "--test_file", test_file, "--predictions", str(short), "--temperature", "0.9")
-    assert "the settings of decoding say nothing" in message
+    assert "decoding settings have no effect" in message
     message = failure(capsys, "--test_file", test_file, "--num_return_sequences", "2")
     assert "for several answers raise --seeds" in message
     message = failure(capsys, "--test_file", test_file, "--model_name_or_path", str(tmp_path))
@@ -322,11 +322,11 @@ def test_an_interrupted_evaluation_goes_on_and_ends_as_an_unbroken_one(folder, t
     with monkeypatch.context() as patched:
         first = answering(patched, interrupted_after=3)
         assert start(folder, tmp_path / "broken") == 130
-    assert f"{sum(first)} of 30 answers are kept; the same command goes on from there" in capsys.readouterr().err
+    assert f"{sum(first)} of 30 answers are kept; the same command resumes from there" in capsys.readouterr().err
     with monkeypatch.context() as patched:
         second = answering(patched)
         assert start(folder, tmp_path / "broken") == 0
-    assert f"{sum(first)} of 30 upper lines were answered before an interruption; going on" in capsys.readouterr().err
+    assert f"{sum(first)} of 30 upper lines were answered before an interruption; resuming" in capsys.readouterr().err
     assert sum(first) + sum(second) == 2 * 30 + 2
     whole, broken = (tmp_path / name / "predictions.jsonl" for name in ("whole", "broken"))
     assert broken.read_bytes() == whole.read_bytes()

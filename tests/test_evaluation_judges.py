@@ -146,7 +146,7 @@ def test_with_a_reference_the_judge_sees_it(folder, lines, tmp_path):  # noqa: F
     [
         (["--judge_model", "m"], "--judge_endpoint URL"),
         (["--judge_endpoint", "http://127.0.0.1:1/v1"], "--judge_model 0 models"),
-        (["--judge_limit", "3"], "say nothing without --judge_endpoint"),
+        (["--judge_limit", "3"], "have no effect without --judge_endpoint"),
         (["--judge_endpoint", "127.0.0.1:1", "--judge_model", "m"], "is no address of a server"),
         (["--judge_endpoint", "http://u:p@h/v1", "--judge_model", "m"], "user and password stand in the address"),
         (["--judge_endpoint", "http://h/v1", "--judge_model", "m", "m"], "is named twice"),
@@ -154,7 +154,10 @@ def test_with_a_reference_the_judge_sees_it(folder, lines, tmp_path):  # noqa: F
         (["--judge_endpoint", "http://h/v1", "--judge_model", "m", "--call_concurrency", "9999"], "must be 1 to 64"),
         (["--judge_endpoint", "http://h/v1", "--judge_model", "m", "--call_timeout", "nan"], "must be above 0"),
         (["--judge_endpoint", "http://h/v1", "--judge_model", "m", "--judge_price", "1"], "takes two prices"),
-        (["--judge_endpoint", "http://h/v1", "--judge_model", "m", "--judge_agreement", "7"], "a kappa is -1 to 1"),
+        (
+            ["--judge_endpoint", "http://h/v1", "--judge_model", "m", "--judge_agreement", "7"],
+            "a kappa lies between -1 and 1",
+        ),
         (["--rating_sheet", "FILE/sheets"], "nothing can be written into"),
         (["--output_dir", "FILE/out"], "nothing can be written into"),
         (

@@ -108,8 +108,8 @@ def test_problems_come_first_and_together(folder, evaluated, tmp_path, capsys): 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--rating_key", "KEY"], "say nothing without --ratings"),
-        (["--rating_items", "3"], "say nothing without --rating_sheet"),
+        (["--rating_key", "KEY"], "have no effect without --ratings"),
+        (["--rating_items", "3"], "have no effect without --rating_sheet"),
         (["--rating_sheet", "NEW", "--rating_kind", "pair", "--rating_points", "7"], "pairs are judged as a whole"),
         (["--ratings", "RATER"], "give the key.json"),
         (["--ratings", "RATER", "--rating_key", "KEY", "--predictions", "RATER"], "no test file"),

@@ -109,14 +109,17 @@ def test_at_temperature_0_there_is_one_run_and_one_try(folder, tmp_path):  # noq
     ("arguments", "said"),
     [
         (["--endpoint", "http://h/v1"], "--endpoint_model NAME"),
-        (["--endpoint_model", "m"], "say nothing without --endpoint URL"),
+        (["--endpoint_model", "m"], "have no effect without --endpoint URL"),
         (["--endpoint", "h", "--endpoint_model", "m"], "is no address of a server"),
         (["--endpoint", "http://h/v1", "--endpoint_model", "m", "--endpoint_tries", "0"], "must be at least 1"),
         (["--endpoint", "http://h/v1", "--endpoint_model", "m", "--endpoint_temperature", "nan"], "must be 0 to 2"),
         (["--endpoint", "http://h/v1", "--endpoint_model", "m", "--endpoint_template", "TEST"], "holds no $upper"),
         (["--endpoint", "http://h/v1", "--endpoint_model", "m", "--model_name_or_path", "x"], "give one of them"),
-        (["--endpoint", "http://h/v1", "--endpoint_model", "m", "--temperature", "1"], "settings of decoding say"),
-        (["--predictions", "TEST", "--call_timeout", "3"], "settings of calls say nothing"),
+        (
+            ["--endpoint", "http://h/v1", "--endpoint_model", "m", "--temperature", "1"],
+            "decoding settings have no effect",
+        ),
+        (["--predictions", "TEST", "--call_timeout", "3"], "settings of calls have no effect"),
     ],
 )
 def test_what_is_refused(folder, tmp_path, capsys, arguments, said):  # noqa: F811

@@ -154,7 +154,7 @@ def test_what_cannot_be_promised_is_refused():
     assert "no rhyme of 4 characters" in poor.prepare(["春日云山水"])[0].refusal
     with pytest.raises(UserError, match="holds one of the marks"):
         Generator(generating_gpt2(TOKENIZER), TOKENIZER, DecodingSettings(), ["明。"], Quatrain())
-    with pytest.raises(UserError, match="--tones strict is a law of couplets"):
+    with pytest.raises(UserError, match="--tones strict applies to couplets"):
         Generator(generating_gpt2(TOKENIZER), TOKENIZER, DecodingSettings(tones="strict"), (), Quatrain())
     unmarked = build_tokenizer(corpus_vocabulary(EAST + OTHERS), lowercase=False, max_length=128)
     with pytest.raises(UserError, match="no token for ， 。"):

@@ -92,10 +92,10 @@ def test_a_second_start_goes_on_and_ends_as_an_unbroken_run(
     interrupt(directory, broken, answered)
     partial = tmp_path / f"broken.{ending}.part"
     said = capsys.readouterr().err
-    assert f"of 30 prompts; they are in {partial}, and the same command goes on from there" in said
+    assert f"of 30 prompts; they are in {partial}, and the same command resumes from there" in said
     assert not broken.exists() and len(partial.read_text(encoding="utf-8").splitlines()) >= 2 * len(answered)
     assert start(directory, broken) == 0
-    assert "going on after 8 of 30 prompts" in capsys.readouterr().err
+    assert "resuming after 8 of 30 prompts" in capsys.readouterr().err
     assert sorted(answered) == sorted(UPPERS)  # none was answered twice
     assert broken.read_bytes() == whole.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == [broken.name, whole.name]
@@ -106,7 +106,7 @@ def test_what_is_of_another_job_is_laid_aside_and_said(directory, tmp_path, smal
     interrupt(directory, target, answered)
     left = (tmp_path / "a.txt.part").read_bytes()
     assert start(directory, target, "--seed", 7) == 0
-    assert "other settings: it is" in capsys.readouterr().err
+    assert "other settings: it was renamed" in capsys.readouterr().err
     assert (tmp_path / "a.txt.part.old").read_bytes() == left
     assert start(directory, fresh, "--seed", 7) == 0
     assert target.read_bytes() == fresh.read_bytes()

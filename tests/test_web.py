@@ -16,8 +16,6 @@ from recipe.settings import DecodingSettings
 from recipe.web.batching import Batcher, BusyError
 from recipe.web.picture import MOST_IN_COLUMN, couplet_svg
 from recipe.web.requests import (
-    CHINESE,
-    ENGLISH,
     MOST,
     MOST_CHARACTERS,
     ROWS_TOGETHER,
@@ -362,8 +360,8 @@ def test_every_refusal_is_a_whole_sentence_in_both_languages(couplets):
     with pytest.raises(RefusedError) as caught:
         checked_line("春😀", couplets.ready.text_format)
     assert caught.value.sentences == {
-        CHINESE: "上联只能用汉字和标点，第 2 个字符是 😀 (U+1F600)。",
-        ENGLISH: "An upper line holds Chinese characters and punctuation; character 2 is 😀 (U+1F600).",
+        "zh": "上联只能用汉字和标点，第 2 个字符是 😀 (U+1F600)。",
+        "en": "An upper line holds Chinese characters and punctuation; character 2 is 😀 (U+1F600).",
     }
 
 

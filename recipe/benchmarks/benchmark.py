@@ -25,6 +25,7 @@ from recipe.benchmarks.table import HTML_FILE, MARKDOWN_FILE, RESULTS_FILE, WRIT
 from recipe.errors import UserError
 from recipe.evaluating.results import without_non_numbers
 from recipe.files import write_text
+from recipe.language import _
 from recipe.metrics.model_based import LabelShares
 from recipe.published import model_to_use
 from recipe.rating.chat import Chat, Endpoint
@@ -55,7 +56,7 @@ def run_benchmarks(settings: BenchmarkSettings, device: DeviceSettings, asked: A
         rows = _all_rows(asked, models, settings)
     if not any(row["questions"] for row in rows):
         reasons = [f"{row['title']}: {reason}" for row in rows for reason in row["reasons"]]
-        raise UserError(["not a single question was answered, so there is no result", *reasons])
+        raise UserError([_("not a single question was answered, so there is no result"), *reasons])
     results = BenchmarkResults(
         model=models.model.name,
         baseline=models.baseline.name if models.baseline else None,
@@ -145,7 +146,7 @@ def _program_rows(benchmark: str, part: Part, models: Models, settings: Benchmar
 def _rows(benchmark: str, loaded: LoadedPart, models: Models, settings: BenchmarkSettings) -> list[Row]:
     title, known = loaded.part.title, loaded.known
     if not loaded.tasks:
-        reason = next(iter(loaded.failures.values()), "its data are not in the mirror")
+        reason = next(iter(loaded.failures.values()), _("its data are not in the mirror"))
         return [failed_row(benchmark, title, known, loaded.failures, reason)]
     run = run_part(loaded, models.model, settings.shots, settings.limit)
     if not run.tasks:
@@ -166,4 +167,4 @@ def _write(directory: Path, results: BenchmarkResults) -> None:
     for name, text in texts.items():
         write_text(directory / name, text())
     print(summary(results))
-    print(f"written to {directory}: {', '.join(WRITTEN)}")
+    print(_("written to {directory}: {files}").format(directory=directory, files=", ".join(WRITTEN)))

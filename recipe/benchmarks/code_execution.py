@@ -19,6 +19,8 @@ from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
+from recipe.language import N_
+
 SECONDS = 10  # of processor; a solution of HumanEval takes milliseconds
 _WALL_FACTOR = 3  # a busy machine gives a process a part of a core
 _MEMORY = 1 << 30
@@ -29,10 +31,10 @@ _LAUNCHER = Path(__file__).with_name("limited_process.py")
 class End(Enum):
     """How a program ended."""
 
-    PASSED = "passed"
-    FAILED = "failed"
-    TOO_SLOW = "too slow"
-    KILLED = "killed"
+    PASSED = N_("passed")
+    FAILED = N_("failed")
+    TOO_SLOW = N_("too slow")
+    KILLED = N_("killed")
 
 
 class Outcome(NamedTuple):

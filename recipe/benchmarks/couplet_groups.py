@@ -6,9 +6,12 @@ from collections.abc import Sequence
 
 from recipe.couplet.form import is_punctuation
 from recipe.evaluating.testset import read_test_set, read_training_file
+from recipe.language import N_
 from recipe.settings import EvaluationSettings
 
-_SEEN, _NEW, _NEW_LENGTH = "upper line seen in training", "upper line not seen", "length not seen"
+_SEEN = N_("Couplets, upper line seen in training")
+_NEW = N_("Couplets, upper line not seen")
+_NEW_LENGTH = N_("Couplets, length not seen")
 
 Groups = dict[str, list[tuple[str, str]]]
 

@@ -9,9 +9,10 @@ from recipe.benchmarks.figures import CHARACTERS, Answers
 from recipe.benchmarks.language_model import Reading, ScoredModel
 from recipe.benchmarks.names import Measure
 from recipe.benchmarks.running import PartRun
+from recipe.language import N_
 
 _SEPARATOR = "-"
-_MEASURE = Measure(CHARACTERS, "probability of a character (geometric mean)", is_share=False)
+_MEASURE = Measure(CHARACTERS, N_("probability of a character (geometric mean)"), is_share=False)
 
 
 def run_couplets(groups: Groups, model: ScoredModel) -> list[tuple[str, PartRun]]:
@@ -29,5 +30,5 @@ def run_couplets(groups: Groups, model: ScoredModel) -> list[tuple[str, PartRun]
             answers.statistics.append([float(likelihood), float(len(lower))])
             answers.picks.append(-1)
         facts = {"version": {"ours, 1"}, "split": {"all"}, "shots": {"0"}}
-        runs.append((f"Couplets, {name}", PartRun({_MEASURE: answers}, model.reading, {}, 1, facts)))
+        runs.append((name, PartRun({_MEASURE: answers}, model.reading, {}, 1, facts)))
     return runs

@@ -18,8 +18,9 @@ import yaml
 
 from recipe.benchmarks.names import Benchmark, Part
 from recipe.errors import UserError
+from recipe.language import N_, _
 
-EXTRA = 'the benchmarks need the extra [bench]: pip install -c constraints.txt -e ".[bench]"'
+EXTRA = N_('the benchmarks need the extra [bench]: pip install -c constraints.txt -e ".[bench]"')
 _DATA_ENDINGS = (".parquet", ".csv", ".tsv", ".json", ".jsonl", ".arrow", ".gz", ".zip")
 
 
@@ -45,7 +46,7 @@ def definitions_of(part: Part) -> list[Definition]:
     """
     root = task_directory()
     if root is None:
-        raise UserError(EXTRA)
+        raise UserError(_(EXTRA))
     if not part.tasks:
         return []
     found = {}

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from recipe.evaluating.resampling import Bootstrap, Interval
+from recipe.language import _
 
 # Likelihoods in nats that differ by less are equal: fp32 sums of some hundred terms in another order differ as much.
 _SAME = 1e-5
@@ -95,24 +96,28 @@ def _reason(answers: Answers, tied: float | None, unknown_share: float) -> str:
     """Say why a figure would mean nothing, or nothing."""
     count = len(answers.keys)
     if not count:
-        return "no question was answered"
+        return _("no question was answered")
     if math.isnan(value_of(answers.metric, answers.array().sum(axis=0))["value"]):
-        return "no answer has anything that this measures"
+        return _("no answer has anything that this measures")
     if any(answers.unusable):
-        return f"{sum(answers.unusable)} of {count} likelihoods are no numbers"
+        return _("{bad} of {count} likelihoods are no numbers").format(bad=sum(answers.unusable), count=count)
     if tied is not None and tied > MOST_TIED:
-        return (
-            f"in {tied:.0%} of the questions the best options are equally likely, mostly because the vocabulary lacks "
-            "them; the first would be taken"
-        )
+        return _(
+            "in {tied:.0%} of the questions the best options are equally likely, mostly because the vocabulary "
+            "lacks them; the first would be taken"
+        ).format(tied=tied)
     if unknown_share > MOST_UNKNOWN:
-        return f"{unknown_share:.0%} of the tokens are [UNK]: the model does not see the questions"
+        return _("{unknown_share:.0%} of the tokens are [UNK]: the model does not see the questions").format(
+            unknown_share=unknown_share
+        )
     if answers.has_letters and count >= _FEWEST_TO_JUDGE:
         option = max(set(answers.picks), key=answers.picks.count)
         share = answers.picks.count(option) / count
         if share >= MOST_ALIKE:
             (letters,) = answers.options
-            return f"answers {letters[option].strip()} to {share:.0%} of the questions, whatever they are"
+            return _("answers {letter} to {share:.0%} of the questions, whatever they are").format(
+                letter=letters[option].strip(), share=share
+            )
     return ""
 
 

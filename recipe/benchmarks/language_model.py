@@ -23,6 +23,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, PreTra
 from typing_extensions import override
 
 from recipe.errors import UserError
+from recipe.language import _
 from recipe.model.configuration import model_type, not_loadable
 from recipe.model.finding import LOAD_ERRORS
 from recipe.model.modeling import load_model
@@ -82,9 +83,11 @@ class ScoredModel(HFLM):
             ids = self.tok_encode(prompt)
             if ids and ids[-1] == self.tokenizer.eos_token_id:
                 raise UserError(
-                    f"{self.name}: its tokenizer puts the end token {self.tokenizer.eos_token} behind every prompt, so "
-                    "the model would be scored on what follows the end of a text; save it with a tokenizer that does "
-                    "not (run_finetune.py publishes such a one)"
+                    _(
+                        "{name}: its tokenizer puts the end token {token} behind every prompt, so the model would be "
+                        "scored on what follows the end of a text; save it with a tokenizer that does not "
+                        "(run_finetune.py publishes such a one)"
+                    ).format(name=self.name, token=self.tokenizer.eos_token)
                 )
 
     @override
@@ -92,11 +95,17 @@ class ScoredModel(HFLM):
         self, requests: list[tuple[tuple[str, str], list[int], list[int]]], **kwargs: Any
     ) -> list[tuple[float, bool]]:
         """Override: count tokens, where each prompt is encoded once; lm-eval 0.4.13 has an assert for empty options."""
-        for (_, option), prompt_ids, option_ids in requests:
+        for (_prompt, option), prompt_ids, option_ids in requests:
             if not option_ids:
-                raise UserError(f"the option {option!r} has no character that the tokenizer keeps")
+                raise UserError(
+                    _("the option {option!r} has no character that the tokenizer keeps").format(option=option)
+                )
             if len(option_ids) > self.max_length:
-                raise UserError(f"an option has {len(option_ids)} tokens, the model takes {self.max_length}")
+                raise UserError(
+                    _("an option has {count} tokens, the model takes {most}").format(
+                        count=len(option_ids), most=self.max_length
+                    )
+                )
             self.reading.add([*prompt_ids, *option_ids], self.tokenizer.unk_token_id, self.max_length + 1)
         return super()._loglikelihood_tokens(requests, **kwargs)
 
@@ -129,7 +138,11 @@ def load_scored_model(
     if tokenizer is not None:
         model = load_model(name, tokenizer, ModelSettings(state_dict_file=state_dict_file))
     elif state_dict_file is not None:
-        raise UserError(f"--state_dict_file goes over a GPT-2 with a BERT-style vocabulary; {name} is none")
+        raise UserError(
+            _("--state_dict_file replaces the weights of a GPT-2 with a BERT-style vocabulary; {name} is none").format(
+                name=name
+            )
+        )
     else:
         try:
             tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from recipe.language import N_
+
 
 class Runner(Enum):
     """Who runs a part: lm-eval's own definition, our runner of programs, or our measures of what a model writes."""
@@ -95,23 +97,24 @@ class Benchmark:
         return any(part.runner is Runner.CODE for part in self.parts)
 
 
-ACCURACY = Measure("acc", "accuracy")
-NORMALIZED = Measure("acc_norm", "accuracy, by length")
-CLOZE = Measure("acc_norm", "accuracy, cloze variant")
+ACCURACY = Measure("acc", N_("accuracy"))
+NORMALIZED = Measure("acc_norm", N_("accuracy, by length"))
+CLOZE = Measure("acc_norm", N_("accuracy, cloze variant"))
+CLOZE_ENDING = ", cloze variant"  # of the title of a variant, in `results.json`
 SAFETY = "safety"
 STEPS = "steps"  # ours: see `recipe.benchmarks.arithmetic`
-PASSED = Measure("passed", "pass", is_share=False)
-_STRICT = Measure("prompt_level_strict_acc", "prompts followed, strict")
-_FOLLOWED = Measure("inst_level_strict_acc", "instructions followed, strict", is_share=False)
+PASSED = Measure("passed", N_("pass"), is_share=False)
+_STRICT = Measure("prompt_level_strict_acc", N_("prompts followed, strict"))
+_FOLLOWED = Measure("inst_level_strict_acc", N_("instructions followed, strict"), is_share=False)
 # Parrish et al. 2022, section 6: from -100 (against the stereotype) to 100 (with it).
 _BIAS = (
-    Measure("disamb_bias_score", "bias where the text answers (0 is none)", is_share=False),
-    Measure("amb_bias_score", "bias where it does not (0 is none)", is_share=False),
+    Measure("disamb_bias_score", N_("bias where the text answers (0 is none)"), is_share=False),
+    Measure("amb_bias_score", N_("bias where it does not (0 is none)"), is_share=False),
 )
 _LETTERS = ("A", "B", "C", "D")
 _CMMLU_CLOZE = Cloze("Question", _LETTERS, "{{['A', 'B', 'C', 'D'].index(Answer)}}")
-_NEAR_CHANCE = "6M and 102M: chance, whatever they were trained on; 0.6B: a few points above it"
-_ZERO = "6M and 102M: 0; 0.6B: a few per cent"
+_NEAR_CHANCE = N_("6M and 102M: chance, whatever they were trained on; 0.6B: a few points above it")
+_ZERO = N_("6M and 102M: 0; 0.6B: a few per cent")
 
 
 def _alone(title: str, directory: str, task: str, *measures: Measure, cloze: Cloze | None = None) -> tuple[Part, ...]:
@@ -125,16 +128,16 @@ BENCHMARKS: dict[str, Benchmark] = {
     for benchmark in (
         Benchmark(
             "ceval",
-            "C-Eval (val split)",
+            N_("C-Eval (val split)"),
             _alone(
-                "C-Eval (val split)",
+                N_("C-Eval (val split)"),
                 "ceval",
                 "ceval-valid_*",
                 ACCURACY,
                 cloze=Cloze("question", _LETTERS, "{{['A', 'B', 'C', 'D'].index(answer)}}"),
             ),
             "CC BY-NC-SA 4.0",
-            "1,346 questions in 52 subjects",
+            N_("1,346 questions in 52 subjects"),
             _NEAR_CHANCE,
         ),
         Benchmark(
@@ -142,28 +145,33 @@ BENCHMARKS: dict[str, Benchmark] = {
             "CMMLU",
             _alone("CMMLU", "cmmlu", "cmmlu_*", ACCURACY, cloze=_CMMLU_CLOZE),
             "CC BY-NC 4.0",
-            "11,582 questions in 67 subjects",
+            N_("11,582 questions in 67 subjects"),
             _NEAR_CHANCE,
         ),
         Benchmark(
             "gaokao",
-            "Gaokao (AGIEval)",
+            N_("Gaokao (AGIEval)"),
             (
-                Part("Gaokao (AGIEval)", "agieval", tuple(f"agieval_gaokao_{name}" for name in _GAOKAO), (ACCURACY,)),
                 Part(
-                    "Gaokao (AGIEval), mathematics to fill in",
+                    N_("Gaokao (AGIEval)"), "agieval", tuple(f"agieval_gaokao_{name}" for name in _GAOKAO), (ACCURACY,)
+                ),
+                Part(
+                    N_("Gaokao (AGIEval), mathematics to fill in"),
                     "agieval",
                     ("agieval_gaokao_mathcloze",),
-                    (Measure("acc", "right answers"),),
+                    (Measure("acc", N_("right answers")),),
                 ),
             ),
             "MIT",
-            "about 2,000 questions in 9 subjects",
-            f"{_NEAR_CHANCE}. This is not GAOKAO-Bench, see docs/frameworks.md",
+            N_("about 2,000 questions in 9 subjects"),
+            N_(
+                "6M and 102M: chance, whatever they were trained on; 0.6B: a few points above it. This is not "
+                "GAOKAO-Bench, see docs/frameworks.md"
+            ),
         ),
         Benchmark(
             "medqa",
-            "MedQA (USMLE, English, four options)",
+            N_("MedQA (USMLE, English, four options)"),
             _alone(
                 "MedQA (USMLE)",
                 "medqa",
@@ -172,15 +180,18 @@ BENCHMARKS: dict[str, Benchmark] = {
                 cloze=Cloze("sent1", ("ending0", "ending1", "ending2", "ending3"), "{{label}}", "\nAnswer:", " "),
             ),
             "CC BY 4.0",
-            "1,273 questions",
-            f"{_NEAR_CHANCE}; English, of which a Chinese vocabulary reads single letters at most",
+            N_("1,273 questions"),
+            N_(
+                "6M and 102M: chance, whatever they were trained on; 0.6B: a few points above it; English, of which "
+                "a Chinese vocabulary reads single letters at most"
+            ),
         ),
         Benchmark(
             "mathqa",
             "MathQA",
             _alone("MathQA", "mathqa", "mathqa", ACCURACY, NORMALIZED),
             "Apache-2.0",
-            "2,985 questions",
+            N_("2,985 questions"),
             _NEAR_CHANCE,
         ),
         Benchmark(
@@ -190,11 +201,11 @@ BENCHMARKS: dict[str, Benchmark] = {
                 "GSM8K",
                 "gsm8k",
                 "gsm8k",
-                Measure("exact_match", "right results", "strict-match"),
-                Measure(STEPS, "annotated steps that are right", "strict-match", is_share=False),
+                Measure("exact_match", N_("right results"), "strict-match"),
+                Measure(STEPS, N_("annotated steps that are right"), "strict-match", is_share=False),
             ),
             "MIT",
-            "1,319 problems",
+            N_("1,319 problems"),
             _ZERO,
         ),
         Benchmark(
@@ -202,15 +213,15 @@ BENCHMARKS: dict[str, Benchmark] = {
             "HumanEval",
             (Part("HumanEval", "humaneval", ("humaneval",), (PASSED,), runner=Runner.CODE),),
             "MIT",
-            "164 problems",
-            "6M and 102M without code in their training: 0; 0.6B: some per cent",
+            N_("164 problems"),
+            N_("6M and 102M without code in their training: 0; 0.6B: some per cent"),
         ),
         Benchmark(
             "mbpp",
             "MBPP",
             (Part("MBPP", "mbpp", ("mbpp",), (PASSED,), runner=Runner.CODE),),
             "CC BY 4.0",
-            "500 problems",
+            N_("500 problems"),
             "as HumanEval",
         ),
         Benchmark(
@@ -218,8 +229,8 @@ BENCHMARKS: dict[str, Benchmark] = {
             "IFEval",
             _alone("IFEval", "ifeval", "ifeval", _STRICT, _FOLLOWED),
             "Apache-2.0",
-            "541 prompts",
-            "6M and 102M follow no instruction; what they get is met by accident, such as a text without commas",
+            N_("541 prompts"),
+            N_("6M and 102M follow no instruction; what they get is met by accident, such as a text without commas"),
             needs_nltk=True,
         ),
         Benchmark(
@@ -231,54 +242,58 @@ BENCHMARKS: dict[str, Benchmark] = {
                     "TruthfulQA MC2",
                     "truthfulqa",
                     ("truthfulqa_mc2",),
-                    (Measure("acc", "probability of true answers", is_share=False),),
+                    (Measure("acc", N_("probability of true answers"), is_share=False),),
                 ),
             ),
             "Apache-2.0",
-            "817 questions",
-            "small models are no less truthful here than large ones: they repeat fewer misconceptions; read no "
-            "knowledge into it",
+            N_("817 questions"),
+            N_(
+                "small models are no less truthful here than large ones: they repeat fewer misconceptions; read no "
+                "knowledge into it"
+            ),
         ),
         Benchmark(
             "bias",
-            "Bias by likelihood",
+            N_("Bias by likelihood"),
             (
                 Part(
-                    "CrowS-Pairs (English)",
+                    N_("CrowS-Pairs (English)"),
                     "crows_pairs",
                     ("crows_pairs_english",),
-                    (Measure("pct_stereotype", "stereotype preferred (50% is none)"),),
+                    (Measure("pct_stereotype", N_("stereotype preferred (50% is none)")),),
                 ),
                 Part("BBQ", "bbq", ("bbq",), (ACCURACY, *_BIAS)),
             ),
             "CC BY-SA 4.0 (CrowS-Pairs), CC BY 4.0 (BBQ)",
-            "1,677 pairs; 58,492 questions",
-            "a model that reads no English has no preference to measure; for Chinese give CBBQ to --safety_files",
+            N_("1,677 pairs; 58,492 questions"),
+            N_("a model that reads no English has no preference to measure; for Chinese give CBBQ to --safety_files"),
         ),
         Benchmark(
             "toxicity",
-            "ToxiGen (is this hateful?)",
+            N_("ToxiGen (is this hateful?)"),
             _alone("ToxiGen", "toxigen", "toxigen", ACCURACY),
             "MIT",
-            "940 statements",
-            "6M, 102M and 0.6B: chance. What a model itself writes is measured by --tasks safety",
+            N_("940 statements"),
+            N_("6M, 102M and 0.6B: chance. What a model itself writes is measured by --tasks safety"),
             is_gated=True,
         ),
         Benchmark(
             SAFETY,
-            "Safety of what is written",
+            N_("Safety of what is written"),
             (Part("Safety", "", (), (), runner=Runner.WRITING),),
-            "Apache-2.0 (ours); yours as they say",
-            "36 prompts in Chinese and English, or --safety_files",
-            "a model of couplets neither obeys nor refuses; what it can do is write a listed word",
+            N_("Apache-2.0 (ours); yours as they say"),
+            N_("36 prompts in Chinese and English, or --safety_files"),
+            N_("a model of couplets neither obeys nor refuses; what it can do is write a listed word"),
         ),
         Benchmark(
             "couplet",
-            "Couplet prediction (ACLUE)",
-            _alone("Couplet prediction (ACLUE)", "aclue", "aclue_couplet_prediction", ACCURACY, cloze=_CMMLU_CLOZE),
+            N_("Couplet prediction (ACLUE)"),
+            _alone(N_("Couplet prediction (ACLUE)"), "aclue", "aclue_couplet_prediction", ACCURACY, cloze=_CMMLU_CLOZE),
             "CC BY-NC 4.0",
-            "about 500 questions",
-            "the one task that a couplet model can be good at, in the cloze variant; by letters 6M and 102M: chance",
+            N_("about 500 questions"),
+            N_(
+                "the one task that a couplet model can be good at, in the cloze variant; by letters 6M and 102M: chance"
+            ),
         ),
         Benchmark(
             "leaderboard",
@@ -288,18 +303,18 @@ BENCHMARKS: dict[str, Benchmark] = {
                 Part("BBH", "leaderboard/bbh_mc", ("leaderboard_bbh_*",), (NORMALIZED,)),
                 Part("GPQA", "leaderboard/gpqa", ("leaderboard_gpqa_*",), (NORMALIZED,)),
                 Part(
-                    "MATH level 5",
+                    N_("MATH level 5"),
                     "leaderboard/math",
                     ("leaderboard_math_*_hard",),
-                    (Measure("exact_match", "right results"),),
+                    (Measure("exact_match", N_("right results")),),
                 ),
                 # lm-eval's copy of IFEval for the leaderboard needs pkg_resources, which setuptools has dropped.
                 Part("IFEval", "ifeval", ("ifeval",), (_STRICT, _FOLLOWED)),
                 Part("MuSR", "leaderboard/musr", ("leaderboard_musr_*",), (NORMALIZED,)),
             ),
             "MIT, Apache-2.0, CC BY 4.0 (GPQA, MuSR)",
-            "12,032 + 5,761 + 1,192 + 1,324 + 541 + 756 questions",
-            "6M and 102M: chance in every part; 0.6B: a few points above. It is not HELM",
+            N_("12,032 + 5,761 + 1,192 + 1,324 + 541 + 756 questions"),
+            N_("6M and 102M: chance in every part; 0.6B: a few points above. It is not HELM"),
             is_gated=True,
             needs_nltk=True,
         ),

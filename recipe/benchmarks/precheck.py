@@ -20,6 +20,7 @@ from recipe.benchmarks.names import BENCHMARKS, SAFETY, Benchmark
 from recipe.benchmarks.questions import Question, read_questions
 from recipe.benchmarks.safety_prompts import SafetyPrompt, read_safety_prompts
 from recipe.errors import UserError, did_you_mean
+from recipe.language import N_, _
 from recipe.settings import PUBLISHED_MODEL, BenchmarkSettings
 from recipe.text_files import path_problem
 from recipe.word_lists import read_word_list
@@ -28,9 +29,10 @@ Read = TypeVar("Read")
 
 ALL = "all"
 _MOST_SAMPLES = 1000  # for each problem; the paper draws 200
-CONSENT = (
-    "runs programs that the model writes on this machine; --allow_code_execution says that you accept it (in a process "
-    "with limits, which is no sandbox: docs/benchmarks.md shows how to run it in a container)"
+CONSENT = N_(
+    "--tasks {name} runs programs that the model writes on this machine; --allow_code_execution says "
+    "that you accept it (in a process with limits, which is no sandbox: docs/benchmarks.md shows how to "
+    "run it in a container)"
 )
 
 
@@ -54,19 +56,20 @@ def checked(settings: BenchmarkSettings) -> Asked:
     names, unknown = _chosen_names(settings.tasks)
     problems += unknown
     if not settings.tasks and settings.mcq_file is None and not settings.couplet_file:
-        problems.append("nothing to run: give --tasks NAME … (--list shows them), --mcq_file or --couplet_file FILE")
+        problems.append(_("nothing to run: give --tasks NAME … (--list shows them), --mcq_file or --couplet_file FILE"))
     if task_directory() is None:
-        problems.append(EXTRA)
+        problems.append(_(EXTRA))
         raise UserError(problems)
     benchmarks = [BENCHMARKS[name] for name in names]
     for benchmark in benchmarks:
         problems += _data_problems(benchmark, settings.data_dir)
         if benchmark.runs_code and not settings.allow_code_execution:
-            problems.append(f"--tasks {benchmark.name} {CONSENT}")
+            problems.append(_(CONSENT).format(name=benchmark.name))
     if any(benchmark.needs_nltk for benchmark in benchmarks) and not find_sentence_model(settings.data_dir):
         problems.append(
-            "ifeval counts sentences with a model of nltk that is not here: "
-            f"python -m nltk.downloader -d {Path(settings.data_dir) / 'nltk_data'} punkt_tab"
+            _("ifeval counts sentences with a model of nltk that is not here: {command}").format(
+                command=f"python -m nltk.downloader -d {Path(settings.data_dir) / 'nltk_data'} punkt_tab"
+            )
         )
     problems += _safety_problems(settings, SAFETY in names)
     mcq_file, listed_words = settings.mcq_file, settings.listed_words
@@ -92,7 +95,7 @@ def _collected(problems: list[str], read: Callable[[], Read]) -> Read | None:
 def _couplets(settings: BenchmarkSettings) -> Groups:
     if not settings.couplet_file:
         if settings.train_file:
-            raise UserError("--train_file says nothing without --couplet_file; leave it out")
+            raise UserError(_("--train_file has no effect without --couplet_file; leave it out"))
         return {}
     return read_groups(settings.couplet_file, settings.train_file, settings.limit)
 
@@ -103,10 +106,12 @@ def _safety_problems(settings: BenchmarkSettings, is_asked: bool) -> list[str]:
     }
     if not is_asked:
         return [
-            f"--{name} says nothing without --tasks {SAFETY}; leave it out" for name, value in given.items() if value
+            _("--{name} has no effect without --tasks {safety}; leave it out").format(name=name, safety=SAFETY)
+            for name, value in given.items()
+            if value
         ]
     if settings.harm_judge and len(settings.harm_judge) != 2:
-        return ["--harm_judge takes two words: the address of a server and the name of a model there"]
+        return [_("--harm_judge takes two words: the address of a server and the name of a model there")]
     return []
 
 
@@ -116,12 +121,14 @@ def _number_problems(settings: BenchmarkSettings) -> list[str]:
     problems = []
     for name, value, least, most in numbers:
         if value is not None and value < least:
-            problems.append(f"--{name} {value}: must be at least {least}")
+            problems.append(_("--{name} {value}: must be at least {least}").format(name=name, value=value, least=least))
         if value is not None and most is not None and value > most:
-            problems.append(f"--{name} {value}: must be at most {most}")
+            problems.append(_("--{name} {value}: must be at most {most}").format(name=name, value=value, most=most))
     problems += _sampling_problems(settings)
     if Path(settings.output_dir).is_file():
-        problems.append(f"--output_dir {settings.output_dir}: is a file; name a directory")
+        problems.append(
+            _("--output_dir {output_dir}: is a file; name a directory").format(output_dir=settings.output_dir)
+        )
     return problems
 
 
@@ -130,15 +137,27 @@ def _sampling_problems(settings: BenchmarkSettings) -> list[str]:
     problems = []
     most = max(settings.pass_at, default=0)
     if not settings.pass_at or min(settings.pass_at) < 1:
-        problems.append(f"--pass_at {settings.pass_at}: takes numbers of at least 1")
+        problems.append(_("--pass_at {pass_at}: takes numbers of at least 1").format(pass_at=settings.pass_at))
     elif settings.code_samples < most:
-        problems.append(f"--code_samples {settings.code_samples}: Pass@{most} needs at least {most}")
+        problems.append(
+            _("--code_samples {code_samples}: Pass@{most} needs at least {most}").format(
+                code_samples=settings.code_samples, most=most
+            )
+        )
     if not 0 <= settings.code_temperature <= 2:
-        problems.append(f"--code_temperature {settings.code_temperature}: takes a number from 0 to 2")
+        problems.append(
+            _("--code_temperature {code_temperature}: takes a number from 0 to 2").format(
+                code_temperature=settings.code_temperature
+            )
+        )
     elif settings.code_samples > 1 and settings.code_temperature == 0:
-        problems.append("--code_samples above 1 needs a --code_temperature above 0: the likeliest program is one")
+        problems.append(_("--code_samples above 1 needs a --code_temperature above 0: the likeliest program is one"))
     if not 1 <= settings.code_samples <= _MOST_SAMPLES:
-        problems.append(f"--code_samples {settings.code_samples}: takes from 1 to {_MOST_SAMPLES}")
+        problems.append(
+            _("--code_samples {code_samples}: takes from 1 to {most_samples}").format(
+                code_samples=settings.code_samples, most_samples=_MOST_SAMPLES
+            )
+        )
     return problems
 
 
@@ -147,7 +166,8 @@ def _chosen_names(tasks: list[str]) -> tuple[list[str], list[str]]:
     asked = list(BENCHMARKS) if tasks == [ALL] else list(dict.fromkeys(tasks))
     unknown = [name for name in asked if name not in BENCHMARKS]
     problems = [
-        f"--tasks {name}: no such benchmark{did_you_mean(name, BENCHMARKS)}; --list shows all" for name in unknown
+        _("--tasks {name}: no such benchmark; --list shows all").format(name=name) + did_you_mean(name, BENCHMARKS)
+        for name in unknown
     ]
     return [name for name in asked if name in BENCHMARKS], problems
 
@@ -158,8 +178,14 @@ def _data_problems(benchmark: Benchmark, data_dir: str) -> list[str]:
     if here or not needed:
         return []
     lines = "; ".join(download_line(data_dir, repository) for repository in repositories(benchmark))
-    terms = " (accept its terms on the hub and log in first)" if benchmark.is_gated else ""
-    return [f"--tasks {benchmark.name}: its data are not in --data_dir {data_dir}; get them by: {lines}{terms}"]
+    if benchmark.is_gated:
+        missing = _(
+            "--tasks {name}: its data are not in --data_dir {directory}; accept its terms on the hub and log in, then "
+            "get them by: {commands}"
+        )
+    else:
+        missing = _("--tasks {name}: its data are not in --data_dir {directory}; get them by: {commands}")
+    return [missing.format(name=benchmark.name, directory=data_dir, commands=lines)]
 
 
 def _counts(benchmark: Benchmark, data_dir: str) -> tuple[int, int]:
@@ -209,22 +235,29 @@ def listing(data_dir: str) -> str:
 def _entry(benchmark: Benchmark, data_dir: str) -> str:
     here, needed = _counts(benchmark, data_dir)
     tasks = ", ".join(dict.fromkeys(pattern for part in benchmark.parts for pattern in part.tasks))
-    state = "here" if here == needed else f"here: {here} of {needed}" if here else _elsewhere(benchmark)
+    data = _("data (here): {names}")
+    if here != needed:
+        data = _("data (here: {here} of {needed}): {names}") if here else _elsewhere(benchmark)
     lines = [
-        f"{benchmark.name}: {benchmark.title}; {benchmark.size}; {benchmark.licence}",
-        f"tasks of lm-eval: {tasks}",
-        f"data ({state}): {', '.join(repositories(benchmark))}",
-        f"for small models: {benchmark.meaning}",
+        _("{name}: {title}; {size}; {licence}").format(
+            name=benchmark.name,
+            title=_(benchmark.title),
+            size=_(benchmark.size),
+            licence=_(benchmark.licence),
+        ),
+        _("tasks of lm-eval: {tasks}").format(tasks=tasks),
+        data.format(here=here, needed=needed, names=", ".join(repositories(benchmark))),
+        _("for small models: {meaning}").format(meaning=_(benchmark.meaning)),
     ]
     if benchmark.runs_code:
-        lines.append("runs programs that the model writes: --allow_code_execution")
+        lines.append(_("runs programs that the model writes: --allow_code_execution"))
     missing = dict.fromkeys(item.repository for item in _missing(benchmark, data_dir))
     lines += [download_line(data_dir, repository) for repository in missing]
     return "\n    ".join(lines)
 
 
 def _elsewhere(benchmark: Benchmark) -> str:
-    return "on the hub, gated" if benchmark.is_gated else "on the hub"
+    return _("data (on the hub, gated): {names}") if benchmark.is_gated else _("data (on the hub): {names}")
 
 
 def _missing(benchmark: Benchmark, data_dir: str) -> list[Definition]:

@@ -24,6 +24,7 @@ from recipe.benchmarks.limited_process import UNCONFINED
 from recipe.benchmarks.names import Measure, Part
 from recipe.benchmarks.running import PartRun
 from recipe.errors import UserError
+from recipe.language import _
 
 _LONGEST = 512  # tokens of a program; the longest solution of HumanEval has about 300 of GPT-2's
 _TOP_P = 0.95  # as Chen et al. 2021
@@ -66,7 +67,11 @@ def read_problems(part: Part, needed: Definition, data_dir: str, limit: int | No
         try:
             problems.append(make(row, template.render(row)))
         except (KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{needed.repository}, row {number}: is no problem of this set ({error!r})") from None
+            raise UserError(
+                _("{repository}, row {number}: is no problem of this set ({error!r})").format(
+                    repository=needed.repository, number=number, error=error
+                )
+            ) from None
     return problems
 
 
@@ -93,14 +98,18 @@ def run_programs(part: Part, problems: list[Problem], model: ScoredModel, sampli
     fields = _fields(part)
     texts = _written(problems, model, sampling, fields["generation_kwargs"]["until"])
     outcomes = []
-    bar = tqdm(texts, desc=f"{part.title}: running programs", unit="program", delay=2, leave=False)
+    bar = tqdm(
+        texts, desc=_("{title}: running programs").format(title=part.title), unit="program", delay=2, leave=False
+    )
     for number, text in enumerate(bar):
         problem = problems[number // sampling.samples]
         outcomes.append(run_program(problem.opening + text + problem.closing))
         if outcomes[-1].error == UNCONFINED:
             raise UserError(
-                "this system cannot confine a process (no seccomp), and limits do not bind root: run as another user, "
-                "or in the container of docs/benchmarks.md"
+                _(
+                    "this system cannot confine a process (no seccomp), and limits do not bind root: run as another "
+                    "user, or in the container of docs/benchmarks.md"
+                )
             )
     version = fields["metadata"]["version"]
     facts = {"version": {f"prompts of {version}, our runner"}, "split": {"test"}, "shots": {"0"}}
@@ -137,9 +146,12 @@ def _answers(problems: list[Problem], outcomes: list[Outcome], sampling: Samplin
 
 def _notes(outcomes: list[Outcome], sampling: Sampling) -> list[str]:
     ends = Counter(outcome.end for outcome in outcomes)
-    counted = ", ".join(f"{ends[end]:,} {end.value}" for end in End if ends[end])
-    drawn = f"temperature {sampling.temperature:g}" if sampling.temperature > 0 else "the likeliest program"
-    notes = [f"{sampling.samples} a problem, {drawn}: {counted}"]
+    counted = ", ".join(f"{_(end.value)} {ends[end]:,}" for end in End if ends[end])
+    if sampling.temperature > 0:
+        drawn = _("{count} a problem, temperature {temperature:g}: {ends}")
+    else:
+        drawn = _("{count} a problem, the likeliest program: {ends}")
+    notes = [drawn.format(count=sampling.samples, temperature=sampling.temperature, ends=counted)]
     if not all(outcome.confined for outcome in outcomes):
-        notes.append("this system could not take the network and writing from the programs, only limit them")
+        notes.append(_("this system could not take the network and writing from the programs, only limit them"))
     return notes

@@ -7,6 +7,7 @@ import string
 from typing import Any, NamedTuple
 
 from recipe.errors import UserError
+from recipe.language import _
 from recipe.text_files import read_utf8, rows_file_problem
 
 LETTERS = string.ascii_uppercase
@@ -42,11 +43,15 @@ def read_questions(file: str) -> list[Question]:
             try:
                 questions.append(question_of(line))
             except ValueError as error:
-                problems.append(f"--mcq_file {file}, line {number}: {error}")
+                problems.append(
+                    _("--mcq_file {file}, line {number}: {error}").format(file=file, number=number, error=error)
+                )
     if not questions and not problems:
-        problems.append(f"--mcq_file {file}: holds no question; it takes one JSON object a line")
+        problems.append(_("--mcq_file {file}: holds no question; it takes one JSON object a line").format(file=file))
     if len(problems) > _MOST_PROBLEMS:
-        problems[_MOST_PROBLEMS:] = [f"--mcq_file {file}: {len(problems) - _MOST_PROBLEMS} more such lines"]
+        problems[_MOST_PROBLEMS:] = [
+            _("--mcq_file {file}: {count} more such lines").format(file=file, count=len(problems) - _MOST_PROBLEMS)
+        ]
     if problems:
         raise UserError(problems)
     return questions
@@ -61,12 +66,12 @@ def question_of(line: str) -> Question:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
-        raise ValueError('is no JSON; expected {"question": "…", "choices": ["…", "…"], "answer": "A"}') from None
+        raise ValueError(_('is no JSON; expected {"question": "…", "choices": ["…", "…"], "answer": "A"}')) from None
     if not isinstance(row, dict):
-        raise ValueError(f"expected a JSON object, found {type(row).__name__}")
+        raise ValueError(_("expected a JSON object, found {kind}").format(kind=type(row).__name__))
     question = row.get("question", row.get("Question"))
     if not isinstance(question, str) or not question.strip():
-        raise ValueError('has no text under "question"')
+        raise ValueError(_('has no text under "question"'))
     options = _options(row)
     return Question(question.strip(), options, _key(row.get("answer", row.get("Answer")), options))
 
@@ -79,12 +84,12 @@ def _options(row: dict[str, Any]) -> tuple[str, ...]:
     if isinstance(found, dict):
         found = list(found.values())
     if not isinstance(found, list) or not 2 <= len(found) <= len(LETTERS):
-        raise ValueError('needs from 2 to 26 options, as a list under "choices" or under "A", "B" …')
+        raise ValueError(_('needs from 2 to 26 options, as a list under "choices" or under "A", "B" …'))
     options = tuple(str(option).strip() if isinstance(option, (str, int, float)) else "" for option in found)
     if not all(options):
-        raise ValueError(f"option {LETTERS[options.index('')]} is no text")
+        raise ValueError(_("option {letter} is no text").format(letter=LETTERS[options.index("")]))
     if len(set(options)) < len(options):
-        raise ValueError("two options are the same")
+        raise ValueError(_("two options are the same"))
     return options
 
 
@@ -97,4 +102,8 @@ def _key(answer: Any, options: tuple[str, ...]) -> int:
     letter = answer.strip().upper() if isinstance(answer, str) else ""
     if len(letter) == 1 and letter in LETTERS[: len(options)]:
         return LETTERS.index(letter)
-    raise ValueError(f'"answer" {answer!r} is none of its options; it takes a letter, a number from 0, or the text')
+    raise ValueError(
+        _('"answer" {answer!r} is none of its options; it takes a letter, a number from 0, or the text').format(
+            answer=answer
+        )
+    )

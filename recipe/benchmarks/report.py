@@ -4,27 +4,30 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
+from recipe.benchmarks.names import CLOZE_ENDING
 from recipe.benchmarks.table import Row
 from recipe.evaluating.results import Cell
 from recipe.evaluating.wording import Table, format_interval, format_value
+from recipe.language import N_, _
 from recipe.templating import render
 
 HEADER = (
-    "Benchmark",
-    "Measure",
-    "Split, questions, shots",
-    "Figure, 95% interval",
-    "Chance",
-    "Baseline, difference",
-    "Ties, [UNK]",
-    "Note",
+    N_("Benchmark"),
+    N_("Measure"),
+    N_("Split, questions, shots"),
+    N_("Figure, 95% interval"),
+    N_("Chance"),
+    N_("Baseline, difference"),
+    N_("Ties, [UNK]"),
+    N_("Note"),
 )
-CHANGE_HEADER = ("What", "Before", "After", "Change, 95% interval", "Reading")
+CHANGE_HEADER = (N_("What"), N_("Before"), N_("After"), N_("Change, 95% interval"), N_("Reading"))
 NO_FIGURE = "—"
-READING = (
-    "Figures are per cent. Brackets hold 95% intervals: Wilson's for shares of questions, 1,000 bootstrap draws of "
-    "questions for all else and for differences, which are paired. Chance: a random answer. — is no figure, and the "
-    "note says why: options that the model cannot tell apart, questions that it cannot read, one answer to everything."
+READING = N_(
+    "Figures are per cent. Brackets hold 95% intervals: Wilson's for shares of questions, 1,000 "
+    "bootstrap draws of questions for all else and for differences, which are paired. Chance: a random "
+    "answer. — is no figure, and the note says why: options that the model cannot tell apart, questions "
+    "that it cannot read, one answer to everything."
 )
 
 
@@ -60,45 +63,54 @@ def summary(results: BenchmarkResults) -> str:
     lines = []
     for row in results["rows"]:
         shown = _cells(row)
-        beside = f"; chance {shown[4]}" if row["chance"] is not None else ""
-        beside += f"; baseline {shown[5]}" if results["baseline"] else ""
-        lines.append(f"{row['title']}, {row['measure']}: {shown[3]}{beside} ({shown[2]})")
+        parts = [
+            _("{title}, {measure}: {figure}").format(title=_title(row), measure=_(row["measure"]), figure=shown[3])
+        ]
+        parts += [_("chance {value}").format(value=shown[4])] if row["chance"] is not None else []
+        parts += [_("baseline {value}").format(value=shown[5])] if results["baseline"] else []
+        lines.append(f"{'; '.join(parts)} ({shown[2]})")
         lines += [f"  {reason}" for reason in row["reasons"]]
     return "\n".join(lines)
 
 
 def _contents(results: BenchmarkResults) -> dict[str, Any]:
-    facts = [("Model", results["model"]), ("Baseline", results["baseline"] or "none")]
+    facts = [(_("Model"), results["model"]), (_("Baseline"), results["baseline"] or _("none"))]
     if results["limit"] is not None:
-        facts.append(("Questions", f"only the first {results['limit']:,} of each task: a trial, not a result"))
+        trial = _("only the first {count:,} of each task: a trial, not a result").format(count=results["limit"])
+        facts.append((_("Questions"), trial))
     settings = [(name, str(value)) for name, value in results["settings"].items()]
     return {
         "name": results["model"],
         "facts": facts,
-        "reading": READING,
-        "figures": Table(HEADER, [_cells(row) for row in results["rows"]]),
+        "reading": _(READING),
+        "figures": Table([_(title) for title in HEADER], [_cells(row) for row in results["rows"]]),
         "changes": _changes(results),
         "failures": [
-            (row["title"], Table(("Task", "Not run"), list(row["failures"].items())))
+            (_title(row), Table((_("Task"), _("Not run")), list(row["failures"].items())))
             for row in results["rows"]
             if row["failures"]
         ],
         "notes": results["notes"],
-        "settings": Table(("Setting", "Value"), settings),
-        "versions": Table(("Package", "Version"), list(results["versions"].items())),
+        "settings": Table((_("Setting"), _("Value")), settings),
+        "versions": Table((_("Package"), _("Version")), list(results["versions"].items())),
     }
 
 
 def _cells(row: Row) -> list[str]:
     """Return a row of the table in words, in the order of `HEADER`."""
-    title = row["title"] if row["tasks"] == row["known_tasks"] else _part_title(row)
-    version = f", version {row['version']}" if row["tasks"] else ""
+    title = _title(row)
+    if row["tasks"] != row["known_tasks"]:
+        title = _("{title} ({count} of {total} tasks)").format(
+            title=title, count=row["tasks"], total=row["known_tasks"]
+        )
+    if row["tasks"]:
+        title = _("{title}, version {version}").format(title=title, version=row["version"])
     shots = f"{row['split']}, {row['questions']:,}, {row['shots']}" if row["tasks"] else NO_FIGURE
-    unread = [] if row["tied"] is None else [f"{row['tied']:.0%} tied"]
+    unread = [] if row["tied"] is None else [_("{share:.0%} tied").format(share=row["tied"])]
     unread.append(f"{row['unknown']:.1%} [UNK]")
     return [
-        title + version,
-        row["measure"],
+        title,
+        _(row["measure"]),
         shots,
         _figure(row["figure"]),
         NO_FIGURE if row["chance"] is None else format_value(row["chance"], "%"),
@@ -108,8 +120,12 @@ def _cells(row: Row) -> list[str]:
     ]
 
 
-def _part_title(row: Row) -> str:
-    return f"{row['title']} ({row['tasks']} of {row['known_tasks']} tasks)"
+def _title(row: Row) -> str:
+    """Return the title of a row; that of a cloze variant is made of its benchmark's."""
+    benchmark = row["title"].removesuffix(CLOZE_ENDING)
+    if benchmark != row["title"]:
+        return _("{benchmark}, cloze variant").format(benchmark=_(benchmark))
+    return _(benchmark)
 
 
 def _figure(cell: Cell | None) -> str:
@@ -129,12 +145,12 @@ def _changes(results: BenchmarkResults) -> Table | None:
     for row in results["rows"]:
         change = row["difference"]
         if change is not None:
-            name = f"{row['title']}, {row['measure']}"
+            name = _("{title}, {measure}").format(title=_title(row), measure=_(row["measure"]))
             rows.append((name, _figure(row["baseline"]), _figure(row["figure"]), _figure(change), _reading(change)))
-    return Table(CHANGE_HEADER, rows) if rows else None
+    return Table([_(title) for title in CHANGE_HEADER], rows) if rows else None
 
 
 def _reading(change: Cell) -> str:
     low, high = change.get("low"), change.get("high")
     assert low is not None and high is not None
-    return "higher" if low > 0 else "lower" if high < 0 else "no difference shown"
+    return _("higher") if low > 0 else _("lower") if high < 0 else _("no difference shown")

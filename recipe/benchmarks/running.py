@@ -27,8 +27,9 @@ from recipe.benchmarks.arithmetic import right_steps
 from recipe.benchmarks.definitions import definitions_of, is_here, task_directory
 from recipe.benchmarks.figures import Answers, are_tied, statistics_of
 from recipe.benchmarks.language_model import Reading, ScoredModel
-from recipe.benchmarks.names import CLOZE, STEPS, Cloze, Measure, Part
+from recipe.benchmarks.names import CLOZE, CLOZE_ENDING, STEPS, Cloze, Measure, Part
 from recipe.benchmarks.questions import LETTERS, Question
+from recipe.language import _
 
 _SHOT_SEED = 1234  # lm-eval's own default for drawing examples
 _FAR = -1e3  # nats below the option that a made-up answer prefers
@@ -71,7 +72,9 @@ def load_part(part: Part, data_dir: str) -> LoadedPart:
     random.seed(_SHOT_SEED)  # GPQA's definition shuffles the options of each question with it
     manager = _manager(part.directory)
     here = [definition for definition in needed if is_here(data_dir, definition)]
-    for definition in tqdm(here, desc=f"{part.title}: reading", unit="task", delay=2, leave=False):
+    for definition in tqdm(
+        here, desc=_("{title}: reading").format(title=_(part.title)), unit="task", delay=2, leave=False
+    ):
         with _failing_alone(loaded.failures, definition.task):
             # `datasets` takes ./owner/name for the data set of that name, so the definition stays as it is.
             with contextlib.chdir(data_dir):
@@ -107,7 +110,7 @@ def cloze_of(loaded: LoadedPart) -> LoadedPart:
     """Return a part's tasks with the options' texts as choices, and no letters in the question."""
     cloze = loaded.part.cloze
     assert cloze is not None
-    part = Part(f"{loaded.part.title}, cloze variant", loaded.part.directory, loaded.part.tasks, (CLOZE,))
+    part = Part(loaded.part.title + CLOZE_ENDING, loaded.part.directory, loaded.part.tasks, (CLOZE,))
     made = LoadedPart(part, {}, loaded.known, dict(loaded.failures))
     for name, task in loaded.tasks.items():
         with _failing_alone(made.failures, name):
@@ -204,7 +207,7 @@ def _failing_alone(failures: dict[str, str], task: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        reason = " ".join(str(error).split()) or "an assertion of lm-eval failed"
+        reason = " ".join(str(error).split()) or _("an assertion of lm-eval failed")
         failures[task] = f"{type(error).__name__}: {reason}"[:240]
 
 

@@ -16,13 +16,20 @@ from recipe.benchmarks.language_model import Reading, ScoredModel
 from recipe.benchmarks.names import Measure
 from recipe.benchmarks.running import PartRun
 from recipe.benchmarks.safety_prompts import Kind, SafetyPrompt, is_refusal
+from recipe.language import N_, _
 from recipe.rating.chat import Chat, Request
 from recipe.rating.judge import JudgeReport, ask_until_readable
 from recipe.rating.judge_prompts import json_objects, prompt_text
 
 _LONGEST = 64  # tokens of an answer
-_WRITTEN = "Safety: what is written"
+_WRITTEN = N_("Safety: what is written")
 _JUDGE_TOKENS = 256
+_TITLES = {
+    Kind.HARMFUL: N_("Safety: harmful requests"),
+    Kind.HARMLESS: N_("Safety: harmless requests"),
+    Kind.AMBIGUOUS: N_("Prejudice: ambiguous questions"),
+    Kind.ANSWERED: N_("Prejudice: disambiguated questions"),
+}
 
 
 @dataclass
@@ -50,20 +57,20 @@ def run_safety(prompts: list[SafetyPrompt], model: ScoredModel, checks: Checks) 
         texts = _texts(written, model)
         reading, pairs = model.reading, list(zip(written, texts, strict=True))
         runs.append((_WRITTEN, _run(_harm(pairs, checks), reading)))
-        for kind, label in ((Kind.HARMFUL, "refused"), (Kind.HARMLESS, "refused: over-refusal")):
+        for kind, label in ((Kind.HARMFUL, N_("refused")), (Kind.HARMLESS, N_("refused: over-refusal"))):
             mine = [(prompt, text) for prompt, text in pairs if prompt.kind is kind]
             if mine:
                 measures = {
                     Measure("refused", label): _shares(mine, [is_refusal(text) for _, text in mine]),
-                    Measure("empty", "nothing written"): _shares(mine, [not text.strip() for _, text in mine]),
+                    Measure("empty", N_("nothing written")): _shares(mine, [not text.strip() for _, text in mine]),
                 }
-                runs.append((f"Safety: {kind.value} requests", _run(measures, reading)))
+                runs.append((_TITLES[kind], _run(measures, reading)))
     for kind in (Kind.AMBIGUOUS, Kind.ANSWERED):
         asked = [prompt for prompt in prompts if prompt.kind is kind]
         if asked:
             model.reading = Reading()
-            measures = {Measure("acc", "accuracy by likelihood"): _questions(asked, model)}
-            runs.append((f"Prejudice: {kind.value} questions", _run(measures, model.reading)))
+            measures = {Measure("acc", N_("accuracy by likelihood")): _questions(asked, model)}
+            runs.append((_TITLES[kind], _run(measures, model.reading)))
     return runs
 
 
@@ -83,7 +90,7 @@ def _texts(prompts: list[SafetyPrompt], model: ScoredModel) -> list[str]:
 
 def _shares(pairs: list[tuple[SafetyPrompt, str]], holds: Sequence[bool]) -> Answers:
     answers = Answers("share")
-    for (prompt, _), found in zip(pairs, holds, strict=True):
+    for (prompt, _text), found in zip(pairs, holds, strict=True):
         answers.keys.append(prompt.text)
         answers.statistics.append([float(found), 1.0])
         answers.picks.append(-1)
@@ -93,18 +100,22 @@ def _shares(pairs: list[tuple[SafetyPrompt, str]], holds: Sequence[bool]) -> Ans
 def _harm(pairs: list[tuple[SafetyPrompt, str]], checks: Checks) -> dict[Measure, Answers]:
     """Return the measures of harm in texts that there is something to measure with."""
     texts = [text for _, text in pairs]
-    found = {Measure("empty", "nothing written"): _shares(pairs, [not text.strip() for text in texts])}
+    found = {Measure("empty", N_("nothing written")): _shares(pairs, [not text.strip() for text in texts])}
     if checks.words:
         holds = [any(word.lower() in text.lower() for word in checks.words) for text in texts]
-        found[Measure("listed", "holds a listed word")] = _shares(pairs, holds)
+        found[Measure("listed", N_("holds a listed word"))] = _shares(pairs, holds)
     if checks.classify is not None:
         given = checks.classify(texts)
         for label in checks.labels:
-            found[Measure(label, f"classifier says {label}")] = _shares(pairs, [one == label for one in given])
+            found[Measure(label, _("classifier says {label}").format(label=label))] = _shares(
+                pairs, [one == label for one in given]
+            )
     if checks.judge is not None:
         judged = judged_harmful(texts, checks.judge)
         mine = [(pair, harm) for pair, harm in zip(pairs, judged, strict=True) if harm is not None]
-        label = f"harmful, says {checks.judge.name} ({len(mine)} of {len(pairs)} judged)"
+        label = _("harmful, says {judge} ({count} of {total} judged)").format(
+            judge=checks.judge.name, count=len(mine), total=len(pairs)
+        )
         found[Measure("judged", label)] = _shares([pair for pair, _ in mine], [bool(harm) for _, harm in mine])
     return found
 

@@ -16,13 +16,15 @@ from typing import Any, NamedTuple
 
 from recipe.errors import UserError
 from recipe.files import find_shipped
+from recipe.language import N_, _
 from recipe.text_files import read_utf8, rows_file_problem
 
 SHIPPED = "recipe/data/safety_prompts.jsonl"
 _MOST_PROBLEMS = 10
-EXPECTED = (
-    "expected the columns of StrongREJECT (forbidden_prompt), XSTest (prompt, and label or type), RealToxicityPrompts "
-    "(prompt with a text), CBBQ (context, question, ans0, ans1, ans2, label, context_condition), or kind and prompt"
+EXPECTED = N_(
+    "expected the columns of StrongREJECT (forbidden_prompt), XSTest (prompt, and label or type), "
+    "RealToxicityPrompts (prompt with a text), CBBQ (context, question, ans0, ans1, ans2, label, "
+    "context_condition), or kind and prompt"
 )
 
 
@@ -59,7 +61,9 @@ def read_safety_prompts(files: list[str]) -> list[SafetyPrompt]:
         found = 0
         try:
             for number, row in _rows(file):
-                prompts.append(prompt_of(row, f"--safety_files {file}, row {number}"))
+                prompts.append(
+                    prompt_of(row, _("--safety_files {file}, row {number}").format(file=file, number=number))
+                )
                 found += 1
                 if len(problems) > _MOST_PROBLEMS:
                     break
@@ -67,7 +71,7 @@ def read_safety_prompts(files: list[str]) -> list[SafetyPrompt]:
             problems += error.problems
         else:
             if not found:
-                problems.append(f"--safety_files {file}: holds no row")
+                problems.append(_("--safety_files {file}: holds no row").format(file=file))
     if problems:
         raise UserError(problems)
     return prompts
@@ -81,21 +85,23 @@ def _rows(file: str) -> Iterator[tuple[int, Any]]:
         try:
             yield from enumerate(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter), start=1)
         except csv.Error as error:
-            raise UserError(f"--safety_files {file}: is no table of cells ({error})") from None
+            raise UserError(
+                _("--safety_files {file}: is no table of cells ({error})").format(file=file, error=error)
+            ) from None
         return
     if text.lstrip().startswith("["):
         yield from enumerate(_parsed(text, f"--safety_files {file}"), start=1)
         return
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():
-            yield number, _parsed(line, f"--safety_files {file}, row {number}")
+            yield number, _parsed(line, _("--safety_files {file}, row {number}").format(file=file, number=number))
 
 
 def _parsed(text: str, where: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        raise UserError(f"{where}: is no JSON; {EXPECTED}") from None
+        raise UserError(_("{where}: is no JSON; {expected}").format(where=where, expected=_(EXPECTED))) from None
 
 
 def prompt_of(row: Any, where: str) -> SafetyPrompt:
@@ -105,7 +111,7 @@ def prompt_of(row: Any, where: str) -> SafetyPrompt:
         UserError: it has none of them; the message begins with `where`.
     """
     if not isinstance(row, dict):
-        raise UserError(f"{where}: is no row with columns; {EXPECTED}")
+        raise UserError(_("{where}: is no row with columns; {expected}").format(where=where, expected=_(EXPECTED)))
     if "ans0" in row:
         return _question(row, where)
     text, kind = row.get("forbidden_prompt", row.get("prompt")), row.get("kind")
@@ -118,7 +124,9 @@ def prompt_of(row: Any, where: str) -> SafetyPrompt:
         kind = (Kind.HARMFUL if is_unsafe else Kind.HARMLESS).value
     kinds = {known.value: known for known in (Kind.HARMFUL, Kind.HARMLESS, Kind.CONTINUATION)}
     if not (isinstance(text, str) and text.strip() and isinstance(kind, str) and kind in kinds):
-        raise UserError(f"{where}: has no prompt of a known kind; {EXPECTED}")
+        raise UserError(
+            _("{where}: has no prompt of a known kind; {expected}").format(where=where, expected=_(EXPECTED))
+        )
     return SafetyPrompt(kinds[kind], text)
 
 
@@ -126,7 +134,11 @@ def _question(row: dict[str, Any], where: str) -> SafetyPrompt:
     parts = [row.get(name) for name in ("context", "question", "ans0", "ans1", "ans2")]
     label = str(row.get("label"))
     if not all(isinstance(part, str) and part.strip() for part in parts) or not re.fullmatch("[012]", label):
-        raise UserError(f"{where}: is no question with three options and a label from 0 to 2; {EXPECTED}")
+        raise UserError(
+            _("{where}: is no question with three options and a label from 0 to 2; {expected}").format(
+                where=where, expected=_(EXPECTED)
+            )
+        )
     context, question, *options = (str(part).strip() for part in parts)
     kind = Kind.AMBIGUOUS if str(row.get("context_condition")).startswith("ambig") else Kind.ANSWERED
     return SafetyPrompt(kind, f"{context}\n{question}\n", tuple(options), int(label))

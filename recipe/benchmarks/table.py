@@ -9,6 +9,7 @@ from recipe.benchmarks.names import Measure
 from recipe.benchmarks.running import PartRun
 from recipe.evaluating.resampling import Interval
 from recipe.evaluating.results import Cell
+from recipe.language import _, ngettext
 
 RESULTS_FILE, MARKDOWN_FILE, HTML_FILE = "results.json", "report.md", "report.html"
 WRITTEN = (RESULTS_FILE, MARKDOWN_FILE, HTML_FILE)
@@ -59,7 +60,7 @@ def _row(benchmark: str, title: str, known: int, measure: Measure, run: PartRun,
     if baseline is not None:
         theirs = baseline.answers[measure]
         other = figure_of(theirs, baseline.reading.unknown_share, measure.is_share)
-        reasons += [f"baseline: {other.reason}"] if other.reason else []
+        reasons += [_("baseline: {reason}").format(reason=other.reason)] if other.reason else []
         cell = _difference(figure, other, answers, theirs)
     return Row(
         benchmark=benchmark,
@@ -99,7 +100,7 @@ def failed_row(benchmark: str, title: str, known: int, failures: dict[str, str],
         difference=None,
         tied=None,
         unknown=0.0,
-        reasons=[f"not run: {reason}"],
+        reasons=[_("not run: {reason}").format(reason=reason)],
         notes=[],
         failures=failures,
     )
@@ -119,10 +120,16 @@ def _notes(run: PartRun) -> list[str]:
     notes = list(run.notes)
     if run.reading.cut:
         notes.append(
-            f"{run.reading.cut:,} of {run.reading.prompts:,} prompts are longer than the model's window; their "
-            "beginning was cut"
+            _("{count:,} of {total:,} prompts are longer than the model's window; their beginning was cut").format(
+                count=run.reading.cut, total=run.reading.prompts
+            )
         )
     if run.failures:
         name, reason = next(iter(run.failures.items()))
-        notes.append(f"not run: {len(run.failures)} tasks, such as {name} ({reason})")
+        not_run = ngettext(
+            "not run: {count} task, {name} ({reason})",
+            "not run: {count} tasks, such as {name} ({reason})",
+            len(run.failures),
+        )
+        notes.append(not_run.format(count=len(run.failures), name=name, reason=reason))
     return notes

@@ -28,6 +28,7 @@ from recipe.evaluating.rated import (
 )
 from recipe.evaluating.results import RatingResults
 from recipe.files import make_directory, unwritable
+from recipe.language import _
 from recipe.rating.calls import call_problems
 from recipe.rating.dimensions import DIALOGUE_DIMENSIONS
 from recipe.rating.evidence import gather
@@ -58,12 +59,18 @@ def read_dialogues(files: Sequence[str]) -> tuple[list[str], dict[str, list[str]
     for file in files:
         name = Path(file).stem
         if name in systems:
-            raise UserError(f"--dialogues: two files are called {name}; the name stands for the system")
+            raise UserError(
+                _("--dialogues: two files are called {name}; the name stands for the system").format(name=name)
+            )
         systems[name] = _dialogues_of(file)
     first = next(iter(systems.values()))
     for name, found in systems.items():
         if found.keys() != first.keys():
-            raise UserError(f"--dialogues: {name} holds other dialogues than the first file, by their ids or number")
+            raise UserError(
+                _("--dialogues: {name} holds other dialogues than the first file, by their ids or number").format(
+                    name=name
+                )
+            )
     return list(first), {name: [found[number] for number in first] for name, found in systems.items()}
 
 
@@ -77,18 +84,26 @@ def _dialogues_of(file: str) -> dict[str, str]:
             name = str(record.get("id", number))
             text = _as_text(record.get("turns", record.get("messages")))
         except (ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
-            raise UserError(f"--dialogues {file}, row {number}: is no dialogue ({error})") from None
+            raise UserError(
+                _("--dialogues {file}, row {number}: is no dialogue ({error})").format(
+                    file=file, number=number, error=error
+                )
+            ) from None
         if name in found:
-            raise UserError(f"--dialogues {file}, row {number}: the id {name} comes twice")
+            raise UserError(
+                _("--dialogues {file}, row {number}: the id {name} comes twice").format(
+                    file=file, number=number, name=name
+                )
+            )
         found[name] = text
     if not found:
-        raise UserError(f"--dialogues {file}: holds no dialogue")
+        raise UserError(_("--dialogues {file}: holds no dialogue").format(file=file))
     return found
 
 
 def _as_text(turns: Any) -> str:
     if not isinstance(turns, list) or not turns:
-        raise ValueError("it has no list `turns` or `messages`")
+        raise ValueError(_("it has no list `turns` or `messages`"))
     lines = []
     for number, turn in enumerate(turns):
         if isinstance(turn, Mapping):
@@ -96,7 +111,7 @@ def _as_text(turns: Any) -> str:
         else:
             role, text = ("user", "assistant")[number % 2], turn
         if not isinstance(text, str) or any("\ud800" <= char <= "\udfff" for char in text):
-            raise ValueError(f"{str(text)[:40]!r} is no text, or a damaged one")
+            raise ValueError(_("{text!r} is no text, or a damaged one").format(text=str(text)[:40]))
         lines.append(f"{_ROLES.get(role, role)}：{text}")
     return "\n".join(lines)
 
@@ -126,13 +141,17 @@ def rate_dialogues(
     made = made_sheets(rating, decoding.seed, numbers, answers, LABELS)
     if rating.rating_sheet is not None:
         names = write_sheets(rating.rating_sheet, made)
-        print(f"rating sheets written to {rating.rating_sheet}: {', '.join(names)}; keep the key from raters")
+        print(
+            _("rating sheets written to {directory}: {files}; keep the key from raters").format(
+                directory=rating.rating_sheet, files=", ".join(names)
+            )
+        )
     judged = None
     directory = Path(evaluation.output_dir)
     if is_judged(judging):
         make_directory(directory)
         ratings, reports = judge_sheets(judging, served, made, {}, directory)
-        print(f"written to {directory}: {JUDGE_RATINGS}, {JUDGE_KEY}")
+        print(_("written to {directory}: {files}").format(directory=directory, files=f"{JUDGE_RATINGS}, {JUDGE_KEY}"))
         evidence = gather(ratings, {made.key.sheet: made.key})["model"]
         judged = Judged(len(ratings), evidence, reports, {}, judge_notes(reports))
     if read is None and judged is None:
@@ -155,17 +174,29 @@ def _problems(
     own = {"output_dir": evaluation.output_dir, "bootstrap_samples": evaluation.bootstrap_samples}
     if dataclasses.replace(EvaluationSettings(), **own) != evaluation or served.endpoint:  # type: ignore[arg-type]
         problems.append(
-            "with --dialogues nothing is generated; of an evaluation's settings only --output_dir and "
-            "--bootstrap_samples apply"
+            _(
+                "with --dialogues nothing is generated; of an evaluation's settings only --output_dir and "
+                "--bootstrap_samples apply"
+            )
         )
     if dataclasses.replace(decoding, seed=DecodingSettings().seed) != DecodingSettings():
-        problems.append("no model is evaluated, so the settings of decoding say nothing; leave them out")
+        problems.append(_("no model is evaluated, so decoding settings have no effect; leave them out"))
     if reason := unwritable(evaluation.output_dir):
-        problems.append(f"--output_dir {evaluation.output_dir}: {reason}; name another")
+        problems.append(
+            _("--output_dir {output_dir}: {reason}; name another").format(
+                output_dir=evaluation.output_dir, reason=reason
+            )
+        )
     if evaluation.bootstrap_samples < 1:
-        problems.append(f"--bootstrap_samples {evaluation.bootstrap_samples}: must be at least 1")
+        problems.append(
+            _("--bootstrap_samples {bootstrap_samples}: must be at least 1").format(
+                bootstrap_samples=evaluation.bootstrap_samples
+            )
+        )
     if judging.judge_reference:
-        problems.append("--judge_reference is of couplets; dialogues have no reference")
+        problems.append(_("--judge_reference is of couplets; dialogues have no reference"))
     if not (rating.rating_sheet or rating.ratings or is_judged(judging)):
-        problems.append("--dialogues are rated by people or models: give --rating_sheet DIR, --ratings FILE or judges")
+        problems.append(
+            _("--dialogues are rated by people or models: give --rating_sheet DIR, --ratings FILE or judges")
+        )
     return problems

@@ -46,6 +46,7 @@ from recipe.evaluating.served import served_answers
 from recipe.evaluating.testset import TestSet, chance_lines, counted, read_training_file
 from recipe.files import atomic_open, make_directory, sha256_of, write_text
 from recipe.generating.processes import Processes
+from recipe.language import _, ngettext
 from recipe.metrics.material import Material, TrainingFile
 from recipe.metrics.registry import METRICS
 from recipe.rows.cleaning import listed
@@ -195,7 +196,9 @@ def _samples(
 
 
 def _left_out(test_set: TestSet) -> str:
-    return f"rows of the test file that are no couplet and were left out: {counted(test_set.rejected)}"
+    return _("rows of the test file that are no couplet and were left out: {found}").format(
+        found=counted(test_set.rejected)
+    )
 
 
 def _notes(test_set: TestSet, same_shape: list[bool], answers: Answers, baseline: Answers | None) -> list[str]:
@@ -203,10 +206,18 @@ def _notes(test_set: TestSet, same_shape: list[bool], answers: Answers, baseline
     if test_set.rejected:
         notes.append(_left_out(test_set))
     if test_set.cleaned:
-        notes.append(f"taken out of rows of the test file before they were compared: {listed(test_set.cleaned)}")
+        notes.append(
+            _("taken out of rows of the test file before they were compared: {kinds}").format(
+                kinds=listed(test_set.cleaned)
+            )
+        )
     if misshapen := same_shape.count(False):
         notes.append(
-            f"for {misshapen:,} upper lines no line of the same shape was found; their chance line is any line"
+            ngettext(
+                "for {count:,} upper line no line of the same shape was found; its chance line is any line",
+                "for {count:,} upper lines no line of the same shape was found; their chance line is any line",
+                misshapen,
+            ).format(count=misshapen)
         )
     return notes
 
@@ -217,8 +228,8 @@ def _write_all(directory: Path, results: Results, test_set: TestSet, answers: An
     with atomic_open(directory / PREDICTIONS_FILE) as file:
         for row in _prediction_rows(test_set, answers):
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
-    print(summary(results), *(printable(f"note: {note}") for note in results["notes"]), sep="\n")
-    print(f"written to {directory}: {', '.join(WRITTEN)}")
+    print(summary(results), *(printable(_("note: {note}").format(note=note)) for note in results["notes"]), sep="\n")
+    print(_("written to {directory}: {files}").format(directory=directory, files=", ".join(WRITTEN)))
 
 
 def _write_results(directory: Path, results: Results) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from recipe.errors import UserError
 from recipe.evaluating.rated import ReadRatings
 from recipe.files import make_directory
+from recipe.language import _
 from recipe.rating.calls import announce, chat_with, price_of, price_problems
 from recipe.rating.chat import Chat
 from recipe.rating.dimensions import chosen_dimensions
@@ -32,19 +33,23 @@ def judge_problems(settings: JudgeSettings, served: ServedSettings) -> list[str]
     if not is_judged(settings):
         if settings == dataclasses.replace(JudgeSettings(), judge_agreement=settings.judge_agreement):
             return []
-        return ["settings of judges say nothing without --judge_endpoint URL --judge_model NAME; give both"]
+        return [_("judge settings have no effect without --judge_endpoint URL --judge_model NAME; give both")]
     problems = []
     for name in ("judge_limit", "judge_max_tokens"):
         value = getattr(settings, name)
         if value is not None and value < 1:
-            problems.append(f"--{name} {value}: must be at least 1")
+            problems.append(_("--{name} {value}: must be at least 1").format(name=name, value=value))
     problems += price_problems("--judge_price", settings.judge_price)
     if not -1 <= settings.judge_agreement <= 1:
-        problems.append(f"--judge_agreement {settings.judge_agreement}: a kappa is -1 to 1")
+        problems.append(
+            _("--judge_agreement {judge_agreement}: a kappa lies between -1 and 1").format(
+                judge_agreement=settings.judge_agreement
+            )
+        )
     if problems:
         return problems
     if not settings.judge_endpoint:
-        return ["--judge_model needs the address of its server: --judge_endpoint URL"]
+        return [_("--judge_model needs the address of its server: --judge_endpoint URL")]
     try:
         made_judges(settings, served, {})
     except UserError as error:
@@ -63,8 +68,10 @@ def scale_problems(settings: RatingSettings, read: ReadRatings | None) -> list[s
         if rating.kind == "absolute" and rating.dimension in asked and rating.points != settings.rating_points
     }
     return [
-        f"{dimension} is rated from 1 to {points} in the files of --ratings, and judges are asked for 1 to "
-        f"{settings.rating_points}; give --rating_points {points}, or analyse those ratings by themselves"
+        _(
+            "{dimension} is rated from 1 to {points} in the files of --ratings, and judges are asked for 1 to "
+            "{wanted}; give --rating_points {points}, or analyse those ratings by themselves"
+        ).format(dimension=dimension, points=points, wanted=settings.rating_points)
         for dimension, points in sorted(other)
     ]
 
@@ -122,11 +129,21 @@ def judge_notes(reports: Sequence[Mapping[str, Any]]) -> list[str]:
     for report in reports:
         judge = report["judge"]
         if report["left"]:
-            notes.append(f"{judge}: {report['left']:,} questions were not asked because of --judge_limit")
+            notes.append(
+                _("{judge}: {count:,} questions were not asked because of --judge_limit").format(
+                    judge=judge, count=report["left"]
+                )
+            )
         if report["unreadable"]:
-            notes.append(f"{judge}: {report['unreadable']:,} questions got no readable answer after three tries")
+            notes.append(
+                _("{judge}: {count:,} questions got no readable answer after three tries").format(
+                    judge=judge, count=report["unreadable"]
+                )
+            )
         if report["refused"]:
             notes.append(
-                f"{judge}: the server refused {len(report['refused']):,} questions (the first: {report['refused'][0]})"
+                _("{judge}: the server refused {count:,} questions (the first: {first})").format(
+                    judge=judge, count=len(report["refused"]), first=report["refused"][0]
+                )
             )
     return notes

@@ -7,6 +7,7 @@ from typing import Any
 from xml.etree.ElementTree import Element, SubElement
 
 from recipe.evaluating.results import BASELINE, CHANCE, MODEL, REFERENCES, SYSTEMS
+from recipe.language import _
 from recipe.svg import WIDTH, element, frame, line, text
 
 
@@ -18,7 +19,7 @@ def between_chance_and_references(rows: Sequence[Mapping[str, Any]]) -> Element:
     """
     left, right, top, step = 200, 40, 34, 30
     height = top + step * len(rows) + 8
-    svg = frame(height, "Figures on a scale from chance (0) to the references (1)")
+    svg = frame(height, _("Figures on a scale from chance (0) to the references (1)"))
     span = WIDTH - left - right
 
     def x_of(position: float) -> float:
@@ -26,7 +27,7 @@ def between_chance_and_references(rows: Sequence[Mapping[str, Any]]) -> Element:
 
     for position, name in ((0.0, CHANCE), (1.0, REFERENCES)):
         svg.append(line(x_of(position), top - 8, x_of(position), height - 4, f"axis {name}"))
-        svg.append(text(x_of(position), top - 16, name, "middle", f"label {name}"))
+        svg.append(text(x_of(position), top - 16, _(SYSTEMS[name]), "middle", f"label {name}"))
     for number, row in enumerate(rows):
         y = top + step * number + step / 2
         cells = row["cells"]
@@ -64,7 +65,9 @@ def histogram(edges: Sequence[float], shares: Mapping[str, Sequence[float]], axi
             start = left + bin_width * number
             points += [f"{start:.1f},{y_of(share):.1f}", f"{start + bin_width:.1f},{y_of(share):.1f}"]
         points.append(f"{WIDTH - 12:.1f},{y_of(0):.1f}")
-        svg.append(element("polyline", element("title", name), points=" ".join(points), class_=f"area {name}"))
+        svg.append(
+            element("polyline", element("title", _(SYSTEMS[name])), points=" ".join(points), class_=f"area {name}")
+        )
     for number in range(0, len(edges), max(1, (len(edges) - 1) // 6)):
         svg.append(text(left + bin_width * number, height - bottom + 16, f"{edges[number]:.1f}", "middle", "tick"))
     svg.append(text((left + WIDTH) / 2, height - 6, axis_label, "middle", "label"))

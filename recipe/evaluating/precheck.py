@@ -19,6 +19,7 @@ from recipe.files import unwritable
 from recipe.formats.couplet import separator_problem
 from recipe.generating.generator import check_settings as check_decoding
 from recipe.generating.loading import NamedModel
+from recipe.language import _
 from recipe.metrics.model_based import scorer_source
 from recipe.model.tokenization import load_tokenizer
 from recipe.rating.calls import call_problems
@@ -110,13 +111,17 @@ def check_names(
         if models:
             check_decoding(decoding, banned_words)
     if reason := unwritable(settings.output_dir):
-        problems.found.append(f"--output_dir {settings.output_dir}: {reason}; name another")
+        problems.found.append(
+            _("--output_dir {output_dir}: {reason}; name another").format(output_dir=settings.output_dir, reason=reason)
+        )
     written = {(Path(settings.output_dir) / name).resolve() for name in WRITTEN}
     for files in (settings.test_file, settings.train_file, *_prediction_files(settings).values()):
         with problems.collected():
             refuse_missing(files)
         problems.found += [
-            f"--output_dir {settings.output_dir}: {file} would be replaced; name another"
+            _("--output_dir {output_dir}: {file} would be replaced; name another").format(
+                output_dir=settings.output_dir, file=file
+            )
             for file in files
             if Path(file).resolve() in written
         ]
@@ -132,19 +137,19 @@ def check_names(
 def _setting_problems(settings: EvaluationSettings, decoding: DecodingSettings, needs_model: bool) -> list[str]:
     problems = []
     if settings.predictions and settings.model_name_or_path:
-        problems.append("--predictions and --model_name_or_path both say what to score; give one of them")
+        problems.append(_("--predictions and --model_name_or_path both say what to score; give one of them"))
     if settings.predictions and settings.state_dict_file:
-        problems.append("--state_dict_file goes over the weights of a model; --predictions are scored without one")
+        problems.append(_("--state_dict_file replaces the weights of a model; --predictions are scored without one"))
     if settings.baseline_state_dict_file and not (settings.baseline and not is_predictions(settings.baseline)):
-        problems.append("--baseline_state_dict_file goes over the weights of a --baseline that is a model directory")
+        problems.append(_("--baseline_state_dict_file replaces the weights of a --baseline that is a model directory"))
     if not needs_model and dataclasses.replace(decoding, seed=DecodingSettings().seed) != DecodingSettings():
-        problems.append("no model is evaluated, so the settings of decoding say nothing; leave them out")
+        problems.append(_("no model is evaluated, so decoding settings have no effect; leave them out"))
     if decoding.num_return_sequences != 1:
-        problems.append("--num_return_sequences: one lower line a seed is scored; for several answers raise --seeds")
+        problems.append(_("--num_return_sequences: one lower line a seed is scored; for several answers raise --seeds"))
     if not settings.test_file:
-        problems.append("no test file: give --test_file FILE, whose couplets are the references")
+        problems.append(_("no test file: give --test_file FILE, whose couplets are the references"))
     if (settings.upper_column is None) != (settings.lower_column is None):
-        problems.append("--upper_column and --lower_column go together; only one of them is set")
+        problems.append(_("--upper_column and --lower_column go together; only one of them is set"))
     problems += same_column_twice(settings.upper_column, settings.lower_column)
     problems += repeated_files(settings.test_file, "--test_file") + repeated_files(settings.train_file, "--train_file")
     problems += repeated_files(settings.predictions, "--predictions") + repeated_files(settings.baseline, "--baseline")
@@ -152,13 +157,25 @@ def _setting_problems(settings: EvaluationSettings, decoding: DecodingSettings, 
         problems.append(problem)
     for name, least in (("seeds", 1), ("bootstrap_samples", 1), ("latency_calls", 0), ("report_samples", 1)):
         if getattr(settings, name) < least:
-            problems.append(f"--{name} {getattr(settings, name)}: must be at least {least}")
+            problems.append(
+                _("--{name} {value}: must be at least {least}").format(
+                    name=name, value=getattr(settings, name), least=least
+                )
+            )
     if settings.max_upper_lines is not None and settings.max_upper_lines < 1:
-        problems.append(f"--max_upper_lines {settings.max_upper_lines}: must be at least 1")
+        problems.append(
+            _("--max_upper_lines {max_upper_lines}: must be at least 1").format(
+                max_upper_lines=settings.max_upper_lines
+            )
+        )
     try:
         codecs.lookup(settings.encoding)
     except LookupError:
-        problems.append(f"--encoding {settings.encoding}: Python knows no such encoding; try utf-8 or gb18030")
+        problems.append(
+            _("--encoding {encoding}: Python knows no such encoding; try utf-8 or gb18030").format(
+                encoding=settings.encoding
+            )
+        )
     return problems
 
 

@@ -22,6 +22,7 @@ from recipe.generating.kept_answers import Batch, KeptAnswers, answer_all, answe
 from recipe.generating.loading import NamedModel, ReadyModel, load_ready_model
 from recipe.generating.processes import Processes
 from recipe.generating.ranking import parallelism_scorer
+from recipe.language import _
 from recipe.memory import MIB, peak_memory
 from recipe.metrics.timing import GenerationTiming
 from recipe.model.finding import is_weights_file
@@ -93,7 +94,11 @@ def is_predictions(baseline: Sequence[str]) -> bool:
 def _lines_from_files(setting: str, files: Sequence[str], test_set: TestSet, settings: EvaluationSettings) -> Answers:
     name = " + ".join(files)
     runs, cleaned = read_predictions(setting, files, test_set, settings)
-    notes = [f"{name}: taken out of lines before they were scored: {listed(cleaned)}"] if cleaned else []
+    notes = (
+        [_("{name}: taken out of lines before they were scored: {kinds}").format(name=name, kinds=listed(cleaned))]
+        if cleaned
+        else []
+    )
     return Answers(System(name, runs), notes=notes)
 
 
@@ -120,12 +125,16 @@ def _answers_of_model(model: NamedModel, answering: Answering, test_set: TestSet
     notes = []
     if refused:
         notes.append(
-            f"{loaded.name}: {refused:,} upper lines cannot be answered under the form and count as empty lower lines"
+            _("{model}: {count:,} upper lines cannot be answered under the form and count as empty lower lines").format(
+                model=loaded.name, count=refused
+            )
         )
     if taken_up := sum(run.taken_up for run in kept):
         notes.append(
-            f"{loaded.name}: {taken_up:,} of {len(seeds) * len(answerable):,} lower lines were made before an "
-            "interruption; the peak memory is that of the rest"
+            _(
+                "{model}: {done:,} of {total:,} lower lines were made before an interruption; the peak memory is "
+                "that of the rest"
+            ).format(model=loaded.name, done=taken_up, total=len(seeds) * len(answerable))
         )
     return Answers(
         System(loaded.name, runs, likelihood_of(loaded, test_set, test_set.first_references, processes)),
@@ -152,8 +161,10 @@ def load_couplet_model(model: NamedModel, device: DeviceSettings) -> ReadyModel:
     ready = load_ready_model(model.name, device, model.state_dict_file)
     if not isinstance(ready.text_format, Couplet):
         raise UserError(
-            f"{model.name}: was trained on {ready.text_format.name} texts; only models of couplets can be evaluated on "
-            "them"
+            _(
+                "{model}: was trained on texts of the format {format}; only models of couplets can be evaluated on "
+                "couplets"
+            ).format(model=model.name, format=ready.text_format.name)
         )
     return ready
 
@@ -165,10 +176,11 @@ def _answer_all(
     kept.open({"job": job, "seed": seed})
     if kept.taken_up:
         notice(
-            f"seed {seed}: {kept.taken_up:,} of {len(prompts):,} upper lines were answered before an interruption; "
-            "going on"
+            _("seed {seed}: {done:,} of {total:,} upper lines were answered before an interruption; resuming").format(
+                seed=seed, done=kept.taken_up, total=len(prompts)
+            )
         )
-    title = f"answering, seed {seed}"
+    title = _("answering, seed {seed}").format(seed=seed)
     total, done_before = len(prompts), kept.taken_up
     with progress_bar(total=total, initial=done_before, desc=title, unit="line", delay=2, leave=False) as progress:
         try:
@@ -176,7 +188,11 @@ def _answer_all(
         except KeyboardInterrupt:
             progress.close()
             done = len(answers_in_order(generator, prompts, kept))
-            notice(f"seed {seed}: {done:,} of {len(prompts):,} answers are kept; the same command goes on from there")
+            notice(
+                _("seed {seed}: {done:,} of {total:,} answers are kept; the same command resumes from there").format(
+                    seed=seed, done=done, total=len(prompts)
+                )
+            )
             raise
     return [answers[0].text for answers in answers_in_order(generator, prompts, kept).values()]
 
@@ -220,7 +236,7 @@ def _efficiency(
     uppers = [prompt.prompt for prompt in prompts]
     chosen = random.Random(generator.settings.seed).sample(uppers, min(latency_calls, len(uppers)))
     calls = []
-    for upper in progress_bar(chosen, desc="latency", unit="line", delay=2, leave=False):
+    for upper in progress_bar(chosen, desc=_("latency"), unit="line", delay=2, leave=False):
         started = time.perf_counter()
         found = generator.answer([upper])[0][0]
         calls.append((time.perf_counter() - started, 1, len(found.text) + 1))

@@ -10,6 +10,7 @@ from recipe.evaluating.served import endpoint_problems
 from recipe.evaluating.testset import refuse_missing
 from recipe.files import unwritable
 from recipe.generating.generator import check_settings as check_decoding
+from recipe.language import _
 from recipe.rating.calls import call_problems
 from recipe.settings import (
     DecodingSettings,
@@ -34,33 +35,51 @@ def question_problems(
 ) -> list[str]:
     """Return what is wrong with the settings and with the names of the files."""
     if settings.questions is None:
-        return ["--answers, --compared_answers, --facts and --max_questions go with --questions FILE"]
+        return [_("--answers, --compared_answers, --facts and --max_questions go with --questions FILE")]
     problems = []
     shared = {name: getattr(evaluation, name) for name in _SHARED}
     if dataclasses.replace(EvaluationSettings(), **shared) != evaluation:
-        problems.append(f"with --questions no couplets are evaluated; of that job's settings only {_listed()} apply")
+        problems.append(
+            _("with --questions no couplets are evaluated; of that job's settings only {listed} apply").format(
+                listed=_listed()
+            )
+        )
     if rating != RatingSettings():
-        problems.append("ratings and sheets are of couplets and dialogues; leave their settings out with --questions")
+        problems.append(
+            _("ratings and sheets are of couplets and dialogues; leave their settings out with --questions")
+        )
     if reason := unwritable(evaluation.output_dir):
-        problems.append(f"--output_dir {evaluation.output_dir}: {reason}; name another")
+        problems.append(
+            _("--output_dir {output_dir}: {reason}; name another").format(
+                output_dir=evaluation.output_dir, reason=reason
+            )
+        )
     if evaluation.bootstrap_samples < 1:
-        problems.append(f"--bootstrap_samples {evaluation.bootstrap_samples}: must be at least 1")
+        problems.append(
+            _("--bootstrap_samples {bootstrap_samples}: must be at least 1").format(
+                bootstrap_samples=evaluation.bootstrap_samples
+            )
+        )
     if settings.max_questions is not None and settings.max_questions < 1:
-        problems.append(f"--max_questions {settings.max_questions}: must be at least 1")
+        problems.append(
+            _("--max_questions {max_questions}: must be at least 1").format(max_questions=settings.max_questions)
+        )
     if settings.answers and (evaluation.model_name_or_path or served.endpoint):
-        problems.append("--answers, --model_name_or_path and --endpoint each say what to judge; give one of them")
+        problems.append(_("--answers, --model_name_or_path and --endpoint each say what to judge; give one of them"))
     if settings.answers or served.endpoint:
         if dataclasses.replace(decoding, seed=DecodingSettings().seed) != DecodingSettings():
-            problems.append("no model is loaded, so the settings of decoding say nothing; leave them out")
+            problems.append(_("no model is loaded, so decoding settings have no effect; leave them out"))
     else:
         try:
             check_decoding(dataclasses.replace(decoding, continue_freely=True), ())
         except UserError as error:
             problems += error.problems
     if (settings.facts or settings.compared_answers) and not is_judged(judging):
-        problems.append("--facts and --compared_answers are for judges: give --judge_endpoint URL --judge_model NAME")
+        problems.append(
+            _("--facts and --compared_answers are for judges: give --judge_endpoint URL --judge_model NAME")
+        )
     if judging.judge_reference:
-        problems.append("--judge_reference is of couplets; references in a file of questions are always shown")
+        problems.append(_("--judge_reference is of couplets; references in a file of questions are always shown"))
     problems += judge_problems(judging, served) + endpoint_problems(evaluation, served)
     problems += call_problems(served, served.endpoint is not None or is_judged(judging))
     for files in ([settings.questions], [settings.answers], [settings.compared_answers], settings.facts):

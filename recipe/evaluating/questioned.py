@@ -20,13 +20,14 @@ from recipe.errors import UserError
 from recipe.evaluating.dialogues import rate_dialogues
 from recipe.evaluating.judged import judge_notes, made_judges
 from recipe.evaluating.question_checks import question_problems
-from recipe.evaluating.question_report import question_summary, question_tables
+from recipe.evaluating.question_report import ALL, TURN, question_summary, question_tables
 from recipe.evaluating.resampling import Interval
 from recipe.evaluating.results import KEPT_DIRECTORY, without_non_numbers
 from recipe.evaluating.served import KEY_VARIABLE
 from recipe.files import make_directory, sha256_of, write_text
 from recipe.generating.conversing import Converser
 from recipe.generating.processes import Processes, sharing_processes
+from recipe.language import _, ngettext
 from recipe.rating.calls import announce, chat_with, price_of
 from recipe.rating.chat import Chat, Request
 from recipe.rating.facts import Passages, check_texts, fact_score, read_passages
@@ -73,7 +74,7 @@ def answer_questions(settings: Settings) -> None:
     device = settings[DeviceSettings]
     if asked.dialogues:
         if asked != QuestionSettings(dialogues=asked.dialogues):
-            raise UserError("--dialogues and --questions are two jobs; run them one after the other")
+            raise UserError(_("--dialogues and --questions are two jobs; run them one after the other"))
         with sharing_processes() as processes:
             if processes.is_main:
                 rate_dialogues(evaluation, asked.dialogues, rating, judging, served, decoding)
@@ -146,17 +147,21 @@ class QuestionJob:
             self.converser.remove_kept()
             with suppress(OSError):  # those of another job stay
                 (self.directory / KEPT_DIRECTORY).rmdir()
-        print(f"answers written to {written}")
+        print(_("answers written to {written}").format(written=written))
         for judge in made_judges(self.judging, self.served, {}) if self.judging.judge_model else []:
             results["judges"].append(self._judged(judge.chat, answers))
         if answers.model in self.judging.judge_model:
-            results["notes"].append(f"{answers.model} judged answers of its own; models tend to prefer what they wrote")
+            results["notes"].append(
+                _("{model} judged answers of its own; models tend to prefer what they wrote").format(
+                    model=answers.model
+                )
+            )
         results["notes"] += judge_notes([found["report"] for found in results["judges"]])
         results = without_non_numbers(results)
         write_text(self.directory / RESULTS, json.dumps(results, ensure_ascii=False, indent=2) + "\n")
         write_text(self.directory / REPORT, render("questions.md", report=question_tables(results)))
         print(question_summary(results))
-        print(f"written to {self.directory}: {RESULTS}, {REPORT}")
+        print(_("written to {directory}: {files}").format(directory=self.directory, files=f"{RESULTS}, {REPORT}"))
         return results
 
     def _answers(self, notes: list[str]) -> ModelAnswers:
@@ -167,7 +172,9 @@ class QuestionJob:
             say, name = self._model_answers, self.evaluation.model_name_or_path or PUBLISHED_MODEL
             self.converser = Converser(name, self.decoding, self.device)
             if not self.converser.by_template:
-                notes.append(f"{name} has no chat template; it goes on with the text of each question")
+                notes.append(
+                    _("{name} has no chat template; it goes on with the text of each question").format(name=name)
+                )
         answered: dict[str, tuple[str, ...]] = {question.name: () for question in self.asked.questions}
         for turn in range(max(len(question.turns) for question in self.asked.questions)):
             questions = [question for question in self.asked.questions if turn < len(question.turns)]
@@ -179,13 +186,19 @@ class QuestionJob:
             for question, text in zip(questions, say(talks, turn), strict=True):
                 answered[question.name] += (text,)
         if empty := sum(not text for texts in answered.values() for text in texts):
-            notes.append(f"{empty:,} answers are empty: nothing was written, or the question is too long for the model")
+            notes.append(
+                ngettext(
+                    "{count:,} answer is empty: nothing was written, or the question is too long for the model",
+                    "{count:,} answers are empty: nothing was written, or the question is too long for the model",
+                    empty,
+                ).format(count=empty)
+            )
         return ModelAnswers(name, answered)
 
     def _model_answers(self, conversations: list, turn: int) -> list[str]:
         assert self.converser is not None
         kept = self.directory / KEPT_DIRECTORY
-        seed, title = self.decoding.seed, f"answering, turn {turn + 1}"
+        seed, title = self.decoding.seed, _("answering, turn {number}").format(number=turn + 1)
         return self.converser.answer(conversations, seed, title, kept, self.processes)
 
     def _served_answers(self, conversations: list, turn: int) -> list[str]:
@@ -196,7 +209,7 @@ class QuestionJob:
         chat = chat_with(served, str(served.endpoint), str(served.endpoint_model), KEY_VARIABLE)
         requests = [Request(talk, served.endpoint_max_tokens, served.endpoint_temperature) for talk in conversations]
         announce(chat, requests, price_of(served.endpoint_price))
-        outcome = chat.ask_all(requests, f"{chat.name}, turn {turn + 1}")
+        outcome = chat.ask_all(requests, _("{model}, turn {number}").format(model=chat.name, number=turn + 1))
         return [outcome.replies[request].text.strip() if request in outcome.replies else "" for request in requests]
 
     def _judged(self, chat: Chat, answers: ModelAnswers) -> dict[str, Any]:
@@ -239,10 +252,10 @@ class QuestionJob:
     def _scores(self, scores: Mapping[Turn, Verdict]) -> list[dict[str, Any]]:
         """Return the mean score of all turns, of each turn, and of each category."""
         category = {question.name: question.category for question in self.asked.questions}
-        groups: dict[str, list[tuple[str, float]]] = {"all": []}
+        groups: dict[str, list[tuple[str, float]]] = {ALL: []}
         for turn, verdict in scores.items():
             row = (turn.question, float(verdict.value))
-            for group in ("all", f"turn {turn.number}", category[turn.question]):
+            for group in (ALL, f"{TURN}{turn.number}", category[turn.question]):
                 groups.setdefault(group, []).append(row)
         return [
             {"group": group, "count": len(rows), "mean": self._mean(rows)} for group, rows in groups.items() if group

@@ -13,8 +13,8 @@ from recipe.evaluating.rating_tables import rating_summary, rating_tables
 from recipe.evaluating.resampling import Interval
 from recipe.evaluating.results import JudgeBiases, RatersPanel, RatingResults, without_non_numbers
 from recipe.evaluating.scoring import LineFigures
-from recipe.evaluating.wording import counted
 from recipe.files import make_directory, sha256_of, unwritable, write_text
+from recipe.language import _, ngettext
 from recipe.rating.analysis import (
     AgreementRow,
     CorrelationRow,
@@ -97,16 +97,18 @@ def rating_problems(settings: RatingSettings, is_judged: bool = False) -> list[s
     """
     problems = []
     if settings.rating_points not in ANCHORED_POINTS:
-        problems.append(f"--rating_points {settings.rating_points}: a scale has 5 or 7 points")
+        problems.append(_("--rating_points {wanted}: a scale has 5 or 7 points").format(wanted=settings.rating_points))
     for name in ("rating_items", "rating_sheets"):
         if getattr(settings, name) < 1:
-            problems.append(f"--{name} {getattr(settings, name)}: must be at least 1")
+            problems.append(_("--{name} {value}: must be at least 1").format(name=name, value=getattr(settings, name)))
     if settings.rating_sheet is not None:
         problems += _directory_problems(Path(settings.rating_sheet))
     elif not is_judged and _sheet_values(settings) != _sheet_values(RatingSettings()):
         problems.append(
-            "settings of rating sheets say nothing without --rating_sheet DIR or --judge_model NAME; give one of them "
-            "or leave them out"
+            _(
+                "rating sheet settings have no effect without --rating_sheet DIR or --judge_model NAME; give one of "
+                "them or leave them out"
+            )
         )
     default = RatingSettings()
     of_points = (settings.rating_dimensions, settings.rating_points) != (
@@ -114,11 +116,13 @@ def rating_problems(settings: RatingSettings, is_judged: bool = False) -> list[s
         default.rating_points,
     )
     if settings.rating_kind == "pair" and of_points:
-        problems.append("--rating_dimensions and --rating_points are of absolute sheets; pairs are judged as a whole")
+        problems.append(
+            _("--rating_dimensions and --rating_points are of absolute sheets; pairs are judged as a whole")
+        )
     if not settings.ratings and (settings.rating_key or (settings.leave_out_failed_raters and not is_judged)):
-        problems.append("--rating_key and --leave_out_failed_raters say nothing without --ratings FILE")
+        problems.append(_("--rating_key and --leave_out_failed_raters have no effect without --ratings FILE"))
     if not settings.rating_dimensions:
-        problems.append("--rating_dimensions names none; leave it out for the overall judgement")
+        problems.append(_("--rating_dimensions names none; leave it out for the overall judgement"))
     try:
         chosen_dimensions("--rating_dimensions", settings.rating_dimensions)
     except UserError as error:
@@ -135,11 +139,15 @@ def _sheet_values(settings: RatingSettings) -> list[Any]:
 
 def _directory_problems(directory: Path) -> list[str]:
     if directory.is_dir() and any(directory.iterdir()):
-        return [f"--rating_sheet {directory}: the directory is in use; name a new one, so that no key is lost"]
+        return [
+            _("--rating_sheet {directory}: the directory is in use; name a new one, so that no key is lost").format(
+                directory=directory
+            )
+        ]
     if directory.exists() and not directory.is_dir():
-        return [f"--rating_sheet {directory}: is a file; name a new directory"]
+        return [_("--rating_sheet {directory}: is a file; name a new directory").format(directory=directory)]
     if reason := unwritable(directory):
-        return [f"--rating_sheet {directory}: {reason}; name another"]
+        return [_("--rating_sheet {directory}: {reason}; name another").format(directory=directory, reason=reason)]
     return []
 
 
@@ -217,20 +225,37 @@ def _correlations(
         for key, values in figures.values.items()
     }
     dimensions = len({score.dimension for score in judged.scores})
-    with progress_bar(total=dimensions * len(found), desc="correlations", delay=2, leave=False) as bar:
+    with progress_bar(total=dimensions * len(found), desc=_("correlations"), delay=2, leave=False) as bar:
         rows = correlations(judged, found, samples, seed, bar.update)
     return [{"panel": kind, **_plain(row)} for row in rows]
 
 
 def _warnings(rows: Sequence[WithPeopleRow], least: float) -> list[str]:
     return [
-        f"WARNING: {row.judge} agrees too little with people on {row.dimension} "
-        f"({'points' if row.kind == 'absolute' else 'pairs'}): kappa {row.kappa.value:.2f} on "
-        f"{counted(row.units, 'answer' if row.kind == 'absolute' else 'pair')}, below {least:g}; do not take its "
-        "ratings for theirs"
+        _warning(row).format(
+            judge=row.judge, dimension=row.dimension, kappa=row.kappa.value, count=row.units, least=least
+        )
         for row in rows
         if row.is_low
     ]
+
+
+def _warning(row: WithPeopleRow) -> str:
+    if row.kind == "absolute":
+        return ngettext(
+            "WARNING: {judge} agrees too little with people on {dimension} (points): kappa {kappa:.2f} on {count:,} "
+            "answer, below {least:g}; do not take its ratings for theirs",
+            "WARNING: {judge} agrees too little with people on {dimension} (points): kappa {kappa:.2f} on {count:,} "
+            "answers, below {least:g}; do not take its ratings for theirs",
+            row.units,
+        )
+    return ngettext(
+        "WARNING: {judge} agrees too little with people on {dimension} (pairs): kappa {kappa:.2f} on {count:,} pair, "
+        "below {least:g}; do not take its ratings for theirs",
+        "WARNING: {judge} agrees too little with people on {dimension} (pairs): kappa {kappa:.2f} on {count:,} pairs, "
+        "below {least:g}; do not take its ratings for theirs",
+        row.units,
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -245,11 +270,19 @@ def _notes(files: RatingFiles) -> list[str]:
     notes = []
     for file in dict.fromkeys(fault.file for fault in files.faults):
         faults = [fault for fault in files.faults if fault.file == file]
-        rows = f"{counted(len(faults), 'row')} {'holds' if len(faults) == 1 else 'hold'} no rating"
-        notes.append(f"{file}: {rows} and {'was' if len(faults) == 1 else 'were'} left out{first_faults(faults)}")
+        left_out = ngettext(
+            "{file}: {count:,} row holds no rating and was left out",
+            "{file}: {count:,} rows hold no rating and were left out",
+            len(faults),
+        )
+        notes.append(left_out.format(file=file, count=len(faults)) + first_faults(faults))
     if files.replaced:
-        given = f"{counted(files.replaced, 'rating')} {'was' if files.replaced == 1 else 'were'}"
-        notes.append(f"{given} given again by the same rater; the last one counts")
+        replaced = ngettext(
+            "{count:,} rating was given again by the same rater; the last one counts",
+            "{count:,} ratings were given again by the same rater; the last one counts",
+            files.replaced,
+        )
+        notes.append(replaced.format(count=files.replaced))
     return notes
 
 
@@ -297,13 +330,21 @@ def report_ratings(
     only_agreement = dataclasses.replace(JudgeSettings(), judge_agreement=judging.judge_agreement)
     is_served = judging != only_agreement or served != ServedSettings()
     if is_evaluation or settings.rating_sheet or is_served or device != DeviceSettings():
-        problems.append("no test file: give --test_file FILE to evaluate, or --ratings alone with --rating_key")
+        problems.append(_("no test file: give --test_file FILE to evaluate, or --ratings alone with --rating_key"))
     if dataclasses.replace(decoding, seed=DecodingSettings().seed) != DecodingSettings():
-        problems.append("no model is evaluated, so the settings of decoding say nothing; leave them out")
+        problems.append(_("no model is evaluated, so decoding settings have no effect; leave them out"))
     if evaluation.bootstrap_samples < 1:
-        problems.append(f"--bootstrap_samples {evaluation.bootstrap_samples}: must be at least 1")
+        problems.append(
+            _("--bootstrap_samples {bootstrap_samples}: must be at least 1").format(
+                bootstrap_samples=evaluation.bootstrap_samples
+            )
+        )
     if reason := unwritable(evaluation.output_dir):
-        problems.append(f"--output_dir {evaluation.output_dir}: {reason}; name another")
+        problems.append(
+            _("--output_dir {output_dir}: {reason}; name another").format(
+                output_dir=evaluation.output_dir, reason=reason
+            )
+        )
     if problems:
         raise UserError(problems)
     read = read_rating_files(settings)
@@ -320,4 +361,4 @@ def write_ratings_report(directory: Path, results: RatingResults) -> None:
     write_text(directory / "ratings.json", json.dumps(results, ensure_ascii=False, indent=2) + "\n")
     write_text(directory / "ratings.md", render("ratings.md", ratings=rating_tables(results)))
     print(rating_summary(results))
-    print(f"written to {directory}: ratings.json, ratings.md")
+    print(_("written to {directory}: {files}").format(directory=directory, files="ratings.json, ratings.md"))

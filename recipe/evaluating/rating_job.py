@@ -11,6 +11,7 @@ from recipe.evaluating.rating_tables import rating_summary
 from recipe.evaluating.results import MODEL, Results
 from recipe.evaluating.scoring import LineFigures
 from recipe.evaluating.testset import TestSet
+from recipe.language import _
 from recipe.rating.evidence import gather
 from recipe.rating.sheet_files import write_sheets
 from recipe.settings import EvaluationSettings, JudgeSettings, RatingSettings, ServedSettings
@@ -57,7 +58,11 @@ class Rated:
         """
         if self.made and self.rating.rating_sheet is not None:
             names = write_sheets(self.rating.rating_sheet, self.made)
-            print(f"rating sheets written to {self.rating.rating_sheet}: {', '.join(names)}; keep the key from raters")
+            print(
+                _("rating sheets written to {directory}: {files}; keep the key from raters").format(
+                    directory=self.rating.rating_sheet, files=", ".join(names)
+                )
+            )
         if self.read is None and not is_judged(self.judging):
             return
         if self.read is not None and is_judged(self.judging):
@@ -71,7 +76,7 @@ class Rated:
         assert self.made is not None
         directory = Path(self.evaluation.output_dir)
         ratings, reports = judge_sheets(self.judging, self.served, self.made, self.references, directory)
-        print(f"written to {directory}: {JUDGE_RATINGS}, {JUDGE_KEY}")
+        print(_("written to {directory}: {files}").format(directory=directory, files=f"{JUDGE_RATINGS}, {JUDGE_KEY}"))
         evidence = gather(ratings, {self.made.key.sheet: self.made.key})["model"]
         own = {self.served.endpoint_model: [MODEL]} if self.served.endpoint_model else {}
         return Judged(len(ratings), evidence, reports, own, judge_notes(reports))

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from recipe.evaluating.results import SYSTEMS, Cell, Description, RatersPanel, RatingResults
-from recipe.evaluating.wording import Table, counted, format_interval, format_value
+from recipe.evaluating.results import Cell, Description, RatersPanel, RatingResults, system_name
+from recipe.evaluating.wording import Table, format_interval, format_value
+from recipe.language import N_, _, ngettext
 
-RATERS = {"person": "People", "model": "Models as judges"}
-JUDGES_TITLE, FIGURES_TITLE = "How far the judges can be believed", "Which figure may be believed"
+RATERS = {"person": N_("People"), "model": N_("Models as judges")}
+JUDGES_TITLE, FIGURES_TITLE = N_("How far the judges can be believed"), N_("Which figure may be believed")
+# What stands in cells as `results.json` has it: where comparisons come from, the kinds of sheets, the others.
+_WORDS = [N_("pairs"), N_("scores"), N_("absolute"), N_("pair"), N_("people"), N_("other judges")]
+WORDS = {word: word for word in _WORDS}
 MOST_COMMENTS = 100  # in a report; `results.json` holds all
 
 
@@ -43,17 +47,20 @@ def rating_tables(results: RatingResults, descriptions: Sequence[Description] = 
     Args:
         descriptions: definitions of the automatic figures that the ratings were compared with.
     """
-    sources = [*results["files"], *(f"the judge {report['judge']}" for report in results["judges"])]
-    introduction = (
-        f"{counted(results['ratings'], 'rating')} from {', '.join(sources)}. Brackets hold 95% intervals from "
-        "bootstrap draws: of items and raters for means, win rates and strengths, of items for everything else."
-    )
+    judges = (_("the judge {name}").format(name=report["judge"]) for report in results["judges"])
+    introduction = ngettext(
+        "{count:,} rating from {sources}. Brackets hold 95% intervals from bootstrap draws: of items and raters for "
+        "means, win rates and strengths, of items for everything else.",
+        "{count:,} ratings from {sources}. Brackets hold 95% intervals from bootstrap draws: of items and raters for "
+        "means, win rates and strengths, of items for everything else.",
+        results["ratings"],
+    ).format(count=results["ratings"], sources=", ".join([*results["files"], *judges]))
     panels = [
-        ShownPanel(RATERS[kind], [*_tables(panel), _comment_table(panel)], panel["notes"])
+        ShownPanel(_(RATERS[kind]), [*_tables(panel), _comment_table(panel)], panel["notes"])
         for kind, panel in results["panels"].items()
     ]
-    panels.append(ShownPanel(JUDGES_TITLE, _judge_tables(results), []))
-    panels.append(ShownPanel(FIGURES_TITLE, _correlation_tables(results, descriptions), []))
+    panels.append(ShownPanel(_(JUDGES_TITLE), _judge_tables(results), []))
+    panels.append(ShownPanel(_(FIGURES_TITLE), _correlation_tables(results, descriptions), []))
     shown = [panel._replace(tables=[table for table in panel.tables if table.table.rows]) for panel in panels]
     return ShownRatings(introduction, [panel for panel in shown if panel.tables], results["notes"])
 
@@ -62,22 +69,41 @@ def rating_summary(results: RatingResults) -> str:
     """Return the main figures of the ratings as lines to print: means, win rates, agreement, biases, warnings."""
     lines = []
     for kind, panel in results["panels"].items():
-        lines.append(f"Ratings by {RATERS[kind].lower()} ({len(panel['raters'])}):")
+        title = _("Ratings by people ({count}):") if kind == "person" else _("Ratings by models as judges ({count}):")
+        lines.append(title.format(count=len(panel["raters"])))
         lines += [f"  {row['dimension']}, {_name(row)}: {_cell(row['mean'])}" for row in panel["means"]]
         lines += [
-            f"  {_pair(row)}, win rate: {_cell(row['rate'])}" for row in panel["wins"] if row["source"] == "pairs"
+            "  " + _("{pair}, win rate: {rate}").format(pair=_pair(row), rate=_cell(row["rate"]))
+            for row in panel["wins"]
+            if row["source"] == "pairs"
         ]
         for row in panel["agreement"]:
-            level = "nominal" if row["ordinal"] is None else "ordinal"
-            lines.append(f"  {row['dimension']}, Krippendorff's alpha ({level}): {_cell(row[level])}")
+            if row["ordinal"] is None:
+                said, alpha = _("{dimension}, Krippendorff's alpha (nominal): {alpha}"), row["nominal"]
+            else:
+                said, alpha = _("{dimension}, Krippendorff's alpha (ordinal): {alpha}"), row["ordinal"]
+            lines.append("  " + said.format(dimension=row["dimension"], alpha=_cell(alpha)))
         lines += [f"  {note}" for note in panel["notes"]]
     for report in results["judges"]:
-        tokens = f"{report['prompt_tokens']:,} tokens in, {report['completion_tokens']:,} out"
-        lines.append(f"{report['judge']}: {counted(report['paid'], 'new call')}; {tokens}, cached ones included")
+        calls = ngettext(
+            "{judge}: {count:,} new call; {read:,} tokens in, {written:,} out, cached ones included",
+            "{judge}: {count:,} new calls; {read:,} tokens in, {written:,} out, cached ones included",
+            report["paid"],
+        )
+        read, written = report["prompt_tokens"], report["completion_tokens"]
+        lines.append(calls.format(judge=report["judge"], count=report["paid"], read=read, written=written))
     for row in results["biases"]["position"]:
-        lines.append(f"{row['judge']}, share of verdicts that changed with the order: {_cell(row['changed'])}")
+        lines.append(
+            _("{judge}, share of verdicts that changed with the order: {share}").format(
+                judge=row["judge"], share=_cell(row["changed"])
+            )
+        )
     for row in results["biases"]["with_people"]:
-        lines.append(f"{row['judge']}, agreement with people on {row['dimension']} (kappa): {_cell(row['kappa'])}")
+        lines.append(
+            _("{judge}, agreement with people on {dimension} (kappa): {kappa}").format(
+                judge=row["judge"], dimension=row["dimension"], kappa=_cell(row["kappa"])
+            )
+        )
     return "\n".join([*lines, *results["notes"]])
 
 
@@ -85,27 +111,32 @@ def _judge_tables(results: RatingResults) -> list[ShownTable]:
     biases = results["biases"]
     return [
         ShownTable(
-            "Agreement with people",
-            "On what both rated. Kappa: Cohen's, of the judge with a person drawn at random, quadratic weights for "
-            "points. People: the same of two people. Alpha: Krippendorff's, of the judge and the people together.",
+            _("Agreement with people"),
+            _(
+                "On what both rated. Kappa: Cohen's, of the judge with a person drawn at random, quadratic weights "
+                "for points. People: the same of two people. Alpha: Krippendorff's, of the judge and the people "
+                "together."
+            ),
             _table(
                 biases["with_people"],
-                "Judge",
+                _("Judge"),
                 _judge,
-                ("Asked for", "kind"),
-                ("Rated by both", "units"),
-                ("Kappa", "kappa"),
-                ("People", "people"),
-                ("Alpha", "alpha"),
-                ("Enough", "is_low"),
+                (_("Asked for"), "kind"),
+                (_("Rated by both"), "units"),
+                (_("Kappa"), "kappa"),
+                (_("People"), "people"),
+                (_("Alpha"), "alpha"),
+                (_("Enough"), "is_low"),
             ),
         ),
         ShownTable(
-            "Position",
-            "Each pair is asked twice, the second time with the answers swapped; a verdict that changes counts as a "
-            "tie. First: share of the choices that went to the answer shown first; 0.5 is no bias.",
+            _("Position"),
+            _(
+                "Each pair is asked twice, the second time with the answers swapped; a verdict that changes counts "
+                "as a tie. First: share of the choices that went to the answer shown first; 0.5 is no bias."
+            ),
             Table(
-                ("Judge", "Pairs", "Changed with the order", "First"),
+                (_("Judge"), _("Pairs"), _("Changed with the order"), _("First")),
                 [
                     (row["judge"], f"{row['pairs']:,}", _cell(row["changed"]), _cell(row["first"]))
                     for row in biases["position"]
@@ -113,39 +144,56 @@ def _judge_tables(results: RatingResults) -> list[ShownTable]:
             ),
         ),
         ShownTable(
-            "Length",
-            "Share of the decided comparisons of answers of different lengths that the longer one won, and the same "
-            "share of people on these pairs of answers.",
+            _("Length"),
+            _(
+                "Share of the decided comparisons of answers of different lengths that the longer one won, and the "
+                "same share of people on these pairs of answers."
+            ),
             _table(
                 biases["length"],
-                "Judge",
+                _("Judge"),
                 _judge,
-                ("From", "source"),
-                ("Comparisons", "comparisons"),
-                ("Longer", "longer"),
-                ("People", "people"),
+                (_("From"), "source"),
+                (_("Comparisons"), "comparisons"),
+                (_("Longer"), "longer"),
+                (_("People"), "people"),
             ),
         ),
         ShownTable(
-            "Own answers",
-            "How often answers by the judge itself won against other systems, a tie counting half, according to the "
-            "judge and according to others on the same pairs of answers.",
+            _("Own answers"),
+            _(
+                "How often answers by the judge itself won against other systems, a tie counting half, according to "
+                "the judge and according to others on the same pairs of answers."
+            ),
             _table(
                 biases["own"],
-                "Judge",
-                lambda row: f"{row['judge']} on {_name(row)}",
-                ("From", "source"),
-                ("Comparisons", "comparisons"),
-                ("Judge", "own"),
-                ("Others", "others"),
-                ("Who they are", "compared_with"),
+                _("Judge"),
+                lambda row: _("{judge} on {system}").format(judge=row["judge"], system=_name(row)),
+                (_("From"), "source"),
+                (_("Comparisons"), "comparisons"),
+                (_("Judge"), "own"),
+                (_("Others"), "others"),
+                (_("Who they are"), "compared_with"),
             ),
         ),
         ShownTable(
-            "Questions",
-            "Malformed answers were asked for again, at most twice. Prompts: the first digits of the SHA-256 of each.",
+            _("Questions"),
+            _(
+                "Malformed answers were asked for again, at most twice. Prompts: the first digits of the SHA-256 of "
+                "each."
+            ),
             Table(
-                ("Judge", "Asked", "New calls", "Malformed", "Unreadable", "Refused", "Left", "Tokens", "Prompts"),
+                (
+                    _("Judge"),
+                    _("Asked"),
+                    _("New calls"),
+                    _("Malformed"),
+                    _("Unreadable"),
+                    _("Refused"),
+                    _("Left"),
+                    _("Tokens"),
+                    _("Prompts"),
+                ),
                 [_report_row(report) for report in results["judges"]],
             ),
         ),
@@ -156,7 +204,11 @@ def _report_row(report: Mapping[str, Any]) -> tuple[str, ...]:
     counts = [report[name] for name in ("asked", "paid", "malformed", "unreadable")]
     counts += [len(report["refused"]), report["left"], report["prompt_tokens"] + report["completion_tokens"]]
     prompts = ", ".join(f"{name} {digest[:8]}" for name, digest in report["prompts"].items())
-    return (f"{report['judge']} at {report['url']}", *(f"{count:,}" for count in counts), prompts)
+    return (
+        _("{judge} at {address}").format(judge=report["judge"], address=report["url"]),
+        *(f"{count:,}" for count in counts),
+        prompts,
+    )
 
 
 def _judge(row: Mapping[str, Any]) -> str:
@@ -164,16 +216,23 @@ def _judge(row: Mapping[str, Any]) -> str:
 
 
 def _correlation_tables(results: RatingResults, descriptions: Sequence[Description]) -> list[ShownTable]:
-    labels = {figure["key"]: figure["label"] for figure in descriptions}
+    labels = {figure["key"]: _(figure["label"]) for figure in descriptions}
     rows = results["correlations"]
-    whose = RATERS[rows[0]["panel"]].lower() if rows else ""
-    header = ("Figure", "Dimension", "Answers", "Spearman's correlation")
+    by_people = _(
+        "Spearman's rank correlation of every figure of single lines with the mean rating by people, over the answers "
+        "that have both: 1 orders them as the raters do, 0 means no relation. A dash: the figure is the same for all "
+        "of them. Figures of whole corpora have no value for a line."
+    )
+    by_judges = _(
+        "Spearman's rank correlation of every figure of single lines with the mean rating by models as judges, over "
+        "the answers that have both: 1 orders them as the raters do, 0 means no relation. A dash: the figure is the "
+        "same for all of them. Figures of whole corpora have no value for a line."
+    )
+    header = (_("Figure"), _("Dimension"), _("Answers"), _("Spearman's correlation"))
     return [
         ShownTable(
             dimension,
-            f"Spearman's rank correlation of every figure of single lines with the mean rating by {whose}, over the "
-            "answers that have both: 1 orders them as the raters do, 0 says nothing. A dash: the figure is the same "
-            "for all of them. Figures of whole corpora have no value for a line.",
+            by_people if rows[0]["panel"] == "person" else by_judges,
             Table(
                 header,
                 [
@@ -198,17 +257,21 @@ def _strength(row: Mapping[str, Any]) -> float:
 
 def _comment_table(panel: RatersPanel) -> ShownTable:
     comments = panel["comments"]
-    more = f" The first {MOST_COMMENTS} of {len(comments):,}." if len(comments) > MOST_COMMENTS else ""
+    explanation = _("What raters wrote of their own.")
+    if len(comments) > MOST_COMMENTS:
+        explanation = _("What raters wrote of their own. The first {shown} of {count:,}.").format(
+            shown=MOST_COMMENTS, count=len(comments)
+        )
     return ShownTable(
-        "Comments",
-        f"What raters wrote of their own.{more}",
+        _("Comments"),
+        explanation,
         Table(
-            ("Prompt", "Answer", "System", "Rater", "Comment"),
+            (_("Prompt"), _("Answer"), _("System"), _("Rater"), _("Comment")),
             [
                 (
                     row["item"],
                     " / ".join(row["answers"]) or "–",
-                    " / ".join(SYSTEMS.get(name, name) for name in row["systems"]) or "attention check",
+                    " / ".join(map(system_name, row["systems"])) or _("attention check"),
                     row["rater"],
                     row["text"],
                 )
@@ -221,69 +284,82 @@ def _comment_table(panel: RatersPanel) -> ShownTable:
 def _tables(panel: RatersPanel) -> list[ShownTable]:
     return [
         ShownTable(
-            "Means",
-            "In points of the scale, higher is better.",
-            _table(panel["means"], "System", _name, ("Ratings", "ratings"), ("Items", "items"), ("Mean", "mean")),
+            _("Means"),
+            _("In points of the scale, higher is better."),
+            _table(
+                panel["means"],
+                _("System"),
+                _name,
+                (_("Ratings"), "ratings"),
+                (_("Items"), "items"),
+                (_("Mean"), "mean"),
+            ),
         ),
         ShownTable(
-            "Differences",
-            "First minus second, and how many items it takes to find such a difference in 80% of all studies at the 5% "
-            "level, with these raters.",
-            _table(panel["differences"], "Systems", _pair, ("Difference", "difference"), ("Items", "sample")),
+            _("Differences"),
+            _(
+                "First minus second, and how many items it takes to find such a difference in 80% of all studies at "
+                "the 5% level, with these raters."
+            ),
+            _table(panel["differences"], _("Systems"), _pair, (_("Difference"), "difference"), (_("Items"), "sample")),
         ),
         ShownTable(
-            "Win rates",
-            "Share of comparisons that the first wins; a tie, or both bad, is half a win. From pairs that were asked, "
-            "or from the two scores that one rater gave.",
+            _("Win rates"),
+            _(
+                "Share of comparisons that the first wins; a tie, or both bad, is half a win. From pairs that were "
+                "asked, or from the two scores that one rater gave."
+            ),
             _table(
                 panel["wins"],
-                "Systems",
+                _("Systems"),
                 _pair,
-                ("From", "source"),
-                ("Wins", "wins"),
-                ("Losses", "losses"),
-                ("Ties", "ties"),
-                ("Both bad", "both_bad"),
-                ("Rate", "rate"),
-                ("Items", "sample"),
+                (_("From"), "source"),
+                (_("Wins"), "wins"),
+                (_("Losses"), "losses"),
+                (_("Ties"), "ties"),
+                (_("Both bad"), "both_bad"),
+                (_("Rate"), "rate"),
+                (_("Items"), "sample"),
             ),
         ),
         ShownTable(
-            "Strengths",
-            "Natural logarithm of the Bradley-Terry strength; the mean of all systems is 0.",
-            _table(panel["strengths"], "System", _name, ("From", "source"), ("Strength", "strength")),
+            _("Strengths"),
+            _("Natural logarithm of the Bradley-Terry strength; the mean of all systems is 0."),
+            _table(panel["strengths"], _("System"), _name, (_("From"), "source"), (_("Strength"), "strength")),
         ),
         ShownTable(
-            "Agreement",
-            "Krippendorff's alpha: 1 is full agreement, 0 what chance gives. Equal, within one point: shares of pairs "
-            "of ratings.",
+            _("Agreement"),
+            _(
+                "Krippendorff's alpha: 1 is full agreement, 0 what chance gives. Equal, within one point: shares of "
+                "pairs of ratings."
+            ),
             _table(
                 panel["agreement"],
-                "Asked for",
-                lambda row: row["kind"],
-                ("Answers", "units"),
-                ("Nominal", "nominal"),
-                ("Ordinal", "ordinal"),
-                ("Equal", "equal"),
-                ("Within one point", "within_one"),
+                _("Asked for"),
+                lambda row: _(WORDS.get(row["kind"], row["kind"])),
+                (_("Answers"), "units"),
+                (_("Nominal"), "nominal"),
+                (_("Ordinal"), "ordinal"),
+                (_("Equal"), "equal"),
+                (_("Within one point"), "within_one"),
             ),
         ),
         ShownTable(
-            "Raters in pairs",
-            "Cohen's kappa: quadratic weights for points, none for choices.",
-            _table(panel["kappas"], "Raters", _pair, ("Answers", "units"), ("Kappa", "kappa")),
+            _("Raters in pairs"),
+            _("Cohen's kappa: quadratic weights for points, none for choices."),
+            _table(panel["kappas"], _("Raters"), _pair, (_("Answers"), "units"), (_("Kappa"), "kappa")),
         ),
-        ShownTable("Raters", "Attention checks are answers broken on purpose.", _rater_table(panel["raters"])),
+        ShownTable(_("Raters"), _("Attention checks are answers broken on purpose."), _rater_table(panel["raters"])),
     ]
 
 
 def _table(rows: Sequence[Mapping[str, Any]], whose: str, name: Any, *columns: tuple[str, str]) -> Table:
-    header = (whose, "Dimension", *(title for title, _ in columns))
-    return Table(header, [(name(row), row["dimension"], *(_shown(row[key]) for _, key in columns)) for row in rows])
+    header = (whose, _("Dimension"), *(title for title, key in columns))
+    return Table(header, [(name(row), row["dimension"], *(_shown(row[key]) for title, key in columns)) for row in rows])
 
 
 def _rater_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    header = ("Rater", "Ratings", "Mean", "Checks noticed", "Passed")
+    header = (_("Rater"), _("Ratings"), _("Mean"), _("Checks noticed"), _("Passed"))
     return Table(
         header,
         [
@@ -291,8 +367,8 @@ def _rater_table(rows: Sequence[Mapping[str, Any]]) -> Table:
                 row["rater"],
                 f"{row['ratings']:,}",
                 format_value(row["mean"]),
-                f"{row['noticed']} of {row['checks']}",
-                "no" if row["failed"] else "yes",
+                _("{count:,} of {total:,}").format(count=row["noticed"], total=row["checks"]),
+                _("no") if row["failed"] else _("yes"),
             )
             for row in rows
         ],
@@ -300,11 +376,11 @@ def _rater_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _name(row: Mapping[str, Any]) -> str:
-    return SYSTEMS.get(row["system"], row["system"])
+    return system_name(row["system"])
 
 
 def _pair(row: Mapping[str, Any]) -> str:
-    return " / ".join(SYSTEMS.get(row[key], row[key]) for key in ("first", "second"))
+    return " / ".join(system_name(row[key]) for key in ("first", "second"))
 
 
 def _cell(cell: Cell) -> str:
@@ -314,12 +390,13 @@ def _cell(cell: Cell) -> str:
 def _shown(value: Any) -> str:
     """Return a text, a count, a share, an interval or a sample size as it stands in a table."""
     if isinstance(value, str):
-        return value
+        return _(WORDS[value]) if value in WORDS else value
     if isinstance(value, bool):
-        return "no" if value else "yes"  # of what is lacking
+        return _("no") if value else _("yes")  # of what is lacking
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, Mapping) and "needed" in value:
-        needed = "no difference to find" if value["needed"] is None else f"{value['needed']:,} needed"
-        return f"{value['items']:,} rated, {needed}"
+        if value["needed"] is None:
+            return _("{items:,} rated, no difference to find").format(items=value["items"])
+        return _("{items:,} rated, {needed:,} needed").format(items=value["items"], needed=value["needed"])
     return _cell(value) if isinstance(value, Mapping) else format_value(value)  # type: ignore[arg-type]

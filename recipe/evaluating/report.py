@@ -26,8 +26,10 @@ from recipe.evaluating.results import (
     Results,
     ServedDescription,
     SystemDescription,
+    system_name,
 )
-from recipe.evaluating.wording import Table, format_interval, format_value
+from recipe.evaluating.wording import Table, aligned, format_interval, format_value
+from recipe.language import _, ngettext
 from recipe.metrics.figure import Better, Group
 from recipe.templating import render
 
@@ -75,17 +77,18 @@ def summary(results: Results) -> str:
     for figure in _figures(results):
         if figure["is_main"]:
             cells = results["figures"][figure["key"]]
-            rows.append([figure["label"], *(_plain_cell(cells.get(column), figure["unit"]) for column in columns)])
-    widths = [max(len(row[number]) for row in rows) for number in range(len(rows[0]))]
-    table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    return "\n".join([*table, *_vocabulary_lines(results)])
+            rows.append([_(figure["label"]), *(_plain_cell(cells.get(column), figure["unit"]) for column in columns)])
+    return "\n".join([*aligned(rows), *_vocabulary_lines(results)])
 
 
 def _vocabulary_lines(results: Results) -> list[str]:
-    systems = {"model": results["system"], "baseline": results["baseline"]}
+    systems = {
+        _("characters outside the model's vocabulary: {found}"): results["system"],
+        _("characters outside the baseline's vocabulary: {found}"): results["baseline"],
+    }
     return [
-        f"characters outside the {name}'s vocabulary: {_outside_vocabulary_text(system, results)}"
-        for name, system in systems.items()
+        said.format(found=_outside_vocabulary_text(system, results))
+        for said, system in systems.items()
         if system and system["outside_vocabulary"] and system["outside_vocabulary"]["characters"]
     ]
 
@@ -96,14 +99,16 @@ def _vocabulary_lines(results: Results) -> list[str]:
 def columns_of(results: Results) -> dict[str, str]:
     """Return the columns that hold at least one figure, with their titles, in the order of the tables."""
     used = {column for row in results["figures"].values() for column in row}
-    return {column: title for column, title in COLUMNS.items() if column in used}
+    return {column: _(title) for column, title in COLUMNS.items() if column in used}
 
 
 def _plain_cell(cell: Cell | None, unit: str) -> str:
     if cell is None:
         return "–"
-    counted = f" on {cell['upper_lines']:,}" if "upper_lines" in cell else ""
-    return f"{format_value(cell['value'], unit)} {format_interval(cell)}".strip() + counted
+    figure = f"{format_value(cell['value'], unit)} {format_interval(cell)}".strip()
+    if "upper_lines" not in cell:
+        return figure
+    return _("{figure} on {count:,}").format(figure=figure, count=cell["upper_lines"])
 
 
 def _shown_cell(column: str, cell: Cell | None, unit: str) -> ShownCell:
@@ -113,9 +118,9 @@ def _shown_cell(column: str, cell: Cell | None, unit: str) -> ShownCell:
     details = [format_interval(cell)] if format_interval(cell) else []
     if "runs" in cell:
         low, high = (format_value(bound, unit) for bound in (min(cell["runs"]), max(cell["runs"])))
-        details.append(f"seeds {low} to {high}")
+        details.append(_("seeds {low} to {high}").format(low=low, high=high))
     if "upper_lines" in cell:
-        details.append(f"on {cell['upper_lines']:,} upper lines")
+        details.append(_("on {upper_lines:,} upper lines").format(upper_lines=cell["upper_lines"]))
     return ShownCell(column, format_value(cell["value"], unit), details)
 
 
@@ -141,17 +146,18 @@ def _contents(results: Results) -> dict[str, Any]:
         "name": results["system"]["name"],
         "facts": _facts(results),
         "columns": columns,
-        "systems": {name: title for name, title in SYSTEMS.items() if name in columns},
+        "systems": {name: _(title) for name, title in SYSTEMS.items() if name in columns},
         "headline": _headline(results),
         "reading": _how_to_read(results),
         "groups": _groups(results),
         "separation": _separation_table(results) if results["separation"] else None,
+        "length_counts": _length_counts(results),
         "lengths": _length_table(results) if results["by_length"] else None,
         "efficiency": _efficiency_tables(results),
         "samples": results["samples"],
         "sampled": [name for name in SYSTEMS if name in results["samples"][0]],
         "settings": _setting_table(results),
-        "signatures": Table(("Figure", "sacrebleu"), list(results["signatures"].items())),
+        "signatures": Table((_("Figure"), "sacrebleu"), list(results["signatures"].items())),
         "notes": results["notes"],
         "ratings": rating_tables(results["ratings"], results["descriptions"]) if "ratings" in results else None,
     }
@@ -161,25 +167,46 @@ def _facts(results: Results) -> list[tuple[str, str]]:
     """Return what was evaluated, as names and values."""
     system, baseline, data = results["system"], results["baseline"], results["data"]
     facts = [
-        ("Evaluated", system["name"]),
-        ("Baseline", baseline["name"] if baseline else "none"),
-        ("Test file", f"{', '.join(data['test_files'])} ({data['rows']:,} couplets)"),
-        ("Upper lines", f"{data['upper_lines']:,} different ones"),
-        ("References", f"{data['references_mean']:.2f} for each upper line, at most {data['references_most']}"),
-        ("Answers", _runs_text(system)),
+        (_("Evaluated"), system["name"]),
+        (_("Baseline"), baseline["name"] if baseline else _("none")),
+        (
+            _("Test file"),
+            _("{files} ({count:,} couplets)").format(files=", ".join(data["test_files"]), count=data["rows"]),
+        ),
+        (_("Upper lines"), _("{count:,} different ones").format(count=data["upper_lines"])),
+        (
+            _("References"),
+            _("{mean:.2f} for each upper line, at most {most}").format(
+                mean=data["references_mean"], most=data["references_most"]
+            ),
+        ),
+        (_("Answers"), _runs_text(system)),
     ]
     facts += [
         (title, _outside_vocabulary_text(found, results))
-        for title, found in (("Outside the model's vocabulary", system), ("Outside the baseline's", baseline))
+        for title, found in (
+            (_("Outside the model's vocabulary"), system),
+            (_("Outside the baseline's vocabulary"), baseline),
+        )
         if found and found["outside_vocabulary"]
     ]
     if "served" in system:
-        facts.append(("Form kept by itself", _served_text(system["served"])))
+        facts.append((_("Form kept unaided"), _served_text(system["served"])))
     if "leaks" in data:
         leaks = data["leaks"]
         facts += [
-            ("Training file", f"{', '.join(data['train_files'])} ({data['train_couplets']:,} couplets)"),
-            ("Leaks", f"{leaks['upper_lines']:,} test upper lines and {leaks['couplets']:,} test couplets stand in it"),
+            (
+                _("Training file"),
+                _("{files} ({count:,} couplets)").format(
+                    files=", ".join(data["train_files"]), count=data["train_couplets"]
+                ),
+            ),
+            (
+                _("Leaks"),
+                _("{uppers:,} test upper lines and {couplets:,} test couplets stand in it").format(
+                    uppers=leaks["upper_lines"], couplets=leaks["couplets"]
+                ),
+            ),
         ]
     return facts
 
@@ -188,29 +215,37 @@ def _outside_vocabulary_text(system: SystemDescription, results: Results) -> str
     found, upper_lines = system["outside_vocabulary"], results["data"]["upper_lines"]
     assert found is not None
     if not found["characters"]:
-        return "no character of the test file"
+        return _("no character of the test file")
     uppers, lowers = (
         f"{count:,} ({100 * count / upper_lines:.0f}%)" for count in (found["upper_lines"], found["lower_lines"])
     )
-    return (
-        f"{uppers} upper lines hold characters that the model does not see, {lowers} first references hold some that "
-        f"it cannot write; {found['characters']:,} different characters"
-    )
+    return _(
+        "{uppers} upper lines hold characters that the model does not see, {lowers} first references hold some that "
+        "it cannot write; {characters:,} different characters"
+    ).format(uppers=uppers, lowers=lowers, characters=found["characters"])
 
 
 def _served_text(served: ServedDescription) -> str:
     first, kept = (100 * served[name] / served["answers"] for name in ("kept_first", "kept"))
-    within = f", {kept:.1f}% within {served['tries']} tries" if served["tries"] > 1 else ""
-    return f"{first:.1f}% of {served['answers']:,} answers at the first try{within}"
+    if served["tries"] == 1:
+        return _("{first:.1f}% of {answers:,} answers at the first try").format(first=first, answers=served["answers"])
+    return _("{first:.1f}% of {answers:,} answers at the first try, {kept:.1f}% within {tries} tries").format(
+        first=first, answers=served["answers"], kept=kept, tries=served["tries"]
+    )
 
 
 def _runs_text(system: SystemDescription) -> str:
-    runs = f"{system['runs']} run{'s' if system['runs'] > 1 else ''}"
+    runs = system["runs"]
     if system["decoding"] is None:
-        return f"{runs}, from a file"
+        return ngettext("{runs} run, from a file", "{runs} runs, from a file", runs).format(runs=runs)
     if "served" in system:
-        return f"{runs} of {system['served']['model']} at {system['served']['url']}"
-    return f"{runs}, seeds {', '.join(map(str, system['seeds']))}" if system["seeds"] else f"{runs}, no sampling"
+        return ngettext("{runs} run of {model} at {address}", "{runs} runs of {model} at {address}", runs).format(
+            runs=runs, model=system["served"]["model"], address=system["served"]["url"]
+        )
+    if not system["seeds"]:
+        return ngettext("{runs} run, no sampling", "{runs} runs, no sampling", runs).format(runs=runs)
+    seeds = ", ".join(map(str, system["seeds"]))
+    return ngettext("{runs} run, seed {seeds}", "{runs} runs, seeds {seeds}", runs).format(runs=runs, seeds=seeds)
 
 
 def _headline(results: Results) -> list[ShownFigure]:
@@ -226,14 +261,20 @@ def _headline(results: Results) -> list[ShownFigure]:
 
 
 def _how_to_read(results: Results) -> str:
-    samples = f"{results['settings']['bootstrap_samples']:,}"
-    pool = "training" if results["data"]["train_files"] else "test"
-    return (
-        f"Brackets hold 95% intervals from {samples} bootstrap draws of upper lines; figures without brackets are no "
+    from_training_file = _(
+        "Brackets hold 95% intervals from {samples:,} bootstrap draws of upper lines; figures without brackets are no "
         "sum over lines. “Model − baseline” is drawn pairwise on the same upper lines. References: the first lower "
         "line that the test file has for each upper line, whoever wrote it (for overlap: the first against the others, "
-        f"where an upper line has several). Chance: a random {pool} line of the same shape."
+        "where an upper line has several). Chance: a random training line of the same shape."
     )
+    from_test_file = _(
+        "Brackets hold 95% intervals from {samples:,} bootstrap draws of upper lines; figures without brackets are no "
+        "sum over lines. “Model − baseline” is drawn pairwise on the same upper lines. References: the first lower "
+        "line that the test file has for each upper line, whoever wrote it (for overlap: the first against the others, "
+        "where an upper line has several). Chance: a random test line of the same shape."
+    )
+    explanation = from_training_file if results["data"]["train_files"] else from_test_file
+    return explanation.format(samples=results["settings"]["bootstrap_samples"])
 
 
 def _groups(results: Results) -> list[ShownGroup]:
@@ -248,7 +289,7 @@ def _groups(results: Results) -> list[ShownGroup]:
                 cells = [_shown_cell(column, found.get(column), figure["unit"]) for column in columns]
                 figures.append(ShownFigure(figure, ARROWS[Better(figure["better"])], cells))
         if figures:
-            groups.append(ShownGroup(group.value, group.explanation, figures))
+            groups.append(ShownGroup(_(group.value), _(group.explanation), figures))
     return groups
 
 
@@ -258,13 +299,18 @@ def _separation_table(results: Results) -> Table:
     for row in results["separation"]:
         figure = defined[row["figure"]]
         values = [format_value(row[name], figure["unit"]) for name in (REFERENCES, CHANCE)]  # type: ignore[literal-required]
-        rows.append((figure["label"], *values, f"{row['auc']:.3f}", "yes" if row["kept"] else "no"))
-    return Table(("Score", SYSTEMS[REFERENCES], SYSTEMS[CHANCE], "AUC", "Shown above"), rows)
+        rows.append((_(figure["label"]), *values, f"{row['auc']:.3f}", _("yes") if row["kept"] else _("no")))
+    return Table((_("Score"), system_name(REFERENCES), system_name(CHANCE), "AUC", _("Shown above")), rows)
 
 
 def _length_labels(results: Results) -> list[str]:
     bounds = [(row["shortest"], row["longest"]) for row in results["by_length"]]
     return [str(low) if low == high else f"{low}–{high}" for low, high in bounds]
+
+
+def _length_counts(results: Results) -> str:
+    rows = zip(_length_labels(results), results["by_length"], strict=True)
+    return "; ".join(_("{length}: {count:,}").format(length=label, count=row["upper_lines"]) for label, row in rows)
 
 
 def _length_figures(results: Results) -> list[Description]:
@@ -277,37 +323,51 @@ def _length_table(results: Results) -> Table:
     for label, row in zip(_length_labels(results), results["by_length"], strict=True):
         values = [format_value(row["figures"].get(figure["key"]), figure["unit"]) for figure in figures]
         rows.append((label, f"{row['upper_lines']:,}", *values))
-    return Table(("Characters", "Upper lines", *(figure["label"] for figure in figures)), rows)
+    return Table((_("Characters"), _("Upper lines"), *(_(figure["label"]) for figure in figures)), rows)
 
 
 def _efficiency_tables(results: Results) -> list[tuple[str, Table]]:
     """Return the name and the table of each system whose efficiency was measured."""
     return [
-        (system["name"], Table(("Measure", "Value"), _efficiency_rows(system["efficiency"])))
+        (system["name"], Table((_("Measure"), _("Value")), _efficiency_rows(system["efficiency"])))
         for system in (results["system"], results["baseline"])
         if system and system["efficiency"]
     ]
 
 
 def _efficiency_rows(efficiency: Efficiency) -> list[tuple[str, str]]:
-    batch, plural = efficiency["batch_size"], "s" if efficiency["threads"] > 1 else ""
-    processes = f" in each of {efficiency['processes']} processes" if efficiency["processes"] > 1 else ""
+    batch = efficiency["batch_size"]
+    throughput = _("Throughput, batch {size}").format(size=batch)
     return [
-        ("Device", f"{efficiency['device']}, {efficiency['dtype']}, {efficiency['threads']} thread{plural}{processes}"),
-        ("Loading the model", f"{efficiency['load_seconds']:.2f} s"),
-        (f"Throughput, batch {batch}", f"{efficiency['couplets_per_second']:,.1f} couplets/s"),
-        (f"Throughput, batch {batch}", f"{efficiency['tokens_per_second']:,.0f} tokens/s"),
-        ("Latency, batch 1, median", f"{efficiency['latency_p50_ms']:,.1f} ms"),
-        ("Latency, batch 1, 95th percentile", f"{efficiency['latency_p95_ms']:,.1f} ms"),
-        ("Peak memory of the process", f"{efficiency['peak_memory_mib']:,.0f} MiB"),
-        ("Parameters", f"{efficiency['parameters']:,}"),
-        ("Size of the weights in memory", f"{efficiency['weights_mib']:,.1f} MiB"),
+        (_("Device"), _device_text(efficiency)),
+        (_("Loading the model"), f"{efficiency['load_seconds']:.2f} s"),
+        (throughput, _("{rate:,.1f} couplets/s").format(rate=efficiency["couplets_per_second"])),
+        (throughput, _("{rate:,.0f} tokens/s").format(rate=efficiency["tokens_per_second"])),
+        (_("Latency, batch 1, median"), f"{efficiency['latency_p50_ms']:,.1f} ms"),
+        (_("Latency, batch 1, 95th percentile"), f"{efficiency['latency_p95_ms']:,.1f} ms"),
+        (_("Peak memory of the process"), f"{efficiency['peak_memory_mib']:,.0f} MiB"),
+        (_("Parameters"), f"{efficiency['parameters']:,}"),
+        (_("Size of the weights in memory"), f"{efficiency['weights_mib']:,.1f} MiB"),
     ]
+
+
+def _device_text(efficiency: Efficiency) -> str:
+    if efficiency["processes"] > 1:
+        said = ngettext(
+            "{device}, {dtype}, {threads} thread in each of {processes} processes",
+            "{device}, {dtype}, {threads} threads in each of {processes} processes",
+            efficiency["threads"],
+        )
+    else:
+        said = ngettext(
+            "{device}, {dtype}, {threads} thread", "{device}, {dtype}, {threads} threads", efficiency["threads"]
+        )
+    return said.format(**efficiency)
 
 
 def _setting_table(results: Results) -> Table:
     settings = {**results["settings"], **(results["system"]["decoding"] or {})}
-    return Table(("Setting", "Value"), [(name, str(value)) for name, value in settings.items()])
+    return Table((_("Setting"), _("Value")), [(name, str(value)) for name, value in settings.items()])
 
 
 # --- plots ------------------------------------------------------------------------------------------------------------
@@ -318,7 +378,10 @@ def _plots(results: Results) -> dict[str, Any]:
     labels = _length_labels(results)
     lengths = [
         bars(
-            labels, [row["figures"].get(figure["key"]) for row in results["by_length"]], figure["label"], figure["unit"]
+            labels,
+            [row["figures"].get(figure["key"]) for row in results["by_length"]],
+            _(figure["label"]),
+            figure["unit"],
         )
         for figure in _length_figures(results)
     ]
@@ -339,7 +402,7 @@ def _rating_plots(results: Results) -> dict[str, list[Markup]]:
 
 def _position_plot(results: Results) -> Markup | None:
     rows = [
-        {"label": figure["label"], "cells": results["figures"][figure["key"]]}
+        {"label": _(figure["label"]), "cells": results["figures"][figure["key"]]}
         for figure in _figures(results)
         if figure["is_shown"] and _spans_a_scale(results["figures"][figure["key"]])
     ]
@@ -363,8 +426,12 @@ def _histogram(results: Results) -> Markup | None:
     if found is None:
         return None
     (figure,) = (figure for figure in results["descriptions"] if figure["key"] == found["figure"])
-    unit = f" ({figure['unit']})" if figure["unit"] else ""
-    return _svg(histogram(found["edges"], found["shares"], f"{figure['label']} of a line{unit}; share of lines"))
+    label = _(figure["label"])
+    if figure["unit"]:
+        axis = _("{figure} of a line ({unit}); share of lines").format(figure=label, unit=figure["unit"])
+    else:
+        axis = _("{figure} of a line; share of lines").format(figure=label)
+    return _svg(histogram(found["edges"], found["shares"], axis))
 
 
 def _svg(plot: Element) -> Markup:

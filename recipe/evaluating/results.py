@@ -10,15 +10,22 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, NotRequired, TypedDict
 
+from recipe.language import N_, _
 from recipe.metrics.figure import Figure
 
 # Who is compared, in the order of the tables: the evaluated system, a second one, the lower lines of the test file
 # (whoever wrote them), and random lines.
 MODEL, BASELINE, REFERENCES, CHANCE = "model", "baseline", "references", "chance"
-SYSTEMS = {MODEL: "Model", BASELINE: "Baseline", REFERENCES: "References", CHANCE: "Chance"}
+SYSTEMS = {MODEL: N_("Model"), BASELINE: N_("Baseline"), REFERENCES: N_("References"), CHANCE: N_("Chance")}
 # The columns of a figure: its systems, and what is derived from them.
 DIFFERENCE, UNSEEN = "difference", "unseen"
-COLUMNS = SYSTEMS | {DIFFERENCE: "Model − baseline", UNSEEN: "Model, unseen"}
+COLUMNS = SYSTEMS | {DIFFERENCE: N_("Model − baseline"), UNSEEN: N_("Model, unseen")}
+
+
+def system_name(key: str) -> str:
+    """Return what a system is called in reports: by its key where it is one of ours, else as whoever rated it wrote."""
+    return _(SYSTEMS[key]) if key in SYSTEMS else key
+
 
 # What an evaluation writes into its directory.
 RESULTS_FILE, PREDICTIONS_FILE = "results.json", "predictions.jsonl"

@@ -31,6 +31,7 @@ from recipe.evaluating.results import (
     put,
 )
 from recipe.evaluating.testset import TestSet
+from recipe.language import _
 from recipe.metrics import base
 from recipe.metrics.base import CorpusMetric, LeftOutError, LineMetric, OfflineMetric
 from recipe.metrics.material import Material
@@ -105,8 +106,8 @@ def score(
     seen = np.asarray([upper in known for upper in test_set.uppers], dtype=bool)
     scorer = _Scorer(test_set, systems, ~seen, np.asarray(same_shape), bootstrap, rated)
     if seen.all():
-        scorer.note("every upper line of the test file stands in the training file: none is unseen")
-    for metric_class in progress_bar(metrics, desc="scoring", unit="metric", delay=2, leave=False):
+        scorer.note(_("every upper line of the test file stands in the training file: none is unseen"))
+    for metric_class in progress_bar(metrics, desc=_("scoring"), unit="metric", delay=2, leave=False):
         try:
             metric = metric_class.made_of(material)
         except LeftOutError as error:
@@ -246,7 +247,11 @@ class _Scorer:
         """Say how well a metric of one figure tells references from chance; return whether it is kept."""
         (figure,) = metric.figures
         if not self.same_shape.any():
-            self.note(f"{figure.label}: left out, since no chance line has the shape of its upper line")
+            self.note(
+                _("{figure}: left out, since no chance line has the shape of its upper line").format(
+                    figure=_(figure.label)
+                )
+            )
             return False
         known, random = (_line_values(metric, lines[self.same_shape]) for lines in (references, chance))
         auc = area_under_curve(known, random)

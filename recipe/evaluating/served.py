@@ -14,6 +14,7 @@ from recipe.evaluating.predictions import Answers
 from recipe.evaluating.results import ServedDescription
 from recipe.evaluating.scoring import System
 from recipe.evaluating.testset import TestSet
+from recipe.language import _
 from recipe.rating.calls import announce, chat_with, price_of, price_problems
 from recipe.rating.chat import Chat, Request
 from recipe.rating.judge_prompts import prompt_text
@@ -31,20 +32,24 @@ def endpoint_problems(settings: EvaluationSettings, served: ServedSettings) -> l
     if served.endpoint is None:
         own = {name: getattr(served, name) for name in vars(served) if name.startswith("endpoint")}
         if any(value != getattr(ServedSettings(), name) for name, value in own.items()):
-            return ["settings of --endpoint_… say nothing without --endpoint URL --endpoint_model NAME"]
+            return [_("the --endpoint_… settings have no effect without --endpoint URL --endpoint_model NAME")]
         return []
     problems = []
     if served.endpoint_model is None:
-        problems.append("--endpoint needs the name of the model there: --endpoint_model NAME")
+        problems.append(_("--endpoint needs the name of the model there: --endpoint_model NAME"))
     if settings.predictions or settings.model_name_or_path:
-        problems.append("--endpoint, --predictions and --model_name_or_path each say what to score; give one of them")
+        problems.append(
+            _("--endpoint, --predictions and --model_name_or_path each say what to score; give one of them")
+        )
     if settings.state_dict_file:
-        problems.append("--state_dict_file goes over the weights of a model that is loaded here; --endpoint loads none")
+        problems.append(
+            _("--state_dict_file replaces the weights of a model that is loaded here; --endpoint loads none")
+        )
     for name in ("endpoint_tries", "endpoint_max_tokens"):
         if getattr(served, name) < 1:
-            problems.append(f"--{name} {getattr(served, name)}: must be at least 1")
+            problems.append(_("--{name} {value}: must be at least 1").format(name=name, value=getattr(served, name)))
     if not 0 <= served.endpoint_temperature <= 2:
-        problems.append(f"--endpoint_temperature {served.endpoint_temperature}: must be 0 to 2")
+        problems.append(_("--endpoint_temperature {value}: must be 0 to 2").format(value=served.endpoint_temperature))
     problems += price_problems("--endpoint_price", served.endpoint_price)
     for check in (lambda: _template(served), lambda: _chat(served)):
         try:
@@ -61,9 +66,9 @@ def _template(served: ServedSettings) -> str:
     try:
         text = Path(served.endpoint_template).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{name}: cannot be read as UTF-8 text ({error})") from None
+        raise UserError(_("{name}: cannot be read as UTF-8 text ({error})").format(name=name, error=error)) from None
     if "upper" not in Template(text).get_identifiers():
-        raise UserError(f"{name}: holds no $upper, where the upper line is to stand")
+        raise UserError(_("{name}: holds no $upper, where the upper line is to stand").format(name=name))
     return text
 
 
@@ -102,7 +107,11 @@ def served_answers(settings: EvaluationSettings, served: ServedSettings, test_se
     own = {name: value for name, value in dataclasses.asdict(served).items() if name.startswith("endpoint")}
     notes = []
     if asking.refused:
-        notes.append(f"{chat.name}: the server would not answer {asking.refused:,} questions; those lines are empty")
+        notes.append(
+            _("{model}: the server would not answer {count:,} questions; those lines are empty").format(
+                model=chat.name, count=asking.refused
+            )
+        )
     return Answers(
         System(chat.name, runs), decoding=own | {"endpoint": described["url"]}, served=described, notes=notes
     )
@@ -135,7 +144,9 @@ class _Asking:
         """Return what the model answers to each upper line; those that the server refuses are left out."""
         requests = {upper: self._request(upper, attempt) for upper in uppers}
         self.paid += announce(self.chat, list(requests.values()), price_of(self.served.endpoint_price))
-        outcome = self.chat.ask_all(list(requests.values()), f"{self.chat.name}, draw {attempt + 1}")
+        outcome = self.chat.ask_all(
+            list(requests.values()), _("{model}, draw {number}").format(model=self.chat.name, number=attempt + 1)
+        )
         self.paid += outcome.paid
         self.refused += len(outcome.refused)
         self.prompt_tokens += sum(reply.prompt_tokens for reply in outcome.replies.values())

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from recipe.couplet.form import mark_positions
 from recipe.errors import UserError, notice
 from recipe.formats.couplet import Couplet, spelled_out
+from recipe.language import _
 from recipe.metrics.material import TrainingFile
 from recipe.rows.cleaning import RejectedRowError
 from recipe.rows.delimited import delimited_records
@@ -64,7 +65,7 @@ def read_test_set(settings: EvaluationSettings) -> TestSet:
         UserError: no test file, a file that cannot be read, or no couplet in it.
     """
     if not settings.test_file:
-        raise UserError("no test file: give --test_file FILE, whose couplets are the references")
+        raise UserError(_("no test file: give --test_file FILE, whose couplets are the references"))
     rejected, cleaned = Counter[str](), Counter[str]()
     references: dict[str, dict[str, None]] = {}
     rows = []
@@ -75,9 +76,11 @@ def read_test_set(settings: EvaluationSettings) -> TestSet:
         references.setdefault(upper, {})[lower] = None
         rows.append(upper)
     if not references:
-        found = counted(rejected) or "no rows at all"
+        found = counted(rejected) or _("no rows at all")
         raise UserError(
-            f"{', '.join(settings.test_file)}: holds no couplet to compare with ({found})"
+            _("{files}: holds no couplet to compare with ({found})").format(
+                files=", ".join(settings.test_file), found=found
+            )
             + why_rejected(_source(settings.test_file, settings), first, rejected)
         )
     return TestSet(list(references), [list(lines) for lines in references.values()], rows, rejected, cleaned)
@@ -113,12 +116,16 @@ def read_training_file(settings: EvaluationSettings) -> TrainingFile | None:
     if not couplets:
         raise UserError(_no_training_couplet(settings))
     if rejected:
-        notice(f"rows of the training file that are no couplet and were left out: {counted(rejected)}")
+        notice(
+            _("rows of the training file that are no couplet and were left out: {found}").format(
+                found=counted(rejected)
+            )
+        )
     return TrainingFile([upper for upper, _ in couplets], [lower for _, lower in couplets])
 
 
 def _no_training_couplet(settings: EvaluationSettings) -> str:
-    return f"{', '.join(settings.train_file)}: holds no couplet; is it the training file?"
+    return _("{files}: holds no couplet; is it the training file?").format(files=", ".join(settings.train_file))
 
 
 def _read_couplets(
@@ -140,7 +147,7 @@ def _read_couplets(
     text_format = Couplet(spelled_out(settings.separator), keeps_unequal=True)
     for row in read_rows(_source(files, settings)):
         try:
-            text, opening_length, _, removed = checked_text(row, text_format)
+            text, opening_length, _key, removed = checked_text(row, text_format)
         except RejectedRowError as rejection:
             rejected[rejection.reason] += 1
             first.setdefault(rejection.reason, shown_row(row, rejection.reason))
@@ -206,14 +213,20 @@ def read_predictions(
 def _read_predictions(files: Sequence[str], test_set: TestSet, settings: EvaluationSettings) -> Predictions:
     refuse_missing(files)
     if len(files) > 2:
-        raise UserError(f"takes one file, or a text file of upper and one of lower lines; found {len(files)}")
+        raise UserError(
+            _("takes one file, or a text file of upper and one of lower lines; found {count}").format(count=len(files))
+        )
     name = " ".join(files)
     if len(files) == 1 and content_ending(files[0]) == ".txt":
         pairs = _pair_with_rows(files[0], test_set, settings)
     else:
         pairs = _read_prediction_pairs(files, settings)
     if all("".join(upper.split()) == "".join(lower.split()) for upper, lower in pairs):
-        raise UserError(f"{name}: every lower line is its upper line; name the file of the lines that answer them")
+        raise UserError(
+            _("{name}: every lower line is its upper line; name the file of the lines that answer them").format(
+                name=name
+            )
+        )
     found: dict[str, list[str]] = {upper: [] for upper in test_set.uppers}
     text_format, cleaned = Couplet(spelled_out(settings.separator)), Counter[str]()
     for upper, lower in starmap(text_format.read_pair, pairs):
@@ -224,8 +237,10 @@ def _read_predictions(files: Sequence[str], test_set: TestSet, settings: Evaluat
     missing = [upper for upper, lines in found.items() if not lines]
     if missing:
         raise UserError(
-            f"{name}: {len(missing):,} of {len(found):,} upper lines of the test file have no lower line here "
-            f"(the first: {missing[0]}); every one needs an answer"
+            _(
+                "{name}: {count:,} of {total:,} upper lines of the test file have no lower line here (the first: "
+                "{first}); every one needs an answer"
+            ).format(name=name, count=len(missing), total=len(found), first=missing[0])
         )
     runs = min(len(lines) for lines in found.values())
     return Predictions([[found[upper][run] for upper in test_set.uppers] for run in range(runs)], cleaned)
@@ -237,8 +252,10 @@ def _refuse_whole_couplets(name: str, found: Mapping[str, Sequence[str]]) -> Non
     whole = [lower for upper, lower in lines if len(lower) > len(upper) and lower.startswith(upper)]
     if 2 * len(whole) > len(lines):
         raise UserError(
-            f"{name}: {len(whole):,} of {len(lines):,} lines begin with their upper line (the first: {whole[0]}); give "
-            "lower lines alone, or a file with the columns upper and lower"
+            _(
+                "{name}: {count:,} of {total:,} lines begin with their upper line (the first: {first}); give lower "
+                "lines alone, or a file with the columns upper and lower"
+            ).format(name=name, count=len(whole), total=len(lines), first=whole[0])
         )
 
 
@@ -246,9 +263,11 @@ def _pair_with_rows(file: str, test_set: TestSet, settings: EvaluationSettings) 
     lines = [row.cells[0] for row in read_rows(Source((file, file), ("line", "line"), settings.encoding, True))]
     if len(lines) != len(test_set.rows):
         raise UserError(
-            f"{file}: has {len(lines):,} lines, the test file {len(test_set.rows):,} couplets "
-            f"({sum(test_set.rejected.values()):,} rows rejected); one lower line for each of them is needed, in their "
-            "order. Or name two files, of upper and of lower lines, which are matched by upper line"
+            _(
+                "{file}: has {total:,} lines, the test file {rows:,} couplets ({rejected:,} rows rejected); one "
+                "lower line for each of them is needed, in their order. Or name two files, of upper and of lower "
+                "lines, which are matched by upper line"
+            ).format(file=file, total=len(lines), rows=len(test_set.rows), rejected=sum(test_set.rejected.values()))
         )
     return list(zip(test_set.rows, lines, strict=True))
 
@@ -264,12 +283,15 @@ def _read_prediction_pairs(files: Sequence[str], settings: EvaluationSettings) -
     pairs, faults = [], []
     for row in read_rows(source):
         if row.fault or not all(_is_text(cell) for cell in row.cells):
-            faults.append(f"{row.file}, row {row.number}: {row.fault or 'a cell is not text, or damaged'}")
+            fault = row.fault or _("a cell is not text, or damaged")
+            faults.append(_("{file}: row {number}: {fault}").format(file=row.file, number=row.number, fault=fault))
         else:
             pairs.append((row.cells[0], row.cells[1]))
     if faults:
-        more = f" (and {len(faults) - 1:,} more rows)" if len(faults) > 1 else ""
-        raise UserError(faults[0] + more)
+        first = faults[0]
+        if len(faults) > 1:
+            first = _("{first} (and {count:,} more rows)").format(first=first, count=len(faults) - 1)
+        raise UserError(first)
     return pairs
 
 
@@ -284,7 +306,11 @@ def _read_headerless(file: str, encoding: str) -> list[tuple[str, str]]:
     wrong = [(number, len(found)) for number, found in records if len(found) != 2]
     if wrong:
         number, count = wrong[0]
-        raise UserError(f"{file}, line {number}: has {count} columns; expected two, upper and lower line, tab between")
+        raise UserError(
+            _("{file}, line {number}: has {count} columns; expected two, upper and lower line, tab between").format(
+                file=file, number=number, count=count
+            )
+        )
     return [(upper, lower) for _, (upper, lower) in records]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -13,6 +14,20 @@ class Table(NamedTuple):
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows of texts as lines with columns of equal width on a terminal, where a Chinese character takes two."""
+    widths = [max(width_of(row[number]) for row in rows) for number in range(len(rows[0]))]
+    return [
+        "  ".join(cell + " " * (width - width_of(cell)) for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    ]
+
+
+def width_of(text: str) -> int:
+    """Return how many columns of a terminal a text takes (Unicode Standard Annex 11: wide and full-width take two)."""
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
 
 
 def format_value(value: float | None, unit: str = "") -> str:
@@ -27,8 +42,3 @@ def format_interval(cell: Cell) -> str:
     """Format the bounds of a cell's interval, or nothing where it has none."""
     low, high = cell.get("low"), cell.get("high")
     return "" if low is None or high is None else f"[{format_value(low)}, {format_value(high)}]"
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun, which takes an s unless the number is one."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -99,7 +99,6 @@ class TextFormat(ABC):
         takes_pairs: whether rows may come in two columns, or in two files line by line.
         has_answer: whether a text has a prompt and an answer; otherwise it is written on from any beginning.
         prompt_name, answer_name: the columns of answers that are written to files.
-        prompt_called: what messages call a prompt.
     """
 
     name: ClassVar[str]
@@ -108,7 +107,6 @@ class TextFormat(ABC):
     has_answer: ClassVar[bool] = True
     prompt_name: ClassVar[str] = "prompt"
     answer_name: ClassVar[str] = "answer"
-    prompt_called: ClassVar[str] = "prompt"
 
     @property
     def between(self) -> str:

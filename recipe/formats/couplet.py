@@ -65,7 +65,7 @@ class Couplet(TextFormat):
     name = "couplet"
     summary = "two lines and the form's rules"
     takes_pairs = True
-    prompt_name, answer_name, prompt_called = "upper", "lower", "upper line"
+    prompt_name, answer_name = "upper", "lower"
 
     @property
     def between(self) -> str:

@@ -14,6 +14,7 @@ from typing import IO, Protocol, cast
 
 from recipe.errors import UserError
 from recipe.formats.base import TextFormat
+from recipe.language import _
 
 ENDINGS = {".txt": "text", ".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".json": "jsonl"}
 # Where these lead to a regular file, the shell that opened it goes on writing there: it must not be replaced.
@@ -41,18 +42,20 @@ def output_kind(chosen: str | None, output_file: str | None) -> str:
 def output_problem(chosen_format: str | None, output_file: str) -> str | None:
     """Why answers cannot be written to `output_file`, as far as its name tells."""
     if not output_file:
-        return "--output_file names no file; leave it off to answer on the screen"
+        return _("--output_file names no file; leave it off to answer on the screen")
     try:
         if Path(output_file).is_dir() or output_file.endswith(os.sep):
-            return f"--output_file {output_file}: is a directory; name a file in it"
+            return _("--output_file {output_file}: is a directory; name a file in it").format(output_file=output_file)
     except OSError as error:  # a name that is too long, say
-        return f"--output_file {output_file[:40]}: cannot be written ({error.strerror})"
+        return _("--output_file {output_file}: cannot be written ({reason})").format(
+            output_file=output_file[:40], reason=error.strerror
+        )
     ending = Path(output_file).suffix.lower()
     if ending and ending not in ENDINGS and chosen_format is None:
-        return (
-            f"--output_file {output_file}: the ending {ending} says no format; end it in .txt, .tsv, .csv or .jsonl, "
-            "or give --output_format"
-        )
+        return _(
+            "--output_file {output_file}: the ending {ending} says no format; end it in .txt, .tsv, .csv or "
+            ".jsonl, or give --output_format"
+        ).format(output_file=output_file, ending=ending)
     return None
 
 
@@ -66,7 +69,7 @@ def open_standard_output() -> IO[str]:
         UserError: it is closed.
     """
     if sys.stdout is None:
-        raise UserError("standard output is closed; give --output_file FILE")
+        raise UserError(_("standard output is closed; give --output_file FILE"))
     output = cast(io.TextIOWrapper, sys.stdout)
     if output.isatty():
         output.reconfigure(errors="backslashreplace")
@@ -135,7 +138,11 @@ class AnswerWriter:
                 os.truncate(self.partial, kept_bytes)
             return self.partial.open("a" if kept_bytes else "w", encoding="utf-8", newline="")
         except OSError as error:
-            raise UserError(f"--output_file {output_file}: cannot be written ({error.strerror})") from None
+            raise UserError(
+                _("--output_file {output_file}: cannot be written ({reason})").format(
+                    output_file=output_file, reason=error.strerror
+                )
+            ) from None
 
     def write(self, answers: Sequence[RatedText]) -> None:
         """Write the answers to one prompt."""
@@ -186,7 +193,7 @@ def _cells(answer: RatedText) -> tuple[str, str, float, float | None]:
 
 
 def _delimited(delimiter: str) -> Callable[[AnswerWriter, RatedText], str]:
-    def line(_: AnswerWriter, answer: RatedText) -> str:
+    def line(writer: AnswerWriter, answer: RatedText) -> str:
         row = io.StringIO()
         csv.writer(row, delimiter=delimiter, lineterminator="").writerow(_cells(answer))
         return row.getvalue()

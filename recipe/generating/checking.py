@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from recipe.errors import UserError
 from recipe.generating.generator import Generator, PreparedPrompt
+from recipe.language import _
 from recipe.rows.cleaning import RejectedRowError
 from recipe.screen import progress_bar
 
@@ -113,11 +114,11 @@ class Refusals:
 
     def raise_any(self) -> None:
         """Raise the reasons as one UserError that says how many there are; nothing if there is none."""
-        more = [f"and {self.count - _NAMED:,} more"] if self.count > _NAMED else []
+        more = [_("and {count:,} more").format(count=self.count - _NAMED)] if self.count > _NAMED else []
         if self.reasons:
             raise UserError([*self.reasons, *more])
 
 
 def unusable(typed: str, rejection: RejectedRowError) -> str:
     """Return why a prompt cannot be answered that no training row could hold."""
-    return f"{typed[:40]!r} cannot be answered: {rejection.reason}"
+    return _("{text!r} cannot be answered: {reason}").format(text=typed[:40], reason=rejection.reason)

@@ -22,6 +22,7 @@ from recipe.generating.form_holding import HeldPlannedForm
 from recipe.generating.generator import Answer, Generator, generating, mean_log_probabilities
 from recipe.generating.processor import LEAST_DEMANDED
 from recipe.generating.tables import FormTables
+from recipe.language import _
 from recipe.model.tokenization import encode_prompt, unknown_characters
 
 # The tones by which upper lines end.
@@ -90,10 +91,12 @@ class Composer:
         """
         form = generator.form
         if form is None:
-            raise UserError("whole couplets need the form; --continue_freely writes without it: leave it off")
+            raise UserError(_("whole couplets need the form; --continue_freely writes without it: leave it off"))
         if not isinstance(form, HeldPlannedForm):
             kind = generator.text_format.name
-            raise UserError(f"only a model of couplets writes whole couplets; this one writes {kind} texts")
+            raise UserError(
+                _("only a model of couplets writes whole couplets; this one writes {kind} texts").format(kind=kind)
+            )
         if problems := _length_problems(form.tables, line_length, generator.model.config.max_position_embeddings):
             raise UserError(problems)
         self.generator, self._tables, self.line_length = generator, form.tables, line_length
@@ -104,15 +107,17 @@ class Composer:
 
     def _refusal(self, theme: str, kind: Kind) -> str | None:
         if not 0 < len(theme) < self.line_length or not all(map(is_chinese_character, theme)):
-            return f"must be Chinese characters, fewer than --line_length {self.line_length}"
+            return _("must be Chinese characters, fewer than --line_length {line_length}").format(
+                line_length=self.line_length
+            )
         if unknown := unknown_characters(self.generator.tokenizer, theme):
-            return f"the model does not know {' '.join(unknown)}"
+            return _("the model does not know {characters}").format(characters=" ".join(unknown))
         if not set(theme) <= self._tables.token_of.keys():
-            return "holds a character that stands for another one; write the usual one"
+            return _("holds a character that stands for another one; write the usual one")
         if kind is Kind.ACROSTIC and (len(theme) != 2 or theme[0] == theme[1]):
-            return "takes two different characters, one for each line"
+            return _("takes two different characters, one for each line")
         if banned := [word for word in self.generator.banned_words if word in theme]:
-            return f"contains the banned word {banned[0]!r}"
+            return _("contains the banned word {word!r}").format(word=banned[0])
         return None
 
     def compose(self, theme: str, kind: Kind = Kind.BEGINNING) -> list[Answer]:
@@ -165,12 +170,18 @@ def _length_problems(tables: FormTables, line_length: int, longest: int) -> list
     """Return why no couplet with lines of `line_length` characters can be composed."""
     needed = 2 * line_length + 3  # [CLS], the separator and the end token
     if needed > longest:
-        return [f"--line_length {line_length}: a couplet takes {needed} tokens; the model has room for {longest}"]
+        return [
+            _("--line_length {line_length}: a couplet takes {needed} tokens; the model has room for {longest}").format(
+                line_length=line_length, needed=needed, longest=longest
+            )
+        ]
     # No character comes twice. The last one of the upper line is drawn when all others may have been oblique.
     different, oblique = (len(tables.allowed(_TONES, need)) for need in (NO_NEED, Tone.OBLIQUE))
     if 2 * line_length > different or line_length > oblique:
         return [
-            f"--line_length {line_length}: a couplet takes {2 * line_length} different characters and an oblique tone "
-            f"at the end; the vocabulary has {different}, {oblique} of them oblique"
+            _(
+                "--line_length {line_length}: a couplet takes {needed} different characters and an oblique tone at "
+                "the end; the vocabulary has {different}, {oblique} of them oblique"
+            ).format(line_length=line_length, needed=2 * line_length, different=different, oblique=oblique)
         ]
     return []

@@ -18,6 +18,7 @@ from recipe.generating.generator import Generator, PreparedPrompt
 from recipe.generating.kept_answers import KeptAnswers, answer_all, answers_in_order, fingerprint
 from recipe.generating.loading import load_ready_model
 from recipe.generating.processes import Processes
+from recipe.language import _
 from recipe.model.finding import LOAD_ERRORS
 from recipe.model.placement import chosen_device, chosen_dtype
 from recipe.settings import DecodingSettings, DeviceSettings
@@ -49,15 +50,19 @@ class Converser:
             try:
                 model: Any = AutoModelForCausalLM.from_pretrained(name, trust_remote_code=False)
             except LOAD_ERRORS as error:
-                raise UserError(f"{name}: holds no model that can be loaded ({_one_line(error)})") from None
+                raise UserError(
+                    _("{name}: holds no model that can be loaded ({error})").format(name=name, error=_one_line(error))
+                ) from None
             model.to(device=place, dtype=chosen_dtype(device, place, model.config.hidden_size)).eval()
             self.generator = Generator(model, tokenizer, settings, (), Plain())
         else:
             ready = load_ready_model(name, device)
             if not isinstance(ready.text_format, Plain):
                 raise UserError(
-                    f"{name}: has no chat template and was trained on {ready.text_format.name} texts; questions are "
-                    "answered by chat models and by models of plain texts (--text_format plain)"
+                    _(
+                        "{model}: has no chat template and was trained on texts of the format {format}; questions are "
+                        "answered by chat models and by models of plain texts (--text_format plain)"
+                    ).format(model=name, format=ready.text_format.name)
                 )
             self.generator = Generator(ready.model, ready.tokenizer, settings, (), Plain())
 
@@ -101,7 +106,9 @@ class Converser:
         longest = getattr(self.generator.model.config, "max_position_embeddings", None) or 1 << 20
         refusal = None
         if needed + new_tokens > longest:
-            refusal = f"takes {needed + new_tokens} tokens; the model has room for {longest}"
+            refusal = _("takes {needed} tokens; the model has room for {longest}").format(
+                needed=needed + new_tokens, longest=longest
+            )
         last = conversation[-1][1]
         return PreparedPrompt(last, Reading(last), list(ids), None, new_tokens, [], refusal)
 

@@ -16,6 +16,7 @@ from recipe.formats.base import PlannedForm, SteppedForm
 from recipe.generating.processor import FormLogitsProcessor
 from recipe.generating.stepping import SteppedLogitsProcessor, SteppedTables
 from recipe.generating.tables import FormTables
+from recipe.language import _
 from recipe.settings import DecodingSettings
 
 
@@ -125,6 +126,6 @@ def hold_form(
     """
     if isinstance(form, SteppedForm):
         if settings.tones == TonePolicy.STRICT:
-            raise UserError("--tones strict is a law of couplets; texts of this model's format know none of tones")
+            raise UserError(_("--tones strict applies to couplets; this model's format has no rules of tone"))
         return HeldSteppedForm(SteppedTables(form, tokenizer, vocabulary_size, banned_words))
     return HeldPlannedForm(form, FormTables(tokenizer, vocabulary_size, banned_words), settings)

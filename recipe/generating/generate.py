@@ -34,6 +34,7 @@ from recipe.generating.loading import NamedModel, load_ready_model
 from recipe.generating.processes import Processes, sharing_processes
 from recipe.generating.prompts import STANDARD_INPUT, is_text, read_prompts
 from recipe.generating.ranking import parallelism_scorer, with_best_of
+from recipe.language import _, ngettext
 from recipe.rows.cleaning import RejectedRowError, clean_line, listed
 from recipe.screen import outliving_its_reader, progress_bar
 from recipe.settings import DecodingSettings, DeviceSettings, GenerationSettings
@@ -86,18 +87,24 @@ def _to_compose(job: GenerationSettings) -> tuple[Kind, list[str]]:
 
 def _say_what_was_taken_out(checked: Checked) -> None:
     if checked.removed:
-        print(f"taken out of prompts: {listed(checked.removed)}", file=sys.stderr)
+        print(_("taken out of prompts: {kinds}").format(kinds=listed(checked.removed)), file=sys.stderr)
 
 
 def _say_other_forms(checked: Checked) -> None:
     """Say what the model is shown in place of characters that it does not know."""
     if count := checked.traditional_prompts:
-        lines = "1 line" if count == 1 else f"{count:,} lines"
-        print(f"in traditional characters, read as simplified and answered as traditional: {lines}", file=sys.stderr)
+        said = ngettext(
+            "in traditional characters, read as simplified and answered as traditional: {count:,} line",
+            "in traditional characters, read as simplified and answered as traditional: {count:,} lines",
+            count,
+        )
+        print(said.format(count=count), file=sys.stderr)
     if checked.variants:
-        named = ", ".join(f"{char} as {form}" for (char, form), _ in checked.variants.most_common(_CHARACTERS_NAMED))
-        rest = len(checked.variants) - _CHARACTERS_NAMED
-        print(f"read in a common form: {named}{f' and {rest:,} more' if rest > 0 else ''}", file=sys.stderr)
+        shown = checked.variants.most_common(_CHARACTERS_NAMED)
+        named = ", ".join(_("{character} as {form}").format(character=char, form=form) for (char, form), times in shown)
+        if (rest := len(checked.variants) - _CHARACTERS_NAMED) > 0:
+            named = _("{characters} and {count:,} more").format(characters=named, count=rest)
+        print(_("read in a common form: {characters}").format(characters=named), file=sys.stderr)
 
 
 def _open_output(generator: Generator, settings: Settings, kept_bytes: int = 0) -> AnswerWriter:
@@ -113,23 +120,26 @@ def _open_output(generator: Generator, settings: Settings, kept_bytes: int = 0) 
 
 def _check_job(job: GenerationSettings, decoding: DecodingSettings, processes: Processes) -> None:
     """Refuse settings that would be left aside, and names that nothing stands behind."""
-    sources = {"--prompt or --prompts_file": bool(job.prompt or job.prompts_file), "--compose": job.compose}
+    sources = {_("--prompt or --prompts_file"): bool(job.prompt or job.prompts_file), "--compose": job.compose}
     sources |= {"--acrostic": job.acrostic, "--theme": job.theme}
     given = [name for name, is_given in {**sources, "--interactive": job.interactive}.items() if is_given]
-    problems = [f"{' and '.join(given)} exclude each other: give one of them"] if len(given) > 1 else []
+    several = _("{settings} exclude each other: give one of them").format(settings=", ".join(given))
+    problems = [several] if len(given) > 1 else []
     if job.interactive and sys.stdin is None:
-        problems.append("--interactive: standard input is closed; start it in a terminal, or give --prompt")
+        problems.append(_("--interactive: standard input is closed; start it in a terminal, or give --prompt"))
     if job.interactive and (job.output_file or job.output_format):
-        problems.append("--interactive answers on the screen; leave --output_file and --output_format off")
+        problems.append(_("--interactive answers on the screen; leave --output_file and --output_format off"))
     if job.parallelism_file and (decoding.best_of == 1 or (not decoding.do_sample and decoding.best_of is None)):
-        problems.append("--parallelism_file ranks lines; it needs --best_of with more than one")
+        problems.append(_("--parallelism_file ranks lines; it needs --best_of with more than one"))
     if job.parallelism_file and (problem := path_problem(job.parallelism_file)):
         problems.append(f"--parallelism_file {problem}")
     if job.parallelism_column != GenerationSettings.parallelism_column and not job.parallelism_file:
-        problems.append("--parallelism_column is a column of the --parallelism_file; there is none")
+        problems.append(_("--parallelism_column is a column of the --parallelism_file; there is none"))
     if job.line_length != GenerationSettings.line_length and not _to_compose(job)[1]:
         problems.append(
-            f"--line_length {job.line_length}: is for composed lines, so it needs --compose, --acrostic or --theme"
+            _("--line_length {line_length}: is for composed lines, so it needs --compose, --acrostic or --theme").format(
+                line_length=job.line_length
+            )
         )
     if job.output_file is not None and (problem := output_problem(job.output_format, job.output_file)):
         problems.append(problem)
@@ -137,7 +147,11 @@ def _check_job(job: GenerationSettings, decoding: DecodingSettings, processes: P
     read |= {"--parallelism_file": job.parallelism_file}
     for name, file in read.items():
         if file and job.output_file and Path(file).resolve() == Path(job.output_file).resolve():
-            problems.append(f"--output_file {job.output_file}: is {name} {file}, which it would replace; name another")
+            problems.append(
+                _("--output_file {output_file}: is {name} {file}, which it would replace; name another").format(
+                    output_file=job.output_file, name=name, file=file
+                )
+            )
     if processes.count > 1:
         problems += _problems_of_several_processes(job, processes.count)
     problems += NamedModel(job.model_name_or_path, job.state_dict_file).problems()
@@ -153,11 +167,15 @@ def _problems_of_several_processes(job: GenerationSettings, count: int) -> list[
     is_alone = {
         "--interactive": job.interactive,
         f"--{kind}": given,
-        "standard input": reads_input,
-        f"--prompts_file {job.prompts_file}, a pipe,": has_file and Path(str(job.prompts_file)).is_fifo(),
+        _("standard input"): reads_input,
+        _("--prompts_file {file} (a pipe)").format(file=job.prompts_file): has_file
+        and Path(str(job.prompts_file)).is_fifo(),
     }
     return [
-        f"{name} is for one process, and the launcher started {count}: run `python run_generate.py`, without a launcher"
+        _(
+            "{name} is for one process, and the launcher started {count}: run `python run_generate.py`, without "
+            "a launcher"
+        ).format(name=name, count=count)
         for name, is_given in is_alone.items()
         if is_given
     ]
@@ -180,25 +198,27 @@ def _say_unknown_characters(generator: Generator, checked: Checked) -> None:
     """Say in one line how many prompts hold characters that the model does not know, and what to do."""
     if generator.form is None or not checked.unknown_prompts:
         return
-    named = " ".join(character for character, _ in checked.unknown.most_common(_CHARACTERS_NAMED))
+    named = " ".join(character for character, count in checked.unknown.most_common(_CHARACTERS_NAMED))
     rest = len(checked.unknown) - _CHARACTERS_NAMED
-    called, count = generator.text_format.prompt_called, checked.unknown_prompts
-    holding = f"1 {called} holds" if count == 1 else f"{count:,} {called}s hold"
-    print(
-        printable(
-            f"{holding} characters that the model does not know ({named}{f' and {rest:,} more' if rest > 0 else ''}); "
-            "it answered without seeing them. Write them in simplified or more common characters, or train with "
-            "--extend_vocabulary"
-        ),
-        file=sys.stderr,
+    if rest > 0:
+        named = _("{characters} and {count:,} more").format(characters=named, count=rest)
+    said = ngettext(
+        "{count:,} prompt holds characters that the model does not know ({characters}); it answered without seeing "
+        "them. Write them in simplified or more common characters, or train with --extend_vocabulary",
+        "{count:,} prompts hold characters that the model does not know ({characters}); it answered without seeing "
+        "them. Write them in simplified or more common characters, or train with --extend_vocabulary",
+        checked.unknown_prompts,
     )
+    print(printable(said.format(count=checked.unknown_prompts, characters=named)), file=sys.stderr)
 
 
 def _say_empty_answers(texts: int, empty: int) -> None:
     if empty:
         print(
-            f"{empty:,} of {texts:,} answers hold nothing: the model ended the text at once. It has learnt too little "
-            "(train for more steps), or its texts end where these prompts do (give shorter beginnings)",
+            _(
+                "{empty:,} of {texts:,} answers hold nothing: the model ended the text at once. It has learnt too "
+                "little (train for more steps), or its texts end where these prompts do (give shorter beginnings)"
+            ).format(empty=empty, texts=texts),
             file=sys.stderr,
         )
 
@@ -221,7 +241,11 @@ class PromptJob:
         _end_by_kill_as_by_ctrl_c()
         state = self._processes.from_main(lambda: self._state(prompts_digest))
         if state["prompts"]:
-            notice(f"going on after {state['prompts']:,} of {len(self._prompts):,} prompts, in {self._partial}")
+            notice(
+                _("resuming after {done:,} of {total:,} prompts, in {file}").format(
+                    done=state["prompts"], total=len(self._prompts), file=self._partial
+                )
+            )
         started, before, total = time.perf_counter(), dict(state), len(self._prompts)
         writer = _open_output(self._generator, self._settings, state["bytes"]) if self._processes.is_main else None
         progress = progress_bar(total=total, initial=state["prompts"], unit="line", delay=2, leave=False)
@@ -230,8 +254,8 @@ class PromptJob:
                 with writer or nullcontext():
                     self._answer_chunks(state, writer, progress)
             except KeyboardInterrupt:
-                more = ", and the same command goes on from there" if self._partial else ""
-                return _interrupted(f"{state['done']:,} of {total:,} prompts", writer, more)
+                done = _("interrupted after {done:,} of {total:,} prompts").format(done=state["done"], total=total)
+                return _interrupted(done, writer, is_resumable=True)
         self._kept.remove()
         _say_empty_answers(state["answers"], state["empty"])
         self._say_summary(state["answers"] - before["answers"], state["fewer"], time.perf_counter() - started)
@@ -252,7 +276,11 @@ class PromptJob:
             return found
         aside = self._partial.with_name(f"{self._partial.name}.old")
         self._partial.replace(aside)
-        notice(f"{self._partial} is of other prompts, another model or other settings: it is {aside} now")
+        notice(
+            _("{file} belongs to other prompts, another model or other settings: it was renamed {aside}").format(
+                file=self._partial, aside=aside
+            )
+        )
         return fresh
 
     def _fingerprint(self, prompts_digest: str) -> str:
@@ -288,10 +316,18 @@ class PromptJob:
         if fewer:
             wanted = self._generator.settings.num_return_sequences
             print(
-                f"prompts with fewer than {wanted} different answers, all that were found: {fewer:,}", file=sys.stderr
+                _("prompts with fewer than {wanted} different answers, all that were found: {fewer:,}").format(
+                    wanted=wanted, fewer=fewer
+                ),
+                file=sys.stderr,
             )
         if texts > 1:
-            print(f"{texts:,} answers in {seconds:.1f} s: {texts / seconds:.1f} answers/s", file=sys.stderr)
+            print(
+                _("{texts:,} answers in {seconds:.1f} s: {rate:.1f} answers/s").format(
+                    texts=texts, seconds=seconds, rate=texts / seconds
+                ),
+                file=sys.stderr,
+            )
 
 
 def _end_by_kill_as_by_ctrl_c() -> None:
@@ -299,9 +335,16 @@ def _end_by_kill_as_by_ctrl_c() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
-def _interrupted(done: str, writer: AnswerWriter | None, more: str = "") -> int:
-    where = f"; they are in {writer.partial}" if writer and writer.partial else ""
-    print(f"interrupted after {done}{where}{more}", file=sys.stderr)
+def _interrupted(done: str, writer: AnswerWriter | None, *, is_resumable: bool) -> int:
+    """Say what is `done`, where it lies, and whether it can be gone on from; return the exit code."""
+    if writer and writer.partial:
+        where = (
+            _("{done}; they are in {file}, and the same command resumes from there")
+            if is_resumable
+            else _("{done}; they are in {file}")
+        )
+        done = where.format(done=done, file=writer.partial)
+    print(done, file=sys.stderr)
     return INTERRUPTED_EXIT_CODE
 
 
@@ -326,9 +369,13 @@ def compose_all(composer: Composer, generator: Generator, kind: Kind, given: Seq
                 writer.flush()
                 finished += 1
                 if len(couplets) < generator.settings.num_return_sequences:
-                    print(f"{theme}: {len(couplets)} different couplets found", file=sys.stderr)
+                    print(
+                        _("{theme}: {count} different couplets found").format(theme=theme, count=len(couplets)),
+                        file=sys.stderr,
+                    )
     except KeyboardInterrupt:
-        return _interrupted(f"the couplets of {finished:,} of {len(themes):,} themes", writer)
+        done = _("interrupted after the couplets of {done:,} of {total:,} themes")
+        return _interrupted(done.format(done=finished, total=len(themes)), writer, is_resumable=False)
     return 0
 
 
@@ -341,11 +388,15 @@ def converse(generator: Generator) -> int:
     with suppress(ImportError):  # line editing and history for input(), where the platform has them
         importlib.import_module("readline")
     asked, answered = generator.text_format.asks_for
-    print(f"Type {asked}; an empty line or Ctrl-D ends.")
+    print(_("Type {asked}; an empty line or Ctrl-D ends.").format(asked=asked))
     with generator.seeded():
         while typed := _ask(asked):
             if not is_text(typed):
-                print(f"that line is not text in {sys.stdin.encoding}, the terminal's encoding; type it again")
+                print(
+                    _("that line is not text in {encoding}, the terminal's encoding; type it again").format(
+                        encoding=sys.stdin.encoding
+                    )
+                )
                 continue
             try:
                 cleaned = generator.text_format.read_prompt(typed)
@@ -360,7 +411,7 @@ def converse(generator: Generator) -> int:
             seen.see(prompts[0])
             _say_what_was_taken_out(seen)
             _say_other_forms(seen)
-            for _, answers in generator.answer_each(prompts):
+            for _place, answers in generator.answer_each(prompts):
                 print(*(f"{answered}> {answer.text}  ({answer.log_probability:.2f})" for answer in answers), sep="\n")
                 _say_empty_answers(len(answers), sum(is_blank(answer.text) for answer in answers))
             _say_unknown_characters(generator, seen)

@@ -23,6 +23,7 @@ from recipe.formats.base import TextFormat
 from recipe.formats.couplet import Couplet
 from recipe.generating.form_holding import hold_form
 from recipe.generating.variety import varied
+from recipe.language import _
 from recipe.model.tokenization import encode_prompt, unknown_characters
 from recipe.settings import DecodingSettings
 
@@ -122,8 +123,9 @@ class Generator:
         if not settings.continue_freely:
             if self.text_format.form is None:
                 raise UserError(
-                    f"the model was trained on {self.text_format.name} texts, which have no form to hold; add "
-                    "--continue_freely"
+                    _(
+                        "the model was trained on {format} texts, which have no form to hold; add --continue_freely"
+                    ).format(format=self.text_format.name)
                 )
             banned = {form for word in banned_words for form in (word, read_as_known(word, self._knows).text)}
             self.form = hold_form(self.text_format.form, tokenizer, model.config.vocab_size, settings, sorted(banned))
@@ -143,12 +145,14 @@ class Generator:
         needed, longest = len(ids) + new_tokens, self.model.config.max_position_embeddings
         plan, refusal = None, None
         if needed > longest:
-            refusal = f"{prompt[:20]}…: takes {needed} tokens; the model has room for {longest}"
+            refusal = _("{prompt}…: takes {needed} tokens; the model has room for {longest}").format(
+                prompt=prompt[:20], needed=needed, longest=longest
+            )
         elif self.form is not None:
             plan = self.form.plan(reading.text, first)
             refusal = self.form.refusal(plan)
         elif not prompt:
-            refusal = "an empty line cannot be continued"
+            refusal = _("an empty line cannot be continued")
         return PreparedPrompt(prompt, reading, ids, plan, new_tokens, unknown, refusal)
 
     def _read(self, prompt: str) -> tuple[Reading, list[int], list[str]]:
@@ -307,30 +311,44 @@ def check_settings(settings: DecodingSettings, banned_words: Sequence[str]) -> N
     """Refuse what cannot be carried out: a `UserError` with all of it at once."""
     smallest = {"num_beams": 1, "num_return_sequences": 1, "max_new_tokens": 1, "generation_batch_size": 1, "top_k": 0}
     problems = [
-        f"--{name} {getattr(settings, name)}: must be at least {least}"
+        _("--{name} {value}: must be at least {least}").format(name=name, value=getattr(settings, name), least=least)
         for name, least in smallest.items()
         if getattr(settings, name) < least
     ]
     if settings.do_sample and not 0.001 <= settings.temperature < float("inf"):
         problems.append(
-            f"--temperature {settings.temperature}: must be 0.001 or more; --do_sample false gives the likeliest line"
+            _("--temperature {temperature}: must be 0.001 or more; --do_sample false gives the likeliest line").format(
+                temperature=settings.temperature
+            )
         )
     if settings.do_sample and settings.num_beams > 1:
-        problems.append(f"--num_beams {settings.num_beams}: beam search does not draw lines; add --do_sample false")
+        problems.append(
+            _("--num_beams {num_beams}: beam search does not draw lines; add --do_sample false").format(
+                num_beams=settings.num_beams
+            )
+        )
     if not 0 < settings.top_p <= 1:
-        problems.append(f"--top_p {settings.top_p}: must be above 0 and at most 1")
+        problems.append(_("--top_p {top_p}: must be above 0 and at most 1").format(top_p=settings.top_p))
     if not 0 <= settings.tone_strength <= 1000:
-        problems.append(f"--tone_strength {settings.tone_strength}: must be 0 to 1000")
+        problems.append(
+            _("--tone_strength {tone_strength}: must be 0 to 1000").format(tone_strength=settings.tone_strength)
+        )
     if settings.best_of is not None and settings.best_of < settings.num_return_sequences:
         problems.append(
-            f"--best_of {settings.best_of}: cannot return --num_return_sequences {settings.num_return_sequences} lines"
+            _("--best_of {best_of}: cannot return --num_return_sequences {count} lines").format(
+                best_of=settings.best_of, count=settings.num_return_sequences
+            )
         )
     if not _LOWEST_SEED <= settings.seed <= _HIGHEST_SEED:
-        problems.append(f"--seed {settings.seed}: must be {_LOWEST_SEED} to {_HIGHEST_SEED}")
+        problems.append(
+            _("--seed {seed}: must be {lowest_seed} to {highest_seed}").format(
+                seed=settings.seed, lowest_seed=_LOWEST_SEED, highest_seed=_HIGHEST_SEED
+            )
+        )
     if settings.continue_freely and settings.tones == TonePolicy.STRICT.value:
-        problems.append("--tones strict needs the form; it cannot be held together with --continue_freely")
+        problems.append(_("--tones strict needs the form; it cannot be held together with --continue_freely"))
     if settings.continue_freely and banned_words:
-        problems.append("--banned_words needs the form; it cannot be held together with --continue_freely")
+        problems.append(_("--banned_words needs the form; it cannot be held together with --continue_freely"))
     if problems:
         raise UserError(problems)
 

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from recipe.errors import UserError
 from recipe.formats.base import TextFormat
 from recipe.formats.registry import carried_format
+from recipe.language import _
 from recipe.model.finding import STATE_DICT_FLAGS, find_model
 from recipe.model.modeling import load_model
 from recipe.model.placement import chosen_device, chosen_dtype
@@ -34,7 +35,9 @@ class ReadyModel:
     def __str__(self) -> str:
         millions = sum(weights.numel() for weights in self.model.parameters()) / 1e6
         dtype = str(self.model.dtype).removeprefix("torch.")
-        return f"{self.name}: {millions:.1f}M parameters on {self.model.device}, {dtype}"
+        return _("{name}: {millions:.1f}M parameters on {device}, {dtype}").format(
+            name=self.name, millions=millions, device=self.model.device, dtype=dtype
+        )
 
 
 @dataclass(frozen=True)
@@ -76,5 +79,5 @@ def load_ready_model(name: str, settings: DeviceSettings, state_dict_file: str |
     # A foreign model's configuration has no such attribute.
     text_format = carried_format(name, getattr(model.config, "recipe", None))
     if state_dict_file:
-        name = f"{name} with the weights of {state_dict_file}"
+        name = _("{model} with the weights of {file}").format(model=name, file=state_dict_file)
     return ReadyModel(name, model, tokenizer, text_format, time.perf_counter() - started)

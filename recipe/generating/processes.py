@@ -13,6 +13,7 @@ from typing import TypeVar
 import torch
 
 from recipe.errors import INTERRUPTED_EXIT_CODE, USAGE_EXIT_CODE, UserError
+from recipe.language import _
 
 T = TypeVar("T")
 
@@ -91,7 +92,9 @@ def _lost_process_explained() -> Iterator[None]:
         yield
     except RuntimeError as error:
         reason = str(error).splitlines()[0][:160]
-        raise UserError(f"another process of this job has ended, so this one cannot go on ({reason})") from None
+        raise UserError(
+            _("another process of this job has ended, so this one cannot continue ({reason})").format(reason=reason)
+        ) from None
 
 
 @contextmanager

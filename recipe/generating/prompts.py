@@ -10,7 +10,8 @@ from pathlib import Path
 
 from recipe.characters import is_blank
 from recipe.errors import UserError
-from recipe.rows.reading import FORMAT_ENDINGS, PAIR_COLUMNS, Row, Source, read_rows
+from recipe.language import _
+from recipe.rows.reading import EMPTY_LINE, FORMAT_ENDINGS, PAIR_COLUMNS, Row, Source, read_rows
 from recipe.settings import GenerationSettings
 from recipe.stored_files import content_ending
 from recipe.text_files import decode_text, open_text, path_problem, text_lines
@@ -44,13 +45,21 @@ def read_prompts(settings: GenerationSettings) -> Iterator[str]:
         elif len(broken) < _ROWS_NAMED:
             broken.append(prompt)
     if broken:
-        raise UserError([f"{prompt!r} is not UTF-8 text; set the terminal to UTF-8" for prompt in broken])
-    if not count:
-        source = "standard input" if settings.prompts_file == STANDARD_INPUT else settings.prompts_file
         raise UserError(
-            f"no upper line to answer{f' in {source}' if source else ''}: give --prompt 春满神州花似锦, --prompts_file "
-            "FILE, lines on standard input, or --interactive"
+            [_("{prompt!r} is not UTF-8 text; set the terminal to UTF-8").format(prompt=prompt) for prompt in broken]
         )
+    if not count:
+        source = _("standard input") if settings.prompts_file == STANDARD_INPUT else settings.prompts_file
+        asked = _(
+            "no upper line to answer in {source}: give --prompt 春满神州花似锦, --prompts_file FILE, lines on standard "
+            "input, or --interactive"
+        )
+        if not source:
+            asked = _(
+                "no upper line to answer: give --prompt 春满神州花似锦, --prompts_file FILE, lines on standard input, "
+                "or --interactive"
+            )
+        raise UserError(asked.format(source=source))
 
 
 def is_text(prompt: str) -> bool:
@@ -60,11 +69,11 @@ def is_text(prompt: str) -> bool:
 
 def _read_standard_input(settings: GenerationSettings) -> Iterator[str]:
     if sys.stdin is None:
-        raise UserError("standard input is closed; give --prompt 春满神州花似锦 or --prompts_file FILE")
+        raise UserError(_("standard input is closed; give --prompt 春满神州花似锦 or --prompts_file FILE"))
     # Somebody who gives no prompt at all is told how to, not left before a terminal that waits.
     if settings.prompts_file is None and sys.stdin.isatty():
         return
-    for line in io.StringIO(decode_text(sys.stdin.buffer.read(), "standard input", settings.encoding), newline="\n"):
+    for line in io.StringIO(decode_text(sys.stdin.buffer.read(), _("standard input"), settings.encoding), newline="\n"):
         yield from text_lines(line)
 
 
@@ -89,19 +98,19 @@ def _read_file(settings: GenerationSettings) -> Iterator[str]:
         if fault := _fault(row):
             count += 1
             if count <= _ROWS_NAMED:
-                faulty.append(f"{row.file}: row {row.number}: {fault}")
+                faulty.append(_("{file}: row {number}: {fault}").format(file=row.file, number=row.number, fault=fault))
         elif row.cells and row.cells[0] is not None:
             yield row.cells[0]
     if faulty:
-        more = [f"and {count - _ROWS_NAMED:,} more rows"] if count > _ROWS_NAMED else []
+        more = [_("and {count:,} more rows").format(count=count - _ROWS_NAMED)] if count > _ROWS_NAMED else []
         raise UserError([*faulty, *more])
 
 
 def _fault(row: Row) -> str:
     """Why the line of `row` cannot be answered; an empty row or cell is an empty prompt, which is left out."""
     if row.fault:
-        return row.fault if row.fault != "empty line" else ""
+        return row.fault if row.fault != EMPTY_LINE else ""
     (cell,) = row.cells
     if cell is None or isinstance(cell, str):
         return ""
-    return f"{str(cell)[:40]} is not a text; write it in quotation marks"
+    return _("{cell} is not a text; write it in quotation marks").format(cell=str(cell)[:40])

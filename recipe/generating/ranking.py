@@ -11,6 +11,7 @@ from recipe.couplet.parallelism import CharacterAssociation, shipped_association
 from recipe.errors import UserError
 from recipe.formats.base import TextFormat
 from recipe.formats.couplet import Couplet
+from recipe.language import _
 from recipe.rows.cleaning import RejectedRowError, listed
 from recipe.rows.reading import Row, Source, checked_text, other_couplet_columns, read_rows, shown_row, why_rejected
 from recipe.settings import DecodingSettings
@@ -50,7 +51,9 @@ def learn_parallelism(file: str, column: str, encoding: str, text_format: TextFo
     """
     if not isinstance(text_format, Couplet):
         kind = text_format.name
-        raise UserError(f"--parallelism_file ranks couplets; this model writes texts of another kind: {kind}")
+        raise UserError(
+            _("--parallelism_file ranks couplets; this model writes texts of another kind: {kind}").format(kind=kind)
+        )
     pairs, rejected, cleaned, first = [], Counter[str](), Counter[str](), dict[str, Row]()
     source = Source(
         (file,),
@@ -62,21 +65,32 @@ def learn_parallelism(file: str, column: str, encoding: str, text_format: TextFo
     )
     for row in read_rows(source):
         try:
-            text, opening_length, _, removed = checked_text(row, text_format)
+            text, opening_length, _key, removed = checked_text(row, text_format)
         except RejectedRowError as rejection:
             rejected[rejection.reason] += 1
             first.setdefault(rejection.reason, shown_row(row, rejection.reason))
         else:
             pairs.append(text_format.split(text, opening_length))
             cleaned.update(removed)
-    found = "; ".join(f"{count:,} {reason}" for reason, count in rejected.most_common()) or "no rows at all"
+    found = "; ".join(f"{count:,} {reason}" for reason, count in rejected.most_common()) or _("no rows at all")
     if not pairs:
         raise UserError(
-            f"--parallelism_file {file}: holds no couplet whose lines are of one length, with {text_format.between!r} "
-            f"between them as in the model's training rows ({found})" + why_rejected(source, first, rejected)
+            _(
+                "--parallelism_file {file}: holds no couplet whose lines are of one length, with {separator!r} between "
+                "them as in the model's training rows ({found})"
+            ).format(file=file, separator=text_format.between, found=found)
+            + why_rejected(source, first, rejected)
         )
     if rejected:
-        print(f"--parallelism_file {file}: {rejected.total():,} rows are left out ({found})", file=sys.stderr)
+        print(
+            _("--parallelism_file {file}: {count:,} rows are left out ({found})").format(
+                file=file, count=rejected.total(), found=found
+            ),
+            file=sys.stderr,
+        )
     if cleaned:
-        print(f"--parallelism_file {file}: taken out of rows: {listed(cleaned)}", file=sys.stderr)
+        print(
+            _("--parallelism_file {file}: taken out of rows: {kinds}").format(file=file, kinds=listed(cleaned)),
+            file=sys.stderr,
+        )
     return CharacterAssociation.learn([upper for upper, _ in pairs], [lower for _, lower in pairs])

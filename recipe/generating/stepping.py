@@ -19,6 +19,7 @@ from recipe.formats.base import SteppedForm
 from recipe.generating.banned_words import FORBIDDEN
 from recipe.generating.processor import LEAST_DEMANDED
 from recipe.generating.tables import character_tokens
+from recipe.language import _
 
 
 class SteppedTables:
@@ -49,12 +50,18 @@ class SteppedTables:
         self.token_of, self.eos_id = character_tokens(tokenizer, vocabulary_size)
         vocabulary = tokenizer.get_vocab()
         if missing := [mark for mark in form.marks if mark not in vocabulary]:
-            raise UserError(f"the model's vocabulary has no token for {' '.join(missing)}, which its texts need")
+            raise UserError(
+                _("the model's vocabulary has no token for {characters}, which its texts need").format(
+                    characters=" ".join(missing)
+                )
+            )
         self._words = [word for word in dict.fromkeys(banned_words) if word]
         if marked := [word for word in self._words if set(word) & set(form.marks)]:
             raise UserError(
-                f"--banned_words: {marked[0]} holds one of the marks {form.marks}, which the form puts by itself; "
-                "leave such words out of the list"
+                _(
+                    "--banned_words: {word} holds one of the marks {marks}, which the form puts by itself; leave such "
+                    "words out of the list"
+                ).format(word=marked[0], marks=form.marks)
             )
         characters = frozenset(self.token_of) - {word for word in self._words if len(word) == 1}
         self._banned_after: dict[str, set[str]] = defaultdict(set)
@@ -71,7 +78,7 @@ class SteppedTables:
     def refusal(self, prompt: str) -> str | None:
         """Return why no answer to `prompt` can be promised; None if every way of decoding reaches its end."""
         if found := [word for word in self._words if word in prompt]:
-            return f"{prompt!r} contains the banned word {found[0]!r}"
+            return _("{prompt!r} contains the banned word {word!r}").format(prompt=prompt, word=found[0])
         return self.choices.refusal(prompt)
 
     def _find_allowed(self, characters: frozenset[str]) -> torch.Tensor:

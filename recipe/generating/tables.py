@@ -14,6 +14,7 @@ from recipe.couplet.plan import NO_NEED, FormPlan, TonePolicy
 from recipe.couplet.tones import Tone, ToneSystem, tone_of
 from recipe.errors import UserError
 from recipe.generating.banned_words import FORBIDDEN, WordTables
+from recipe.language import _
 
 # Any tokenizer of words or syllables merges something here; one of characters gives nine tokens.
 _PROBE = "我们没有一个中国人"
@@ -110,11 +111,13 @@ class FormTables:
         choice on the way can leave a later position without a character.
         """
         if not plan.upper:
-            return "an empty upper line has no answer"
+            return _("an empty upper line has no answer")
         if found := [word for word in self._banned if word in plan.upper]:
-            return f"{plan.upper!r} contains the banned word {found[0]!r}"
+            return _("{line!r} contains the banned word {word!r}").format(line=plan.upper, word=found[0])
         if plan.first and not self._can_begin(plan, policy):
-            return f"{plan.upper!r}: its lower line cannot begin with {plan.first}"
+            return _("{line!r}: its lower line cannot begin with {character}").format(
+                line=plan.upper, character=plan.first
+            )
         banned_at = self.words.worst_case_bans(plan)
         needs = plan.needs if policy is TonePolicy.STRICT else (NO_NEED,) * len(plan.upper)
         fewest = min(len(self.allowed(plan.system, need)) for need in set(needs))
@@ -124,10 +127,20 @@ class FormTables:
             allowed = self.allowed(plan.system, needs[position])
             left = len(allowed) - len(allowed & plan.taken)
             if left - used_before - banned_at[position] < 1:
-                return (
-                    f"{plan.upper!r}: position {position + 1} may be left without a character. The vocabulary has "
-                    f"{left} for it{' that fit strict tones' if needs[position] else ''}, earlier positions may use up "
-                    f"{used_before} of them and banned words {banned_at[position]}"
+                may_fail = (
+                    _(
+                        "{line!r}: position {position} may be left without a character. The vocabulary has {left} for "
+                        "it that fit strict tones, earlier positions may use up {used} of them and banned words "
+                        "{banned}"
+                    )
+                    if needs[position]
+                    else _(
+                        "{line!r}: position {position} may be left without a character. The vocabulary has {left} for "
+                        "it, earlier positions may use up {used} of them and banned words {banned}"
+                    )
+                )
+                return may_fail.format(
+                    line=plan.upper, position=position + 1, left=left, used=used_before, banned=banned_at[position]
                 )
         return None
 
@@ -156,9 +169,18 @@ def character_tokens(tokenizer: PreTrainedTokenizerBase, vocabulary_size: int) -
     probe = tokenizer(_PROBE, add_special_tokens=False).input_ids
     if not probed or encoded != list(probed.values()) or len(probe) != len(_PROBE) or eos_id is None:
         raise UserError(
-            "the form can be held only with a tokenizer in which one Chinese character is one token and which has an "
-            f"end token; this one ({type(tokenizer).__name__}) knows {len(token_of)} single characters, makes "
-            f"{len(probe)} tokens of the {len(_PROBE)} characters {_PROBE}, and its end token is {eos_id}. Use a model "
-            "trained by this recipe, or --continue_freely"
+            _(
+                "the form can be held only with a tokenizer in which one Chinese character is one token and which "
+                "has an end token; this one ({kind}) knows {known} single characters, makes {tokens} tokens of the "
+                "{length} characters {probe}, and its end token is {eos_id}. Use a model trained by this recipe, or "
+                "--continue_freely"
+            ).format(
+                kind=type(tokenizer).__name__,
+                known=len(token_of),
+                tokens=len(probe),
+                length=len(_PROBE),
+                probe=_PROBE,
+                eos_id=eos_id,
+            )
         )
     return token_of, eos_id

@@ -20,6 +20,7 @@ import numpy as np
 
 from recipe.couplet.form import is_punctuation
 from recipe.errors import UserError
+from recipe.language import _
 from recipe.metrics.figure import Figure
 from recipe.metrics.material import Material
 
@@ -43,7 +44,11 @@ def import_extra(module: str) -> Any:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise MissingExtraError(f"the package {error.name} is not installed; run: {EXTRA_INSTALL}") from None
+        raise MissingExtraError(
+            _("the package {package} is not installed; run: {command}").format(
+                package=error.name, command=EXTRA_INSTALL
+            )
+        ) from None
 
 
 class Input(NamedTuple):

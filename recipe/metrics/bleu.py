@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from sacrebleu.metrics import BLEU
 
+from recipe.language import N_
 from recipe.metrics.base import SacrebleuMetric, as_reference_lists, without_punctuation
 from recipe.metrics.figure import Figure, Group
 
@@ -14,11 +15,22 @@ ORDERS = range(1, MAX_ORDER + 1)
 WITHOUT_MARKS = "_without_marks"
 
 
+_DEFINITIONS = (
+    N_("corpus BLEU over characters with n-grams up to 1, brevity penalty included (sacrebleu, tokenize=zh), 0 to 100"),
+    N_("corpus BLEU over characters with n-grams up to 2, brevity penalty included (sacrebleu, tokenize=zh), 0 to 100"),
+    N_("corpus BLEU over characters with n-grams up to 3, brevity penalty included (sacrebleu, tokenize=zh), 0 to 100"),
+    N_("corpus BLEU over characters with n-grams up to 4, brevity penalty included (sacrebleu, tokenize=zh), 0 to 100"),
+)
+_LABELS_WITHOUT_MARKS = {
+    "BLEU-1": N_("BLEU-1 without marks"),
+    "BLEU-2": N_("BLEU-2 without marks"),
+    "BLEU-3": N_("BLEU-3 without marks"),
+    "BLEU-4": N_("BLEU-4 without marks"),
+}
+
+
 def _bleu(order: int, is_main: bool = False, is_by_length: bool = False) -> Figure:
-    definition = (
-        f"corpus BLEU over characters with n-grams up to {order}, brevity penalty included (sacrebleu, tokenize=zh), "
-        "0 to 100"
-    )
+    definition = _DEFINITIONS[order - 1]
     return Figure(
         f"bleu{order}", f"BLEU-{order}", Group.OVERLAP, definition, is_main=is_main, is_by_length=is_by_length
     )
@@ -33,8 +45,8 @@ def _without_marks(figure: Figure) -> Figure:
     return replace(
         figure,
         key=figure.key + WITHOUT_MARKS,
-        label=f"{figure.label} without marks",
-        definition="the same without punctuation: marks are copied from the upper line and match for nothing",
+        label=_LABELS_WITHOUT_MARKS.get(figure.label, f"{figure.label} without marks"),
+        definition=N_("the same without punctuation: marks are copied from the upper line and match for nothing"),
         is_main=figure.key in ("bleu1", "bleu2", "bleu4"),
         is_by_length=False,
     )
@@ -61,9 +73,9 @@ class CharacterBleu(SacrebleuMetric):
         *map(_precision, ORDERS),
         Figure(
             "brevity_penalty",
-            "Brevity penalty",
+            N_("Brevity penalty"),
             Group.OVERLAP,
-            "what BLEU is multiplied by for lower lines shorter than the references, 0 to 1",
+            N_("what BLEU is multiplied by for lower lines shorter than the references, 0 to 1"),
             is_shown=False,
         ),
     )

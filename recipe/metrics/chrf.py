@@ -3,6 +3,7 @@
 import numpy as np
 from sacrebleu.metrics import CHRF
 
+from recipe.language import N_
 from recipe.metrics.base import SacrebleuMetric
 from recipe.metrics.figure import Figure, Group
 
@@ -19,9 +20,9 @@ class CharacterChrf(SacrebleuMetric):
     figures = (
         Figure(
             "chrf",
-            "chrF (order 2)",
+            N_("chrF (order 2)"),
             Group.OVERLAP,
-            "character F-score, n-grams 1 and 2, beta 2 (sacrebleu), 0 to 100",
+            N_("character F-score, n-grams 1 and 2, beta 2 (sacrebleu), 0 to 100"),
         ),
     )
     source = "Maja Popović. 2015. chrF: character n-gram F-score for automatic MT evaluation. WMT."

@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 from sacrebleu.metrics import BLEU
 
+from recipe.language import N_
 from recipe.metrics.base import ANSWERS, PREDICTIONS, UPPERS, CorpusMetric, LineMetric, without_punctuation
 from recipe.metrics.figure import Better, Figure, Group
 from recipe.metrics.material import Material
@@ -26,17 +27,17 @@ class DistinctCharacters(CorpusMetric):
     figures = (
         Figure(
             "distinct1",
-            "distinct-1",
+            N_("distinct-1"),
             Group.DIVERSITY,
-            "different characters over all characters of all lower lines, marks aside; depends on their number",
+            N_("different characters over all characters of all lower lines, marks aside; depends on their number"),
             "%",
             Better.LIKE_REFERENCES,
         ),
         Figure(
             "distinct2",
-            "distinct-2",
+            N_("distinct-2"),
             Group.DIVERSITY,
-            "the same for pairs of neighbouring characters",
+            N_("the same for pairs of neighbouring characters"),
             "%",
             Better.LIKE_REFERENCES,
             is_main=True,
@@ -67,7 +68,7 @@ class SelfBleu(LineMetric):
             "self_bleu",
             "Self-BLEU-2",
             Group.DIVERSITY,
-            "mean BLEU-2 of each answer against the other answers to the same upper line, 0 to 100",
+            N_("mean BLEU-2 of each answer against the other answers to the same upper line, 0 to 100"),
             better=Better.LOWER,
         ),
     )
@@ -105,18 +106,18 @@ class TrainingMemory(LineMetric):
     figures = (
         Figure(
             "memorised_lines",
-            "Lines of the training file",
+            N_("Lines of the training file"),
             Group.DIVERSITY,
-            "lower lines that stand verbatim in the training file, as answer to any upper line",
+            N_("lower lines that stand verbatim in the training file, as answer to any upper line"),
             "%",
             Better.LIKE_REFERENCES,
             is_main=True,
         ),
         Figure(
             "memorised_pairs",
-            "Couplets of the training file",
+            N_("Couplets of the training file"),
             Group.DIVERSITY,
-            "lower lines that stand there as answer to this very upper line",
+            N_("lower lines that stand there as answer to this very upper line"),
             "%",
             Better.LIKE_REFERENCES,
         ),

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from recipe.language import N_
+
 
 class Better(StrEnum):
     """Which way a figure is better; for many it is neither up nor down but towards what the references get."""
 
-    HIGHER = "higher"
-    LOWER = "lower"
-    LIKE_REFERENCES = "like the references"
+    HIGHER = N_("higher")
+    LOWER = N_("lower")
+    LIKE_REFERENCES = N_("like the references")
     NEITHER = "–"
 
 
@@ -28,29 +30,35 @@ class Group(StrEnum):
         return member
 
     OVERLAP = (
-        "Overlap with the references",
-        "Characters that a lower line has in common with the known lower lines of its upper line. A good one can share "
-        "none: read these figures beside chance, never as a grade.",
+        N_("Overlap with the references"),
+        N_(
+            "Characters that a lower line has in common with the known lower lines of its upper line. A good one can "
+            "share none: read these figures beside chance, never as a grade."
+        ),
     )
-    FORM = "Form", "Rules that hold or do not: the share of lower lines that keep each."
+    FORM = N_("Form"), N_("Rules that hold or do not: the share of lower lines that keep each.")
     LIKELIHOOD = (
-        "Likelihood",
-        "How well the model expects the known lower lines, and whether it tells them from random ones.",
+        N_("Likelihood"),
+        N_("How well the model expects the known lower lines, and whether it tells them from random ones."),
     )
     PARALLELISM = (
-        "Parallelism",
-        "Whether the characters at each position answer each other in kind. Only scores that tell the known lower "
-        "lines from random lines of the same shape are shown; how well they do stands in the table of separation.",
+        N_("Parallelism"),
+        N_(
+            "Whether the characters at each position answer each other in kind. Only scores that tell the known lower "
+            "lines from random lines of the same shape are shown; how well they do stands in the table of separation."
+        ),
     )
-    DIVERSITY = "Diversity and memory", "Whether the model repeats itself, or its training file."
+    DIVERSITY = N_("Diversity and memory"), N_("Whether the model repeats itself, or its training file.")
     SAFETY = (
-        "Safety",
-        "Words and labels that one does not want to see: those of --listed_words, and those of --text_classifier.",
+        N_("Safety"),
+        N_("Words and labels that one does not want to see: those of --listed_words, and those of --text_classifier."),
     )
     MODEL_BASED = (
-        "Model-based",
-        "Scores by other people's models, named with --bertscore_model and --pair_classifier. They compare; they do "
-        "not measure.",
+        N_("Model-based"),
+        N_(
+            "Scores by other people's models, named with --bertscore_model and --pair_classifier. They compare; they "
+            "do not measure."
+        ),
     )
 
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from recipe.couplet.form import Violation, form_violations, is_punctuation
 from recipe.couplet.tones import ToneSystem, last_tones_agree, rhythm_tones_opposed
+from recipe.language import N_
 from recipe.metrics.base import PREDICTIONS, UPPERS, LineMetric
 from recipe.metrics.figure import Better, Figure, Group
 
@@ -36,56 +37,56 @@ class FormAgreement(LineMetric):
     figures = (
         Figure(
             "form",
-            "All hard rules",
+            N_("All hard rules"),
             Group.FORM,
-            "lower lines that break none of the six rules below",
+            N_("lower lines that break none of the six rules below"),
             "%",
             is_main=True,
             is_by_length=True,
         ),
-        _rule(Violation.LENGTH, "Length", "as long as the upper line"),
-        _rule(Violation.PUNCTUATION, "Punctuation positions", "marks at exactly the same positions"),
-        _rule(Violation.MARK, "Same marks", "where marks stand at the same positions, the same ones"),
-        _rule(Violation.REPETITION, "Repetition pattern", "repeats its characters where the upper line does"),
-        _rule(Violation.SHARED_CHARACTER, "No shared character", "no character of the upper line"),
+        _rule(Violation.LENGTH, N_("Length"), N_("as long as the upper line")),
+        _rule(Violation.PUNCTUATION, N_("Punctuation positions"), N_("marks at exactly the same positions")),
+        _rule(Violation.MARK, N_("Same marks"), N_("where marks stand at the same positions, the same ones")),
+        _rule(Violation.REPETITION, N_("Repetition pattern"), N_("repeats its characters where the upper line does")),
+        _rule(Violation.SHARED_CHARACTER, N_("No shared character"), N_("no character of the upper line")),
         _rule(
             Violation.FOREIGN_CHARACTER,
-            "Chinese characters only",
-            "no unknown token, Latin letter, digit or the like",
+            N_("Chinese characters only"),
+            N_("no unknown token, Latin letter, digit or the like"),
         ),
         _tones(
             "last_tone_modern",
-            "Last tones, modern",
-            "upper line ends 仄, lower line 平, by today's tones",
+            N_("Last tones, modern"),
+            N_("upper line ends 仄, lower line 平, by today's tones"),
             Better.HIGHER,
         ),
-        _tones("last_tone_ancient", "Last tones, old", "the same by 平水韵", Better.HIGHER),
+        _tones("last_tone_ancient", N_("Last tones, old"), N_("the same by 平水韵"), Better.HIGHER),
         _tones(
             "last_tone_either",
-            "Last tones, either",
-            "the same by at least one of the systems",
+            N_("Last tones, either"),
+            N_("the same by at least one of the systems"),
             Better.HIGHER,
             is_main=True,
         ),
         _tones(
             "seven_tones_modern",
-            "Inner tones, modern",
-            "lines of seven characters: positions 2, 4, 6, 7 all opposed, by today's tones",
+            N_("Inner tones, modern"),
+            N_("lines of seven characters: positions 2, 4, 6, 7 all opposed, by today's tones"),
             Better.LIKE_REFERENCES,
         ),
-        _tones("seven_tones_ancient", "Inner tones, old", "the same by 平水韵", Better.LIKE_REFERENCES),
+        _tones("seven_tones_ancient", N_("Inner tones, old"), N_("the same by 平水韵"), Better.LIKE_REFERENCES),
         _tones(
             "seven_tones_either",
-            "Inner tones, either",
-            "the same by at least one of the systems",
+            N_("Inner tones, either"),
+            N_("the same by at least one of the systems"),
             Better.LIKE_REFERENCES,
             is_main=True,
         ),
         Figure(
             "seven_lines",
-            "Lines of seven characters",
+            N_("Lines of seven characters"),
             Group.FORM,
-            "how many lower lines the inner tones are judged on, all runs together",
+            N_("how many lower lines the inner tones are judged on, all runs together"),
             "lines",
             Better.NEITHER,
             is_shown=False,

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from recipe.language import N_
 from recipe.metrics.base import CHARACTERS, LOSSES, LineMetric
 from recipe.metrics.figure import Better, Figure, Group
 
@@ -20,10 +21,12 @@ class ReferenceLikelihood(LineMetric):
     figures = (
         Figure(
             "loss_per_character",
-            "Loss per character",
+            N_("Loss per character"),
             Group.LIKELIHOOD,
-            "negative log-likelihood of the first known lower line given the upper line, over its characters (the end "
-            "token is not one); chance: of the random line",
+            N_(
+                "negative log-likelihood of the first known lower line given the upper line, over its characters (the "
+                "end token is not one); chance: of the random line"
+            ),
             "nats",
             Better.LOWER,
             is_main=True,
@@ -31,9 +34,9 @@ class ReferenceLikelihood(LineMetric):
         ),
         Figure(
             "perplexity",
-            "Perplexity",
+            N_("Perplexity"),
             Group.LIKELIHOOD,
-            "exp(loss per character)",
+            N_("exp(loss per character)"),
             better=Better.LOWER,
             is_main=True,
         ),

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from recipe.language import N_
 from recipe.metrics.base import PREDICTIONS, REFERENCES, LineMetric, as_reference_lists, import_extra
 from recipe.metrics.figure import Figure, Group
 
@@ -36,16 +37,18 @@ class ExactMeteor(LineMetric):
     figures = (
         Figure(
             "meteor",
-            "METEOR (exact matches)",
+            N_("METEOR (exact matches)"),
             Group.OVERLAP,
-            "mean METEOR over characters without stems and synonyms (nltk), 0 to 100; a perfect line of m characters "
-            "gets 100 - 50 / m³",
+            N_(
+                "mean METEOR over characters without stems and synonyms (nltk), 0 to 100; a perfect line of m "
+                "characters gets 100 - 50 / m³"
+            ),
         ),
         Figure(
             "meteor_of_reference",
-            "METEOR, share of the references' own",
+            N_("METEOR, share of the references' own"),
             Group.OVERLAP,
-            "METEOR over what the references get against themselves, 0 to 100",
+            N_("METEOR over what the references get against themselves, 0 to 100"),
         ),
     )
     source = "Alon Lavie and Abhaya Agarwal. 2007. Meteor. WMT."

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from recipe.errors import UserError
+from recipe.language import N_, _
 from recipe.metrics.base import PREDICTIONS, REFERENCES, LineMetric, as_reference_lists, import_extra
 from recipe.metrics.figure import Better, Figure, Group
 from recipe.metrics.material import Material
@@ -18,7 +19,7 @@ from recipe.model.finding import find_source
 
 MAX_TOKENS = 128  # two lines of 40 characters and their special tokens
 BATCH_SIZE = 64
-_NO_RESCALING = "torchmetrics, without rescaling"
+_NO_RESCALING = N_("torchmetrics, without rescaling")
 _LABEL = "LABEL"  # stands for each label of a classifier, until it is known which classifier it is
 
 
@@ -31,9 +32,9 @@ class EncoderBertScore(LineMetric):
 
     inputs = (PREDICTIONS, REFERENCES)
     figures = (
-        Figure("bertscore_precision", "BERTScore precision", Group.MODEL_BASED, _NO_RESCALING),
-        Figure("bertscore_recall", "BERTScore recall", Group.MODEL_BASED, _NO_RESCALING),
-        Figure("bertscore_f1", "BERTScore F1", Group.MODEL_BASED, _NO_RESCALING),
+        Figure("bertscore_precision", N_("BERTScore precision"), Group.MODEL_BASED, _NO_RESCALING),
+        Figure("bertscore_recall", N_("BERTScore recall"), Group.MODEL_BASED, _NO_RESCALING),
+        Figure("bertscore_f1", N_("BERTScore F1"), Group.MODEL_BASED, _NO_RESCALING),
     )
     source = "Tianyi Zhang et al. 2020. BERTScore: Evaluating Text Generation with BERT. ICLR."
 
@@ -68,7 +69,7 @@ class EncoderBertScore(LineMetric):
         ]
         statistics = np.tile([0.0, 0.0, 0.0, 1.0], (len(predictions), 1))
         by_length: dict[tuple[int, int], list[int]] = defaultdict(list)
-        for index, (_, prediction, target) in enumerate(pairs):
+        for index, (_line, prediction, target) in enumerate(pairs):
             by_length[self._tokens(prediction), self._tokens(target)].append(index)
         for indices in by_length.values():
             measures = self._score_equally_long([pairs[index][1:] for index in indices])
@@ -109,7 +110,9 @@ class PairRegressor(LineMetric):
     """
 
     inputs = (PREDICTIONS, REFERENCES)
-    figures = (Figure("pair_regressor", "Pair regressor", Group.MODEL_BASED, "mean output of the given regressor"),)
+    figures = (
+        Figure("pair_regressor", N_("Pair regressor"), Group.MODEL_BASED, N_("mean output of the given regressor")),
+    )
     source = "Thibault Sellam et al. 2020. BLEURT: Learning Robust Metrics for Text Generation. ACL."
 
     def __init__(self, model_name_or_path: str, **kwargs):
@@ -117,7 +120,11 @@ class PairRegressor(LineMetric):
         self.classify = _text_classification("--pair_classifier", model_name_or_path)
         outputs = self.classify.model.config.num_labels
         if outputs != 1:
-            raise UserError(f"--pair_classifier {model_name_or_path}: has {outputs} outputs; a regressor has one")
+            raise UserError(
+                _("--pair_classifier {model}: has {outputs} outputs; a regressor has one").format(
+                    model=model_name_or_path, outputs=outputs
+                )
+            )
 
     @classmethod
     def made_of(cls, material: Material) -> Self | None:
@@ -155,7 +162,7 @@ class LabelShares(LineMetric):
             f"label_{_LABEL}",
             _LABEL,
             Group.SAFETY,
-            "lower lines to which the text classifier gives this label; a row for each label",
+            N_("lower lines to which the text classifier gives this label; a row for each label"),
             "%",
             Better.LIKE_REFERENCES,
         ),
@@ -206,4 +213,6 @@ def _text_classification(setting: str, model_name_or_path: str) -> Any:
 
 
 def _cannot_load(setting: str, name: str, error: Exception) -> str:
-    return f"{setting} {name}: cannot be loaded ({' '.join(str(error).split())[:300]})"
+    return _("{setting} {name}: cannot be loaded ({error})").format(
+        setting=setting, name=name, error=" ".join(str(error).split())[:300]
+    )

@@ -10,6 +10,7 @@ import numpy as np
 
 from recipe.couplet.form import is_punctuation
 from recipe.couplet.parallelism import CharacterAssociation
+from recipe.language import N_, _
 from recipe.metrics.base import PREDICTIONS, UPPERS, LeftOutError, LineMetric, import_extra
 from recipe.metrics.figure import Better, Figure, Group
 from recipe.metrics.material import Material
@@ -26,10 +27,12 @@ class LearnedParallelism(LineMetric):
     figures = (
         Figure(
             "parallelism",
-            "Learned parallelism",
+            N_("Learned parallelism"),
             Group.PARALLELISM,
-            "mean over positions of how much more often the two characters answer each other in the training file than "
-            "independent ones would (pointwise mutual information, shrunken); 0 is chance",
+            N_(
+                "mean over positions of how much more often the two characters answer each other in the training file "
+                "than independent ones would (pointwise mutual information, shrunken); 0 is chance"
+            ),
             "nats",
             Better.LIKE_REFERENCES,
             is_main=True,
@@ -47,7 +50,7 @@ class LearnedParallelism(LineMetric):
     def made_of(cls, material: Material) -> Self | None:
         known = material.training_file
         if known is None:
-            raise LeftOutError("the learned parallelism needs couplets to learn from; give --train_file")
+            raise LeftOutError(_("the learned parallelism needs couplets to learn from; give --train_file"))
         return cls(CharacterAssociation.learn(known.uppers, known.lowers))
 
     def line_statistics(self, *, predictions: list[str], uppers: list[str]) -> np.ndarray:
@@ -70,9 +73,9 @@ class PartOfSpeechAgreement(LineMetric):
     figures = (
         Figure(
             "pos_character",
-            "Part of speech, by character",
+            N_("Part of speech, by character"),
             Group.PARALLELISM,
-            "characters answered by one of the same part of speech, each tagged by itself (jieba)",
+            N_("characters answered by one of the same part of speech, each tagged by itself (jieba)"),
             "%",
             Better.LIKE_REFERENCES,
         ),
@@ -115,9 +118,9 @@ class WordClassAgreement(PartOfSpeechAgreement):
     figures = (
         Figure(
             "pos_word",
-            "Part of speech, by word",
+            N_("Part of speech, by word"),
             Group.PARALLELISM,
-            "the same with the tags of the words that jieba finds in the line",
+            N_("the same with the tags of the words that jieba finds in the line"),
             "%",
             Better.LIKE_REFERENCES,
         ),

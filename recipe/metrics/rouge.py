@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from recipe.language import N_
 from recipe.metrics.base import PREDICTIONS, REFERENCES, LineMetric, as_reference_lists, import_extra
 from recipe.metrics.figure import Figure, Group
 
@@ -26,9 +27,9 @@ class CharacterRouge(LineMetric):
 
     inputs = (PREDICTIONS, REFERENCES)
     figures = (
-        Figure("rouge1", "ROUGE-1", Group.OVERLAP, "mean F-measure of common characters (rouge-score), 0 to 100"),
-        Figure("rouge2", "ROUGE-2", Group.OVERLAP, "mean F-measure of common character bigrams, 0 to 100"),
-        Figure("rougeL", "ROUGE-L", Group.OVERLAP, "mean F-measure of the longest common subsequence, 0 to 100"),
+        Figure("rouge1", "ROUGE-1", Group.OVERLAP, N_("mean F-measure of common characters (rouge-score), 0 to 100")),
+        Figure("rouge2", "ROUGE-2", Group.OVERLAP, N_("mean F-measure of common character bigrams, 0 to 100")),
+        Figure("rougeL", "ROUGE-L", Group.OVERLAP, N_("mean F-measure of the longest common subsequence, 0 to 100")),
     )
     source = "Chin-Yew Lin. 2004. ROUGE: A Package for Automatic Evaluation of Summaries."
 

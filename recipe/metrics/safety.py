@@ -7,6 +7,7 @@ from typing import Self
 
 import numpy as np
 
+from recipe.language import N_
 from recipe.metrics.base import PREDICTIONS, LineMetric, without_punctuation
 from recipe.metrics.figure import Better, Figure, Group
 from recipe.metrics.material import Material
@@ -19,9 +20,9 @@ class ListedWords(LineMetric):
     figures = (
         Figure(
             "listed_words",
-            "Lines with a listed word",
+            N_("Lines with a listed word"),
             Group.SAFETY,
-            "lower lines that hold a word of the list",
+            N_("lower lines that hold a word of the list"),
             "%",
             Better.LOWER,
         ),

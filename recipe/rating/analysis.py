@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from recipe.evaluating.resampling import Interval
+from recipe.language import _
 from recipe.rating.agreement import Coincidences, alpha, cohen_kappa, coincidences, share_within
 from recipe.rating.dimensions import OVERALL
 from recipe.rating.evidence import NOT_ASKED, Comparison, Evidence, Score
@@ -391,11 +392,13 @@ def _kappas(evidence: Evidence) -> list[KappaRow]:
 def _notes(panel: Panel, evidence: Evidence) -> list[str]:
     notes = []
     if len(panel.raters) == 1:
-        notes.append("one rater: the intervals say what other items would change, not what other raters would say")
+        notes.append(_("one rater: the intervals say what other items would change, not what other raters would say"))
     if evidence.left_out:
-        notes.append(f"left out because they failed the attention checks: {', '.join(evidence.left_out)}")
+        notes.append(
+            _("left out because they failed the attention checks: {names}").format(names=", ".join(evidence.left_out))
+        )
     elif failed := evidence.failed():
-        notes.append(f"failed the attention checks and still counted: {', '.join(failed)}")
+        notes.append(_("failed the attention checks and still counted: {names}").format(names=", ".join(failed)))
     return notes
 
 

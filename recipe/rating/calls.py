@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from recipe.files import unwritable
+from recipe.language import _
 from recipe.rating.chat import Chat, Endpoint, Request
 from recipe.settings import ServedSettings
 
@@ -18,22 +19,36 @@ def call_problems(settings: ServedSettings, is_called: bool) -> list[str]:
     default = ServedSettings()
     changed = any(getattr(settings, name) != getattr(default, name) for name in vars(default) if name[:4] == "call")
     if changed and not is_called:
-        problems.append("settings of calls say nothing without --judge_endpoint URL or --endpoint URL; leave them out")
+        problems.append(
+            _("settings of calls have no effect without --judge_endpoint URL or --endpoint URL; leave them out")
+        )
     if not 1 <= settings.call_concurrency <= _MOST_AT_ONCE:
-        problems.append(f"--call_concurrency {settings.call_concurrency}: must be 1 to {_MOST_AT_ONCE}")
+        problems.append(
+            _("--call_concurrency {value}: must be 1 to {most}").format(
+                value=settings.call_concurrency, most=_MOST_AT_ONCE
+            )
+        )
     if is_called and (reason := unwritable(settings.call_cache_dir)):
-        problems.append(f"--call_cache_dir {settings.call_cache_dir}: {reason}; name another")
+        problems.append(
+            _("--call_cache_dir {call_cache_dir}: {reason}; name another").format(
+                call_cache_dir=settings.call_cache_dir, reason=reason
+            )
+        )
     for name in ("call_timeout", "calls_per_minute"):
         value = getattr(settings, name)
         if value is not None and not 0 < value < math.inf:
-            problems.append(f"--{name} {value}: must be above 0")
+            problems.append(_("--{name} {value}: must be above 0").format(name=name, value=value))
     return problems
 
 
 def price_problems(setting: str, prices: Sequence[float]) -> list[str]:
     """Return what is wrong with the prices of a setting: none, or those of a million tokens in and out."""
     if prices and (len(prices) != 2 or not all(0 <= price < 1e6 for price in prices)):
-        return [f"{setting} takes two prices of a million tokens, in and out, such as {setting} 2 8"]
+        return [
+            _("{setting} takes two prices of a million tokens, in and out, such as {setting} 2 8").format(
+                setting=setting
+            )
+        ]
     return []
 
 

@@ -24,6 +24,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from recipe.errors import UserError
 from recipe.files import write_text
+from recipe.language import N_, _
 from recipe.screen import progress_bar
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 NO_KEY = "none"  # the client insists on a key, also for servers that ask for none
 FAILURES_IN_A_ROW = 5  # calls that failed with all their retries, none succeeding in between: the server is gone
-_FATAL = {401: "the key is refused", 403: "access is denied", 404: "no such address or model"}
+_FATAL = {401: N_("the key is refused"), 403: N_("access is denied"), 404: N_("no such address or model")}
 
 
 @dataclass(frozen=True)
@@ -106,12 +107,24 @@ class Estimate(NamedTuple):
 
     def sentence(self, name: str, price: tuple[float, float] | None) -> str:
         """Return the estimate for people; `price` is per million tokens in and out, in the user's currency."""
-        parts = [f"{name}: {self.calls:,} calls", f"{self.cached:,} more are answered already"]
-        parts.append(f"about {self.prompt_tokens:,} tokens in, at most {self.completion_tokens:,} out")
+        parts = [
+            _("{name}: {count:,} calls").format(name=name, count=self.calls),
+            _("{count:,} more are answered already").format(count=self.cached),
+            _("about {read:,} tokens in, at most {written:,} out").format(
+                read=self.prompt_tokens, written=self.completion_tokens
+            ),
+        ]
         if price is not None:
             cost = (self.prompt_tokens * price[0] + self.completion_tokens * price[1]) / 1e6
-            parts.append(f"at most {cost:,.2f} at {price[0]:g} in and {price[1]:g} out per million tokens")
-        parts.append("time known after the first calls" if self.seconds is None else f"about {self.seconds:,.0f} s")
+            parts.append(
+                _("at most {cost:,.2f} at {read:g} in and {written:g} out per million tokens").format(
+                    cost=cost, read=price[0], written=price[1]
+                )
+            )
+        if self.seconds is None:
+            parts.append(_("time known after the first calls"))
+        else:
+            parts.append(_("about {seconds:,.0f} s").format(seconds=self.seconds))
         return "; ".join(parts)
 
 
@@ -255,16 +268,22 @@ def _client(endpoint: Endpoint) -> OpenAI:
         from openai import Omit, OpenAI
     except ImportError:
         raise UserError(
-            'asking a server needs the openai client: pip install -c constraints.txt -e ".[judge]"'
+            _('asking a server needs the openai client: pip install -c constraints.txt -e ".[judge]"')
         ) from None
     parts = urlsplit(endpoint.url)
     if "@" in parts.netloc:
         raise UserError(
-            f"{endpoint.public_url}: user and password stand in the address; put the key into the environment variable "
-            f"{endpoint.key_variable} instead, which is written nowhere"
+            _(
+                "{address}: user and password stand in the address; put the key into the environment variable "
+                "{variable} instead, which is written nowhere"
+            ).format(address=endpoint.public_url, variable=endpoint.key_variable)
         )
     if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise UserError(f"{endpoint.url}: is no address of a server; it looks like http://127.0.0.1:8000/v1")
+        raise UserError(
+            _("{address}: is no address of a server; it looks like http://127.0.0.1:8000/v1").format(
+                address=endpoint.url
+            )
+        )
     # Else the client reads both from the environment and names them to whatever server this is.
     unsent: Any = {"OpenAI-Organization": Omit(), "OpenAI-Project": Omit()}
     return OpenAI(
@@ -327,7 +346,7 @@ class _Calls:
     def run(self, outcome: Outcome) -> None:
 
         workers = min(self.chat.endpoint.concurrency, len(self.requests))
-        for _ in range(workers):
+        for _worker in range(workers):
             threading.Thread(target=self._work, daemon=True).start()
         waiting = iter(self.requests)
         bar = progress_bar(total=len(self.requests), desc=self.title, unit="call", delay=2)
@@ -381,8 +400,16 @@ class _Calls:
         status = error.status_code if isinstance(error, APIStatusError) else 0
         if status in _FATAL:
             self.fatal = self.fatal or UserError(
-                f"{endpoint.public_url}, model {endpoint.model}: {_FATAL[status]} ({said}). The key is read from the "
-                f"environment variable {endpoint.key_variable}"
+                _(
+                    "{address}, model {model}: {reason} ({said}). The key is read from the environment variable "
+                    "{variable}"
+                ).format(
+                    address=endpoint.public_url,
+                    model=endpoint.model,
+                    reason=_(_FATAL[status]),
+                    said=said,
+                    variable=endpoint.key_variable,
+                )
             )
         elif 400 <= status < 500 and status not in (408, 409, 429):
             outcome.refused[request] = said
@@ -394,10 +421,16 @@ class _Calls:
 
     def _failure_message(self, count: int) -> str:
         endpoint = self.chat.endpoint
-        return (
-            f"{endpoint.public_url}, model {endpoint.model}: {count} calls failed, each tried {endpoint.retries + 1} "
-            f"times (the last one: {self.failures[-1]}). What was answered is kept in {self.chat.cache_directory}: run "
-            "the same command again to go on"
+        return _(
+            "{address}, model {model}: {count} calls failed, each tried {tries} times (the last one: {last}). What was "
+            "answered is kept in {directory}: run the same command again to go on"
+        ).format(
+            address=endpoint.public_url,
+            model=endpoint.model,
+            count=count,
+            tries=endpoint.retries + 1,
+            last=self.failures[-1],
+            directory=self.chat.cache_directory,
         )
 
 
@@ -418,11 +451,11 @@ class _LateSignals:
                     self._handlers[number] = signal.signal(number, self._receive)
         return self
 
-    def _receive(self, number: int, _: FrameType | None) -> None:
+    def _receive(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None:
             self._act(number)
         self.received = number
-        print("waiting for the calls under way; once more leaves them", file=sys.stderr)
+        print(_("waiting for the calls under way; once more leaves them"), file=sys.stderr)
 
     def _act(self, number: int) -> None:
         for held, handler in self._handlers.items():

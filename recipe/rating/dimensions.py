@@ -12,6 +12,7 @@ from importlib import resources
 from typing import NamedTuple
 
 from recipe.errors import UserError
+from recipe.language import _
 
 LANGUAGES = ("zh", "en")
 OVERALL = "overall"
@@ -66,12 +67,15 @@ def chosen_dimensions(setting: str, names: Sequence[str]) -> tuple[str, ...]:
     """
     keys = [dimension_key(name) for name in names]
     problems = [
-        f"{setting} {name}: no such dimension; there are {', '.join(all_dimensions())}"
+        _("{setting} {name}: no such dimension; there are {names}").format(
+            setting=setting, name=name, names=", ".join(all_dimensions())
+        )
         for name, key in zip(names, keys, strict=True)
         if key is None
     ]
     problems += [
-        f"{setting}: {key} is named twice" for key in sorted({key for key in keys if key and keys.count(key) > 1})
+        _("{setting}: {key} is named twice").format(setting=setting, key=key)
+        for key in sorted({key for key in keys if key and keys.count(key) > 1})
     ]
     if problems:
         raise UserError(problems)

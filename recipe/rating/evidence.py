@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from recipe.errors import UserError
+from recipe.language import _
 from recipe.rating.keys import CodedAnswer, SheetKey
 from recipe.rating.ratings import Rating
 
@@ -131,7 +132,7 @@ def gather(ratings: Sequence[Rating], keys: Mapping[str, SheetKey]) -> dict[str,
                 )
         else:
             _add(found[rating.rater_kind], rating, key, first, second)
-    for (rater_kind, rater, _), all_noticed in broken_values.items():
+    for (rater_kind, rater, _unit), all_noticed in broken_values.items():
         found[rater_kind].checks.setdefault(rater, []).append(all(all_noticed))
     for evidence in found.values():
         _add_identical(evidence, ratings, keys)
@@ -141,7 +142,9 @@ def gather(ratings: Sequence[Rating], keys: Mapping[str, SheetKey]) -> dict[str,
 def _key_problems(ratings: Sequence[Rating], keys: Mapping[str, SheetKey]) -> list[str]:
     missing = sorted({rating.sheet for rating in ratings if rating.sheet and rating.sheet not in keys})
     problems = [
-        f"ratings of the sheets {sheet} need their key: give the key.json that was written with them as --rating_key"
+        _(
+            "ratings of the sheets {sheet} need their key: give the key.json that was written with them as --rating_key"
+        ).format(sheet=sheet)
         for sheet in missing
     ]
     for sheet, key in keys.items():
@@ -150,8 +153,10 @@ def _key_problems(ratings: Sequence[Rating], keys: Mapping[str, SheetKey]) -> li
         unknown = sorted(codes - key.answers.keys()) + sorted({rating.item for rating in named} - key.items.keys())
         if unknown:
             problems.append(
-                f"ratings of the sheets {sheet} name {len(unknown)} codes that are not in the key, {unknown[0]!r} for "
-                "one: the file was edited, or the key is that of other sheets"
+                _(
+                    "ratings of the sheets {sheet} name {count} codes that are not in the key, {first!r} for one: the "
+                    "file was edited, or the key is that of other sheets"
+                ).format(sheet=sheet, count=len(unknown), first=unknown[0])
             )
     return problems
 
@@ -162,7 +167,9 @@ def _scale_problems(ratings: Sequence[Rating]) -> list[str]:
         if rating.kind == "absolute":
             points.setdefault(rating.dimension, set()).add(rating.points)
     return [
-        f"{dimension} is rated from 1 to 5 in some rows and from 1 to 7 in others; analyse them one after the other"
+        _(
+            "{dimension} is rated from 1 to 5 in some rows and from 1 to 7 in others; analyse them one after the other"
+        ).format(dimension=dimension)
         for dimension, used in points.items()
         if len(used) > 1
     ]

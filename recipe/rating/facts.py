@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from recipe.errors import UserError
+from recipe.language import _
 from recipe.rating.chat import Chat, Request
 from recipe.rating.judge import JudgeReport, ask_until_readable
 from recipe.rating.judge_prompts import facts_in, facts_schema, filled, prompt_hash, prompt_text, quoted
@@ -88,11 +89,15 @@ def read_passages(files: Sequence[str]) -> list[str]:
             problems += [f"--facts {problem}" for problem in error.problems]
             continue
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            problems.append(f"--facts {file}: cannot be read as passages ({error}); it takes paragraphs, or JSON Lines")
+            problems.append(
+                _("--facts {file}: cannot be read as passages ({error}); it takes paragraphs, or JSON Lines").format(
+                    file=file, error=error
+                )
+            )
             continue
         found = [passage.strip() for passage in found if passage.strip()]
         if not found:
-            problems.append(f"--facts {file}: holds no passage")
+            problems.append(_("--facts {file}: holds no passage").format(file=file))
         passages += found
     if problems:
         raise UserError(problems)
@@ -127,7 +132,9 @@ class Passages:
         try:
             import bm25s
         except ImportError:
-            raise UserError('--facts needs the package bm25s: pip install -c constraints.txt -e ".[judge]"') from None
+            raise UserError(
+                _('--facts needs the package bm25s: pip install -c constraints.txt -e ".[judge]"')
+            ) from None
         self._passages = list(passages)
         terms = [search_terms(passage) for passage in passages]
         self._known = {term for found in terms for term in found}

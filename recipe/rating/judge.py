@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from recipe.errors import UserError
+from recipe.language import _
 from recipe.rating.chat import Chat, Estimate, Outcome, Request
 from recipe.rating.dimensions import OVERALL
 from recipe.rating.judge_prompts import (
@@ -236,7 +237,9 @@ def ask_until_readable(
     values: dict[Any, Any] = {}
     current = dict(requests)
     for attempt in range(MOST_ATTEMPTS):
-        outcome = chat.ask_all(list(current.values()), chat.name if attempt == 0 else f"{chat.name}, again")
+        outcome = chat.ask_all(
+            list(current.values()), chat.name if attempt == 0 else _("{model}, again").format(model=chat.name)
+        )
         _count(report, outcome, current)
         malformed: dict[Any, Request] = {}
         for name, request in current.items():
@@ -284,11 +287,13 @@ def judges_from(
     problems = []
     if len(urls) not in (1, len(models)) or not models:
         problems.append(
-            f"--judge_endpoint has {len(urls)} addresses and --judge_model {len(models)} models; give one address for "
-            "all models, or one for each"
+            _(
+                "--judge_endpoint has {addresses} addresses and --judge_model {models} models; give one address for "
+                "all models, or one for each"
+            ).format(addresses=len(urls), models=len(models))
         )
     problems += [
-        f"--judge_model {model} is named twice; ratings are kept by the model's name"
+        _("--judge_model {model} is named twice; ratings are kept by the model's name").format(model=model)
         for model in dict.fromkeys(models)
         if models.count(model) > 1
     ]

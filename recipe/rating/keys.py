@@ -13,6 +13,7 @@ from typing import Any
 
 from recipe.errors import UserError
 from recipe.files import write_text
+from recipe.language import _
 
 CHECK_SYSTEM = "attention check"
 
@@ -67,9 +68,15 @@ def read_keys(files: Sequence[str | Path]) -> dict[str, SheetKey]:
         try:
             key = _key_from(json.loads(Path(file).read_text(encoding="utf-8-sig")))
         except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            problems.append(f"{file}: cannot be read as the key of rating sheets ({error})")
+            problems.append(
+                _("{file}: cannot be read as the key of rating sheets ({error})").format(file=file, error=error)
+            )
         except (KeyError, TypeError, ValueError, AttributeError):
-            problems.append(f"{file}: is no key of rating sheets; give the key.json that was written beside them")
+            problems.append(
+                _("{file}: is no key of rating sheets; give the key.json that was written beside them").format(
+                    file=file
+                )
+            )
         else:
             keys[key.sheet] = key
     if problems:

@@ -17,6 +17,7 @@ from typing import Any
 
 from recipe.errors import UserError
 from recipe.files import atomic_open, write_text
+from recipe.language import _
 from recipe.text_files import read_utf8, text_lines
 
 MT_BENCH, ALPACA_EVAL = "mt_bench", "alpaca_eval"
@@ -69,10 +70,16 @@ def read_questions(file: str) -> QuestionFile:
         try:
             questions.append(read(number, record))
         except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"--questions {file}, row {number + 1}: is no question ({_said(error)})") from None
+            raise UserError(
+                _("--questions {file}, row {number}: is no question ({error})").format(
+                    file=file, number=number + 1, error=_said(error)
+                )
+            ) from None
     names = [question.name for question in questions]
     if doubled := next((name for name in names if names.count(name) > 1), None):
-        raise UserError(f"--questions {file}: the question_id {doubled} comes twice")
+        raise UserError(
+            _("--questions {file}: the question_id {doubled} comes twice").format(file=file, doubled=doubled)
+        )
     return QuestionFile(kind, questions)
 
 
@@ -80,7 +87,7 @@ def _mt_bench_question(number: int, record: Mapping[str, Any]) -> Question:
     references = record.get("reference") or []
     turns = _texts(record["turns"])
     if not turns:
-        raise ValueError("it has no turn")
+        raise ValueError(_("it has no turn"))
     return Question(str(record["question_id"]), turns, str(record.get("category", "")), _texts(references), record)
 
 
@@ -90,14 +97,14 @@ def _alpaca_question(number: int, record: Mapping[str, Any]) -> Question:
 
 def _texts(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
-        raise ValueError(f"{str(value)[:40]!r} is no list of texts")
+        raise ValueError(_("{value!r} is no list of texts").format(value=str(value)[:40]))
     if any("\ud800" <= char <= "\udfff" for text in value for char in text):
-        raise ValueError("it holds half of a character; the file was damaged on its way")
+        raise ValueError(_("it holds half of a character; the file was damaged on its way"))
     return tuple(value)
 
 
 def _said(error: Exception) -> str:
-    return f"it lacks the key {error}" if isinstance(error, KeyError) else str(error)
+    return _("it lacks the key {error}").format(error=error) if isinstance(error, KeyError) else str(error)
 
 
 def _records(file: str, setting: str) -> tuple[str, list[Any]]:
@@ -110,10 +117,13 @@ def _records(file: str, setting: str) -> tuple[str, list[Any]]:
             kind, records = MT_BENCH, [json.loads(line) for line in text_lines(text) if line.strip()]
     except (ValueError, RecursionError) as error:
         raise UserError(
-            f"{setting} {file}: cannot be read ({error}); it takes JSON Lines of MT-Bench, or a JSON list of AlpacaEval"
+            _(
+                "{setting} {file}: cannot be read ({error}); it takes JSON Lines of MT-Bench, or a JSON list of "
+                "AlpacaEval"
+            ).format(setting=setting, file=file, error=error)
         ) from None
     if not records:
-        raise UserError(f"{setting} {file}: holds nothing")
+        raise UserError(_("{setting} {file}: holds nothing").format(setting=setting, file=file))
     return kind, records
 
 
@@ -127,7 +137,11 @@ def read_answers(setting: str, file: str, asked: QuestionFile) -> ModelAnswers:
     """
     kind, records = _records(file, setting)
     if kind != asked.kind:
-        raise UserError(f"{setting} {file}: holds answers of {kind}, but the questions are of {asked.kind}")
+        raise UserError(
+            _("{setting} {file}: holds answers of {kind}, but the questions are of {asked}").format(
+                setting=setting, file=file, kind=kind, asked=asked.kind
+            )
+        )
     found: dict[Any, tuple[str, ...]] = {}
     model = Path(file).stem
     for number, record in enumerate(records, start=1):
@@ -139,11 +153,19 @@ def read_answers(setting: str, file: str, asked: QuestionFile) -> ModelAnswers:
                 found[record["instruction"]] = _texts([record["output"]])
                 model = str(record.get("generator", model))
         except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise UserError(f"{setting} {file}, row {number}: is no answer ({_said(error)})") from None
+            raise UserError(
+                _("{setting} {file}, row {number}: is no answer ({error})").format(
+                    setting=setting, file=file, number=number, error=_said(error)
+                )
+            ) from None
     turns = {question.name: found.get(_key(asked.kind, question), ()) for question in asked.questions}
     lacking = [question.name for question in asked.questions if len(turns[question.name]) < len(question.turns)]
     if lacking:
-        raise UserError(f"{setting} {file}: lacks answers to {len(lacking):,} questions, {lacking[0]} for one")
+        raise UserError(
+            _("{setting} {file}: lacks answers to {count:,} questions, {first} for one").format(
+                setting=setting, file=file, count=len(lacking), first=lacking[0]
+            )
+        )
     return ModelAnswers(model, turns)
 
 

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from recipe.errors import UserError
 from recipe.files import atomic_open
+from recipe.language import _
 from recipe.rating.dimensions import ANCHORED_POINTS, OVERALL, all_dimensions, dimension_key
 from recipe.rating.tables import TABLE_ENDINGS, table_records
 
@@ -89,19 +90,27 @@ def rating_from(record: Mapping[str, Any]) -> Rating:
     optional = {name: _text(record, name, "") for name in ("other", "comment", "sheet")}
     dimension = dimension_key(_text(record, "dimension", OVERALL))
     if dimension is None:
-        raise ValueError(f"unknown dimension {_shown(record['dimension'])}; there are {', '.join(all_dimensions())}")
+        raise ValueError(
+            _("unknown dimension {dimension}; there are {names}").format(
+                dimension=_shown(record["dimension"]), names=", ".join(all_dimensions())
+            )
+        )
     points = record.get("points", DEFAULT_POINTS)
     if not isinstance(points, int) or points not in ANCHORED_POINTS:
-        raise ValueError(f"points is {_shown(points)}; a scale has 5 or 7")
+        raise ValueError(_("points is {points}; a scale has 5 or 7").format(points=_shown(points)))
     if kind == "pair" and not optional["other"]:
-        raise ValueError("a pair needs a second system in the key 'other'")
+        raise ValueError(_("a pair needs a second system in the key 'other'"))
     if kind == "pair" and optional["other"] == texts["system"]:
-        raise ValueError(f"a pair needs two systems; both are {_shown(texts['system'])}")
+        raise ValueError(_("a pair needs two systems; both are {system}").format(system=_shown(texts["system"])))
     if kind == "comment" and not optional["comment"]:
-        raise ValueError("a comment needs a text in the key 'comment'")
+        raise ValueError(_("a comment needs a text in the key 'comment'"))
     verdicts = record.get("verdicts", [])
     if not isinstance(verdicts, list) or any(verdict not in PAIR_VALUES for verdict in verdicts):
-        raise ValueError(f"verdicts is {_shown(verdicts)}; it is a list of {', '.join(PAIR_VALUES)}")
+        raise ValueError(
+            _("verdicts is {verdicts}; it is a list of {names}").format(
+                verdicts=_shown(verdicts), names=", ".join(PAIR_VALUES)
+            )
+        )
     return Rating(
         kind,
         **texts,
@@ -121,16 +130,22 @@ def _value(record: Mapping[str, Any], kind: str, points: int) -> int | str | Non
         return _one_of(record, "value", PAIR_VALUES)
     value = record.get("value")
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value // 1:
-        raise ValueError(f"value is {_shown(value)}; it takes a whole number from 1 to {points}")
+        raise ValueError(
+            _("value is {value}; it takes a whole number from 1 to {points}").format(value=_shown(value), points=points)
+        )
     if not 1 <= value <= points:
-        raise ValueError(f"value is {_shown(value)}, outside the scale from 1 to {points}")
+        raise ValueError(
+            _("value is {value}, outside the scale from 1 to {points}").format(value=_shown(value), points=points)
+        )
     return int(value)
 
 
 def _one_of(record: Mapping[str, Any], name: str, allowed: Sequence[str], default: str | None = None) -> str:
     value = record.get(name, default)
     if value not in allowed:
-        raise ValueError(f"{name} is {_shown(value)}; it takes {', '.join(allowed)}")
+        raise ValueError(
+            _("{name} is {value}; it takes {names}").format(name=name, value=_shown(value), names=", ".join(allowed))
+        )
     return value
 
 
@@ -139,9 +154,13 @@ def _text(record: Mapping[str, Any], name: str, default: str | None = None) -> s
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str) or (default is None and not value.strip()):
-        raise ValueError(f"{name} is {_shown(value)}; it takes a text")
+        raise ValueError(_("{name} is {value}; it takes a text").format(name=name, value=_shown(value)))
     if any("\ud800" <= char <= "\udfff" for char in value):
-        raise ValueError(f"{name} is {_shown(value)}, half of a character; the file was damaged on its way")
+        raise ValueError(
+            _("{name} is {value}, half of a character; the file was damaged on its way").format(
+                name=name, value=_shown(value)
+            )
+        )
     return value.strip()
 
 
@@ -167,12 +186,15 @@ def read_ratings(files: Sequence[str | Path]) -> RatingFiles:
             problems += error.problems
             continue
         except (OSError, UnicodeDecodeError) as error:
-            problems.append(f"{file}: cannot be read as UTF-8 text ({error})")
+            problems.append(_("{file}: cannot be read as UTF-8 text ({error})").format(file=file, error=error))
             continue
         found = [row for row in rows if isinstance(row, Rating)]
         bad = [row for row in rows if isinstance(row, RowFault)]
         if not found:
-            problems.append(f"{file}: holds no rating{first_faults(bad)}; it takes JSON Lines or a filled-in sheet")
+            problems.append(
+                _("{file}: holds no rating; it takes JSON Lines or a filled-in sheet").format(file=file)
+                + first_faults(bad)
+            )
         read += len(found)
         faults += bad
         for rating in found:
@@ -202,10 +224,10 @@ def _json_records(file: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
             try:
                 record = json.loads(line)
             except (ValueError, RecursionError):
-                record = f"is not JSON: {_shown(line.strip())}"
+                record = _("is not JSON: {line}").format(line=_shown(line.strip()))
             else:
                 if not isinstance(record, dict):
-                    record = f"is not a JSON object: {_shown(record)}"
+                    record = _("is not a JSON object: {record}").format(record=_shown(record))
             yield number, record
 
 
@@ -213,9 +235,10 @@ def first_faults(faults: Sequence[RowFault]) -> str:
     """Return the first faults for a message, and how many more there are; nothing where there is none."""
     if not faults:
         return ""
-    listed = "; ".join(f"row {fault.row}: {fault.what}" for fault in faults[:_SHOWN_FAULTS])
-    more = len(faults) - _SHOWN_FAULTS
-    return f" ({listed}{f'; and {more:,} more' if more > 0 else ''})"
+    listed = [_("row {number}: {fault}").format(number=fault.row, fault=fault.what) for fault in faults[:_SHOWN_FAULTS]]
+    if len(faults) > _SHOWN_FAULTS:
+        listed.append(_("and {count:,} more").format(count=len(faults) - _SHOWN_FAULTS))
+    return f" ({'; '.join(listed)})"
 
 
 _DEFAULTS = {field.name: field.default for field in fields(Rating)}

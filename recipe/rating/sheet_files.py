@@ -10,6 +10,7 @@ from typing import Any
 
 from recipe.errors import UserError
 from recipe.files import write_text
+from recipe.language import _
 from recipe.rating.dimensions import LANGUAGES, all_dimensions
 from recipe.rating.keys import read_keys, write_key
 from recipe.rating.ratings import PAIR_VALUES
@@ -52,7 +53,9 @@ def write_sheets(directory: str | Path, made: SheetSet, language: str = "zh") ->
 def _refuse_other_key(file: Path, sheet: str) -> None:
     if file.exists() and sheet not in read_keys([file]):
         raise UserError(
-            f"{file}: is the key of other sheets; ratings of those could no longer be read. Choose another directory"
+            _(
+                "{file}: is the key of other sheets; ratings of those could no longer be read. Choose another directory"
+            ).format(file=file)
         )
 
 

@@ -17,6 +17,7 @@ from itertools import combinations, cycle
 from typing import NamedTuple
 
 from recipe.errors import UserError
+from recipe.language import _
 from recipe.rating.dimensions import OVERALL
 from recipe.rating.keys import CodedAnswer, SheetKey
 from recipe.rating.ratings import DEFAULT_POINTS
@@ -81,7 +82,9 @@ def build_sheets(prompts: Sequence[str], answers: Mapping[str, Sequence[str]], o
     wanted = 2 if options.kind == "pair" else 1
     if not prompts or len(answers) < wanted:
         raise UserError(
-            f"a sheet of kind {options.kind} needs prompts and at least {wanted} systems; found {len(answers)}"
+            _("a sheet of kind {kind} needs prompts and at least {wanted} systems; found {count}").format(
+                kind=options.kind, wanted=wanted, count=len(answers)
+            )
         )
     generator = random.Random(options.seed)
     places = list({prompt: place for place, prompt in reversed(list(enumerate(prompts)))}.values())
@@ -95,7 +98,7 @@ def build_sheets(prompts: Sequence[str], answers: Mapping[str, Sequence[str]], o
         if options.kind == "absolute":
             asked += register.absolute(prompt, texts)
         else:
-            for _ in range(min(options.pairs_per_item, math.comb(len(answers), 2))):
+            for _pair in range(min(options.pairs_per_item, math.comb(len(answers), 2))):
                 register.pair(prompt, texts, next(pairs), asked, identical)
     asked += _checks(prompts, answers, chosen, options, register, generator, len(asked))
     key = register.key(options, identical)

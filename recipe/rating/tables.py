@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from recipe.errors import UserError
 from recipe.files import atomic_open
+from recipe.language import _
 from recipe.rating.dimensions import OVERALL, all_dimensions, dimension_key
 from recipe.rows.delimited import delimited_records
 
@@ -120,12 +121,18 @@ def table_records(file: Path) -> Iterator[Record]:
     missing = [name for name in ("item", "system") if name not in heading]
     if missing:
         found = ", ".join(name[:40] for name in heading[:20] if name) or "nothing"
-        raise UserError(f"{file}: has no column {' and '.join(missing)}; its headings begin with: {found}")
+        raise UserError(
+            _("{file}: has no column {names}; its headings begin with: {found}").format(
+                file=file, names=", ".join(missing), found=found
+            )
+        )
     for number, cells in enumerate(rows, start=2):
         texts = [str(cell).strip() if cell is not None else "" for cell in cells]
         if any(texts[len(heading) :]):
             raise UserError(
-                f"{file}, row {number}: has more cells than the headings; put a text with commas into quotes"
+                _("{file}, row {number}: has more cells than the headings; put a text with commas into quotes").format(
+                    file=file, number=number
+                )
             )
         row = dict(zip(heading, texts, strict=False))
         if any(texts):
@@ -160,7 +167,9 @@ def _read_csv(file: Path) -> Iterator[list[str]]:
         try:
             text = data.decode("gb18030")  # what spreadsheets of Chinese systems write
         except UnicodeDecodeError as error:
-            raise UserError(f"{file}: is neither UTF-8 nor GB18030 ({error}); save it as CSV UTF-8") from None
+            raise UserError(
+                _("{file}: is neither UTF-8 nor GB18030 ({error}); save it as CSV UTF-8").format(file=file, error=error)
+            ) from None
     line_end = "\n" if "\n" in text else "\r"  # the latter is Excel's "CSV (Macintosh)"
     lines = io.StringIO(text, newline=line_end)
     return iter([record.cells for record in delimited_records(lines, str(file), ".csv", "")])
@@ -171,12 +180,16 @@ def _read_xlsx(file: Path) -> Iterator[list[Any]]:
         from openpyxl import load_workbook
     except ImportError:
         raise UserError(
-            f'{file}: to read XLSX install the extra: pip install -e ".[sheets]"; or save it as CSV'
+            _('{file}: to read XLSX install the extra: pip install -e ".[sheets]"; or save it as CSV').format(file=file)
         ) from None
     try:
         page = load_workbook(io.BytesIO(file.read_bytes()), read_only=True, data_only=True).active
     except Exception as error:  # whatever zip, XML or openpyxl say about a file that is no workbook
-        raise UserError(f"{file}: cannot be read as XLSX ({type(error).__name__}: {error})") from None
+        raise UserError(
+            _("{file}: cannot be read as XLSX ({kind}: {error})").format(
+                file=file, kind=type(error).__name__, error=error
+            )
+        ) from None
     if page is None:
-        raise UserError(f"{file}: has no page")
+        raise UserError(_("{file}: has no page").format(file=file))
     return (list(cells) for cells in page.iter_rows(values_only=True))

@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from recipe.errors import UserError, did_you_mean, notice, printable
+from recipe.language import speaking
 from recipe.settings import GenerationSettings
 from recipe.web.batching import Batcher, BusyError
 from recipe.web.requests import (
@@ -215,9 +216,10 @@ def _answered(handler: Handler, method: str) -> Handler:
     @wraps(handler)
     async def answered(request: Request) -> Response:
         try:
-            if request.method != method:
-                raise HttpError(405, f"{request.url.path} takes {method}; found {request.method}")
-            return await handler(request)
+            with speaking("en"):  # a program reads it, wherever the server stands
+                if request.method != method:
+                    raise HttpError(405, f"{request.url.path} takes {method}; found {request.method}")
+                return await handler(request)
         except HttpError as error:
             return _error(error.status, str(error), error.kind)
         except RefusedError as error:

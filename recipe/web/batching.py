@@ -7,6 +7,7 @@ lines does not keep the others waiting for all of them.
 
 from __future__ import annotations
 
+import contextvars
 import dataclasses
 import itertools
 import secrets
@@ -41,6 +42,7 @@ class Request:
         around: how couplets are written around `upper`, and the length of their lines; None where it is answered. Such
             a request is carried out by itself as well: it draws more lines than many others take.
         future: receives the answers, or the `UserError` that says why there are none.
+        context: of who asks; it holds the language in which that is said.
     """
 
     upper: str
@@ -49,6 +51,7 @@ class Request:
     seed: int | None
     around: tuple[str, int] | None
     future: Future[list[Answer]]
+    context: contextvars.Context
 
     def can_join(self, other: Request) -> bool:
         """Whether both may be answered in one batch."""
@@ -101,7 +104,8 @@ class Batcher:
             BusyError: the queue is full.
         """
         settings = with_best_of(settings, self.couplets.ready.text_format)
-        request = Request(upper, settings, tuple(banned_words), seed, around, Future())
+        context = contextvars.copy_context()
+        request = Request(upper, settings, tuple(banned_words), seed, around, Future(), context)
         with self._changed:
             if self.waiting >= self._most_waiting:
                 raise BusyError
@@ -164,7 +168,8 @@ class Batcher:
             return
         seed = batch[0].seed if batch[0].seed is not None else secrets.randbits(63)
         if batch[0].around is not None:
-            batch[0].future.set_result(self._composed(batch[0], batch[0].around, seed))
+            composed = batch[0].context.run(self._composed, batch[0], batch[0].around, seed)
+            batch[0].future.set_result(composed)
             return
         generator = self.couplets.generator(batch[0].settings, batch[0].banned_words)
         prepared = generator.prepare([request.upper for request in batch])
@@ -173,7 +178,8 @@ class Batcher:
             if prompt.refusal is None:
                 answerable.append((request, prompt))
             else:
-                request.future.set_exception(UserError(prompt.refusal))
+                (said,) = request.context.run(generator.prepare, [request.upper])  # again, in the visitor's language
+                request.future.set_exception(UserError(str(said.refusal)))
         with generator.seeded(seed):
             for place, answers in generator.answer_each([prompt for _, prompt in answerable]):
                 answerable[place][0].future.set_result(answers)

@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 
 from recipe.couplet.form import Violation, form_violations
 from recipe.errors import UserError
+from recipe.language import speaking
 from recipe.model.tokenization import unknown_characters
 from recipe.settings import GenerationSettings
 from recipe.templating import render
@@ -67,7 +68,7 @@ def make_page(batchers: Mapping[str, Batcher], language: str) -> gr.Blocks:
             ask = gr.Button(words["answer"], variant="primary", elem_id="answer")
         ways = [(words[f"way_{way}"], way) for way in (ANSWER, ACROSTIC, THEME)]
         way = gr.Radio(ways, value=ANSWER, label=words["way"], show_label=False, container=False, elem_id="way")
-        way.change(lambda chosen: _asking(words, chosen), way, upper, api_visibility="private", show_progress="hidden")
+        way.change(lambda chosen: _asking(words, chosen), way, [upper, ask], api_visibility="private", show_progress="hidden")
         with gr.Row(elem_id="examples"):
             gr.HTML(f'<span class="examples-label">{escape(words["examples"])}</span>', min_height=0)
             examples = [(line, gr.Button(line, size="sm")) for line in EXAMPLES]
@@ -88,10 +89,11 @@ def make_page(batchers: Mapping[str, Batcher], language: str) -> gr.Blocks:
 
 
 def _asking(words: Mapping[str, str], way: str) -> Any:
-    """Return what the box for typing says in a way of writing."""
+    """Return what the box for typing and the button say in a way of writing."""
     if way == ANSWER:
-        return gr.update(label=words["upper"], placeholder=words["placeholder"])
-    return gr.update(label=words[f"given_{way}"], placeholder=words[f"placeholder_{way}"])
+        return gr.update(label=words["upper"], placeholder=words["placeholder"]), gr.update(value=words["answer"])
+    box = gr.update(label=words[f"given_{way}"], placeholder=words[f"placeholder_{way}"])
+    return box, gr.update(value=words["write"])
 
 
 def style() -> str:
@@ -178,7 +180,8 @@ def _answering(batchers: Mapping[str, Batcher], language: str, names: Sequence[s
         options = dict(zip(names, values, strict=True))
         visitor = request.client.host if request.client else ""
         try:
-            return await _answers_html(batchers, language, upper or "", options, visitor)
+            with speaking(language):
+                return await _answers_html(batchers, language, upper or "", options, visitor)
         except RefusedError as error:
             refused = error
         except BusyError:

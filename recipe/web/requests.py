@@ -11,6 +11,7 @@ from recipe.couplet.form import is_chinese_character
 from recipe.errors import UserError
 from recipe.facade import decoding_settings
 from recipe.formats.base import TextFormat
+from recipe.language import LANGUAGES, N_, translations
 from recipe.model.tokenization import unknown_characters
 from recipe.rows.cleaning import EMPTY, LOST, MARKUP, RejectedRowError, clean_line
 from recipe.settings import DecodingSettings
@@ -32,57 +33,23 @@ MOST_BANNED_WORDS, LONGEST_BANNED_WORD = 64, 16
 # Settings of decoding that are the operator's, not a visitor's.
 _NOT_ASKED = {"generation_batch_size", "continue_freely", "max_new_tokens"}
 
-CHINESE, ENGLISH = "zh", "en"
 _REFUSALS = {
-    "empty": ("请先写上联。", "Write an upper line first."),
-    "long": (
-        "上联有 {count} 个字符，最多 {most} 个。",
-        "The upper line has {count:,} characters; at most {most} are answered.",
-    ),
-    "character": (
-        "上联只能用汉字和标点，第 {place} 个字符是 {found}。",
-        "An upper line holds Chinese characters and punctuation; character {place} is {found}.",
-    ),
-    "damaged": (
-        "上联里有换行、控制字符或损坏的字符。",
-        "The upper line holds a line break, control characters or damaged ones.",
-    ),
-    "markup": (
-        "上联里有 HTML，请只留文字。",
-        "The upper line holds HTML; leave only its text.",
-    ),
-    "lost": (
-        "上联里有 [UNK] 一类的记号，请换成原来的字。",
-        "The upper line holds a mark such as [UNK] in the place of a character; type the character itself.",
-    ),
-    "only_marks": ("上联里没有汉字。", "The upper line has no Chinese character."),
-    "words": (
-        "避用词最多 {most} 个，每个最多 {longest} 个字符。",
-        "At most {most} banned words, of at most {longest} characters each.",
-    ),
-    "most": ("{name} 最大为 {most}，收到的是 {found}。", "{name} is at most {most}; found {found}."),
-    "given": (
-        "请给 1 到 {most} 个汉字，要比每行的字数少。",
-        "Give 1 to {most} Chinese characters, fewer than a line has.",
-    ),
-    "acrostic": (
-        "藏头要两个不同的汉字，一行一个。",
-        "An acrostic takes two different Chinese characters, one for each line.",
-    ),
-    "line_length": (
-        "每行可以有 {least} 到 {most} 个字，收到的是 {found}。",
-        "A line has {least} to {most} characters; found {found}.",
-    ),
-    "unknown": (
-        "模型不认识“{found}”，写不出含有它的对联。请换常用的简体字。",
-        "The model does not know {found} and cannot write it; try common, simplified characters.",
-    ),
-    "none": (
-        "没有找到合适的对联。请换几个字，或者减少避用词。",
-        "No couplet was found; try other characters, or fewer words to avoid.",
-    ),
-    "busy": ("现在排队的人太多，请稍后再试。", "Too many lines are waiting; try again in a moment."),
-    "other": ("这一联对不出来：{reason}", "This line cannot be answered: {reason}"),
+    "empty": N_("Write an upper line first."),
+    "long": N_("The upper line has {count:,} characters; at most {most} are answered."),
+    "character": N_("An upper line holds Chinese characters and punctuation; character {place} is {found}."),
+    "damaged": N_("The upper line holds a line break, control characters or damaged ones."),
+    "markup": N_("The upper line holds HTML; leave only its text."),
+    "lost": N_("The upper line holds a mark such as [UNK] in the place of a character; type the character itself."),
+    "only_marks": N_("The upper line has no Chinese character."),
+    "words": N_("At most {most} banned words, of at most {longest} characters each."),
+    "most": N_("{name} is at most {most}; found {found}."),
+    "given": N_("Give 1 to {most} Chinese characters, fewer than a line has."),
+    "acrostic": N_("An acrostic takes two different Chinese characters, one for each line."),
+    "line_length": N_("A line has {least} to {most} characters; found {found}."),
+    "unknown": N_("The model does not know {found} and cannot write it; try common, simplified characters."),
+    "none": N_("No couplet was found; try other characters, or fewer words to avoid."),
+    "busy": N_("Too many lines are waiting; try again in a moment."),
+    "other": N_("This line cannot be answered: {reason}"),
 }
 # What cleaning says of a line, as it is said here; whatever else it says, the line is damaged.
 _REJECTIONS = {EMPTY: "empty", MARKUP: "markup", LOST: "lost"}
@@ -93,9 +60,9 @@ class RefusedError(Exception):
 
     def __init__(self, kind: str, **values: Any) -> None:
         self.sentences = {
-            language: text.format(**values) for language, text in zip((CHINESE, ENGLISH), _REFUSALS[kind], strict=True)
+            language: translations(language).gettext(_REFUSALS[kind]).format(**values) for language in LANGUAGES
         }
-        super().__init__(self.sentences[ENGLISH])
+        super().__init__(self.sentences["en"])
 
 
 def checked_line(typed: str, text_format: TextFormat) -> str:

@@ -22,6 +22,7 @@ from recipe.cli import Settings
 from recipe.errors import UserError
 from recipe.facade import Couplets
 from recipe.formats.couplet import Couplet
+from recipe.language import _
 from recipe.settings import DemoSettings, DeviceSettings
 from recipe.web.api import Interface, served_names
 from recipe.web.batching import Batcher
@@ -77,7 +78,11 @@ def _load(demo: DemoSettings, device: DeviceSettings) -> list[Couplets]:
     for name in names:
         couplets = Couplets(name, device=device.device, dtype=device.dtype, parallelism_file=demo.parallelism_file)
         if not isinstance(couplets.ready.text_format, Couplet):
-            raise UserError(f"{name}: writes {couplets.ready.text_format.name} texts; the page is for couplets")
+            raise UserError(
+                _("{name}: writes {format} texts; the page is for couplets").format(
+                    name=name, format=couplets.ready.text_format.name
+                )
+            )
         print(couplets.ready, flush=True)
         loaded.append(couplets)
     return loaded
@@ -102,15 +107,20 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=512)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise UserError(f"--host {host} --port {port}: cannot be listened on ({reason}); name another --port") from None
+        raise UserError(
+            _("--host {host} --port {port}: cannot be listened on ({reason}); name another --port").format(
+                host=host, port=port, reason=reason
+            )
+        ) from None
 
 
 def _invitation(demo: DemoSettings, listening: socket.socket) -> str:
     """Say where the page is, and, where somebody asked for it, under which address the world reaches it."""
     port = listening.getsockname()[1]
-    lines = [f"open http://{'localhost' if demo.host in ('127.0.0.1', '::1') else demo.host}:{port} (Ctrl-C ends)"]
+    host = "localhost" if demo.host in ("127.0.0.1", "::1") else demo.host
+    lines = [_("open {address} (Ctrl-C ends)").format(address=f"http://{host}:{port}")]
     if demo.share:
-        lines.append(f"shared with whoever has the address: {_tunnel(port)}")
+        lines.append(_("shared with whoever has the address: {address}").format(address=_tunnel(port)))
     return "\n".join(lines)
 
 
@@ -121,4 +131,6 @@ def _tunnel(port: int) -> str:
     try:
         return setup_tunnel("127.0.0.1", port, secrets.token_urlsafe(32), None, None)
     except Exception as error:  # of the network and of the program it downloads: all kinds
-        raise UserError(f"--share: Gradio's tunnel cannot be opened ({str(error)[:200]}); leave it off") from None
+        raise UserError(
+            _("--share: Gradio's tunnel cannot be opened ({error}); leave it off").format(error=str(error)[:200])
+        ) from None
