@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from recipe.formats.registry import FORMATS
+from recipe.language import N_
 
 CONFIG_DIRECTORY = "recipe/configs"
 QUICKSTART_CONFIG = f"{CONFIG_DIRECTORY}/quickstart.yaml"
@@ -61,7 +62,7 @@ def setting(
     return field(default=default, metadata=metadata)
 
 
-STATE_DICT_HELP = (
+STATE_DICT_HELP = N_(
     "a state dict saved by torch.save (the tutorial's best_model.pth) or a .safetensors file, loaded over that model's "
     "weights"
 )
