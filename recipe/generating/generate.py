@@ -137,9 +137,9 @@ def _check_job(job: GenerationSettings, decoding: DecodingSettings, processes: P
         problems.append(_("--parallelism_column is a column of the --parallelism_file; there is none"))
     if job.line_length != GenerationSettings.line_length and not _to_compose(job)[1]:
         problems.append(
-            _("--line_length {line_length}: is for composed lines, so it needs --compose, --acrostic or --theme").format(
-                line_length=job.line_length
-            )
+            _(
+                "--line_length {line_length}: is for composed lines, so it needs --compose, --acrostic or --theme"
+            ).format(line_length=job.line_length)
         )
     if job.output_file is not None and (problem := output_problem(job.output_format, job.output_file)):
         problems.append(problem)

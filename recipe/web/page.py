@@ -68,7 +68,9 @@ def make_page(batchers: Mapping[str, Batcher], language: str) -> gr.Blocks:
             ask = gr.Button(words["answer"], variant="primary", elem_id="answer")
         ways = [(words[f"way_{way}"], way) for way in (ANSWER, ACROSTIC, THEME)]
         way = gr.Radio(ways, value=ANSWER, label=words["way"], show_label=False, container=False, elem_id="way")
-        way.change(lambda chosen: _asking(words, chosen), way, [upper, ask], api_visibility="private", show_progress="hidden")
+        way.change(
+            lambda chosen: _asking(words, chosen), way, [upper, ask], api_visibility="private", show_progress="hidden"
+        )
         with gr.Row(elem_id="examples"):
             gr.HTML(f'<span class="examples-label">{escape(words["examples"])}</span>', min_height=0)
             examples = [(line, gr.Button(line, size="sm")) for line in EXAMPLES]
