@@ -10,7 +10,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 
 from recipe.language import _
 from recipe.run_directory import CONFIG_FILE, checkpoints_by_step
-from recipe.training.checkpoints import Identity, read_manifest
+from recipe.training.checkpoints import Identity, is_sharded, read_manifest
 
 AUTO = "auto"
 _AUTO = (AUTO, "true", "yes", "on", "1")
@@ -60,15 +60,16 @@ def finished_run(
         return None
     model = publish_dir or state.best_model_checkpoint or str(checkpoint)
     freely = " --continue_freely" if is_free else ""
+    answer = _("  answer with it: python run_generate.py --model_name_or_path {model} --prompt …{freely}")
+    if not publish_dir and is_sharded(checkpoint):
+        answer = _("  make a model that answers of its shards: the same command with --publish_dir DIR")
     return "\n".join(
         [
             _("{output_dir} is finished: all {steps:,} steps are done, with these very settings.").format(
                 output_dir=output_dir, steps=state.max_steps
             ),
             _("its model: {model}").format(model=model),
-            _("  answer with it: python run_generate.py --model_name_or_path {model} --prompt …{freely}").format(
-                model=model, freely=freely
-            ),
+            answer.format(model=model, freely=freely),
             _(
                 "  train it longer: the same command with a larger --num_train_epochs (or --max_steps) and "
                 "--allow_changed"
