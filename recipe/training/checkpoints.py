@@ -252,7 +252,8 @@ def rotate(output_dir: Path, keep: int | None, best_step: int | None) -> None:
     """
     if not keep:
         return
-    by_step = checkpoints_by_step(output_dir)
+    # What another program left under such a name is not ours to remove.
+    by_step = {step: path for step, path in checkpoints_by_step(output_dir).items() if (path / MANIFEST_NAME).is_file()}
     for step in list(by_step)[:-keep]:
         if step != best_step:
             _remove(by_step[step])
