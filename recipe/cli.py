@@ -216,7 +216,8 @@ def _build_parser(
         argument_default=_UNSET,
         formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=32, width=110),
     )
-    parser.add_argument("--version", action="version", version=f"couplet-recipe {__version__}")
+    version = f"couplet-recipe {__version__}"
+    parser.add_argument("--version", action="version", version=version, help=_("show the version and exit"))
     for group in groups:
         section = parser.add_argument_group(_(inspect.cleandoc(group.__doc__ or "").rstrip(".")))
         hints = typing.get_type_hints(group)
