@@ -26,6 +26,7 @@ from recipe.settings import (
     DecodingSettings,
     DeviceSettings,
     EvaluationSettings,
+    GenerationSettings,
     JudgeSettings,
     RatingSettings,
     ServedSettings,
@@ -33,6 +34,7 @@ from recipe.settings import (
 
 if TYPE_CHECKING:  # all of these import torch
     from recipe.evaluating.results import Results
+    from recipe.generating.composing import Composer, Kind
     from recipe.generating.generator import Answer, Generator
     from recipe.generating.loading import ReadyModel
 
@@ -143,6 +145,32 @@ class Couplets:
         settings = decoding_settings(n, options)
         return self.generator(settings, _cleaned_words(banned_words)).answer(uppers, settings.seed)
 
+    def compose(
+        self,
+        given: str,
+        n: int = 1,
+        *,
+        kind: str = "theme",
+        line_length: int = GenerationSettings.line_length,
+        banned_words: Sequence[str] = (),
+        **options: Unpack[Options],
+    ) -> list[Answer]:
+        """Return up to `n` whole couplets made around some characters, the best first; `prompt` is the upper line.
+
+        Args:
+            kind: "theme": the upper line holds `given`; "acrostic": the two lines begin with its two characters (藏头);
+                "compose": the upper line begins with it.
+            line_length: characters of a line.
+            banned_words: words that no line holds.
+
+        Raises:
+            UserError: options that cannot be carried out, or characters that no couplet can be made around.
+        """
+        settings = decoding_settings(n, options)
+        composer = self.composer(settings, _cleaned_words(banned_words), line_length)
+        with composer.generator.seeded(settings.seed):
+            return composer.compose(_cleaned_words([given])[0], kind_of(kind))
+
     def score(self, upper: str, lower: str) -> Score:
         """Return what can be said of a couplet, whoever wrote it; its lines are cleaned as those of an evaluation."""
         from recipe.evaluating.likelihood import line_losses
@@ -204,6 +232,16 @@ class Couplets:
         seedless = dataclasses.replace(ranked, seed=DecodingSettings.seed)
         return self._generator(dataclasses.astuple(seedless), tuple(dict.fromkeys(banned_words)))
 
+    def composer(self, settings: DecodingSettings, banned_words: Sequence[str], line_length: int) -> Composer:
+        """Return what writes whole couplets by these settings of decoding.
+
+        Raises:
+            UserError: what `generator` raises, or lines that the model or its vocabulary cannot make so long.
+        """
+        from recipe.generating.composing import Composer
+
+        return Composer(self.generator(settings, banned_words), line_length)
+
     def _make_generator(self, values: tuple[Any, ...], banned_words: tuple[str, ...]) -> Generator:
         from recipe.generating.generator import Generator
 
@@ -223,6 +261,20 @@ def _cleaned_words(words: Sequence[str]) -> list[str]:
     if reasons:
         raise UserError(reasons)
     return found
+
+
+def kind_of(name: str) -> Kind:
+    """Return the way of composing by its name.
+
+    Raises:
+        UserError: there is no such way.
+    """
+    from recipe.generating.composing import Kind
+
+    try:
+        return Kind(name)
+    except ValueError:
+        raise UserError(_("kind {name!r}: must be {kinds}").format(name=name, kinds=", ".join(Kind))) from None
 
 
 def decoding_settings(n: int, options: Mapping[str, Any]) -> DecodingSettings:

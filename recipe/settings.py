@@ -220,8 +220,8 @@ class DecodingSettings:
     num_return_sequences: int = setting(1, "different lower lines to return for each upper line")
     best_of: int | None = setting(
         None,
-        "make this many different lower lines and return the best by likelihood, tones and parallelism; unset: 16 where "
-        "run_generate.py draws couplets, else 1, which takes the first one drawn",
+        "make this many different lower lines and return the best by likelihood, tones and parallelism; unset: 16 "
+        "where run_generate.py draws couplets, else 1, which takes the first one drawn",
     )
     tones: str = setting(
         "prefer",
@@ -566,7 +566,9 @@ class BenchmarkSettings:
         is_file=True,
     )
     listed_words: str | None = setting(
-        None, "text file of words, one a line; the share of what the model writes that holds one is reported", is_file=True
+        None,
+        "text file of words, one a line; the share of what the model writes that holds one is reported",
+        is_file=True,
     )
     text_classifier: str | None = setting(
         None, "text classifier, local directory or hub id: its labels' shares among what the model writes are said"

@@ -54,6 +54,34 @@ def test_it_answers_under_the_form_and_the_same_seed_says_the_same(couplets):
     assert all(banned not in answer.text for answer in couplets.answer(UPPER, n=8, banned_words=[banned]))
 
 
+def test_it_composes_what_was_asked_for(couplets):
+    made = couplets.compose("春风", n=2, kind="acrostic", line_length=4, tones="strict", banned_words=["山"], seed=3)
+    assert len({couplet.text for couplet in made}) == 2
+    assert all((couplet.prompt[0], couplet.text[0]) == ("春", "风") for couplet in made)
+    assert all(form_violations(couplet.prompt, couplet.text) == [] for couplet in made)
+    assert not any("山" in couplet.prompt + couplet.text for couplet in made)
+    again = couplets.compose("春风", n=2, kind="acrostic", line_length=4, tones="strict", banned_words=["山"], seed=3)
+    assert again == made
+    assert all("春风" in couplet.prompt for couplet in couplets.compose(" 春风 ", n=2, line_length=5))
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "problem"),
+    [
+        ("春", {"kind": "acrostic"}, "takes two different characters"),
+        ("春", {"kind": "heading"}, "kind 'heading': must be compose, acrostic, theme"),
+        ("春", {"line_length": 0}, "fewer than --line_length 0"),
+        ("春", {"line_length": 10**9}, "the model has room for"),
+        ("春", {"continue_freely": True}, "whole couplets need the form"),
+        ("\0", {}, "cannot be used"),
+        ("春" * 10_000, {}, "cannot be used|fewer than"),
+    ],
+)
+def test_what_cannot_be_composed_is_one_clear_error(couplets, given, options, problem):
+    with pytest.raises(UserError, match=problem):
+        couplets.compose(given, **options)
+
+
 def test_answers_are_those_of_the_command(couplets, directory, capsys):
     words = ["--prompt", *UPPERS, "--num_return_sequences", "2", "--seed", "5", "--output_format", "tsv"]
     words += ["--parallelism_file", str(directory.with_name("couplets.csv"))]

@@ -144,9 +144,9 @@ def _check_job(job: GenerationSettings, decoding: DecodingSettings, processes: P
         problems.append(_("--interactive answers on the screen; leave --output_file and --output_format off"))
     if job.line_length != GenerationSettings.line_length and not _to_compose(job)[1]:
         problems.append(
-            _("--line_length {line_length} is the length of composed lines; it needs --compose").format(
-                line_length=job.line_length
-            )
+            _(
+                "--line_length {line_length}: is for composed lines, so it needs --compose, --acrostic or --theme"
+            ).format(line_length=job.line_length)
         )
     if not _LINE_LENGTHS[0] <= job.line_length <= _LINE_LENGTHS[1]:
         least, most = _LINE_LENGTHS
