@@ -177,7 +177,7 @@ def test_that_nothing_is_published_yet_is_said_before_torch_is_loaded(tmp_path, 
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     first, *rest = result.stderr.splitlines()
     assert first.startswith("models/couplet: nothing is published there yet, so the base that ships answers")
-    assert "import of torch halted" in rest[-1] or "torch" in rest[-1]
+    assert any("torch" in line for line in rest)
 
 
 def test_the_settings_are_read_from_values_of_any_kind():
