@@ -142,15 +142,17 @@ class Couplets:
             UserError: options that cannot be carried out, or lines that cannot be answered; all of them at once.
         """
         settings = decoding_settings(n, options)
-        prompts = self._cleaned(uppers, self.ready.text_format.read_prompt)
         generator = self.generator(settings, self._cleaned(banned_words, clean_line))
+        prompts, reasons = _read(uppers, self.ready.text_format.read_prompt)
         prepared = generator.prepare(prompts)
-        if reasons := [prompt.refusal for prompt in prepared if prompt.refusal is not None]:
+        if reasons := reasons + [prompt.refusal for prompt in prepared if prompt.refusal is not None]:
             raise UserError(reasons)
         answers: list[list[Answer]] = [[] for _ in prepared]
-        with generator.seeded(settings.seed):
-            for index, found in generator.answer_each(prepared):
-                answers[index] = found
+        for batch in generator.batches(prepared):
+            # Drawn as the command draws them.
+            found = generator.answer_batch([prepared[index] for index in batch], settings.seed, batch[0])
+            for index, those in zip(batch, found, strict=True):
+                answers[index] = those
         return answers
 
     def compose(
@@ -182,12 +184,7 @@ class Couplets:
     @staticmethod
     def _cleaned(texts: Sequence[str], clean: Callable[[str], Cleaned]) -> list[str]:
         """Clean texts as training rows are; raise `UserError` with all that are none."""
-        found, reasons = [], []
-        for text in texts:
-            try:
-                found.append(clean(text).text)
-            except RejectedRowError as rejection:
-                reasons.append(_("{text!r} cannot be used: {reason}").format(text=text[:40], reason=rejection.reason))
+        found, reasons = _read(texts, clean)
         if reasons:
             raise UserError(reasons)
         return found
@@ -266,6 +263,17 @@ class Couplets:
         ready, parallelism = self.ready, self.association.score if self.association else None
         settings = DecodingSettings(*values)
         return Generator(ready.model, ready.tokenizer, settings, banned_words, ready.text_format, parallelism)
+
+
+def _read(texts: Sequence[str], clean: Callable[[str], Cleaned]) -> tuple[list[str], list[str]]:
+    """Return texts cleaned, and why each of the others cannot be."""
+    found, reasons = [], []
+    for text in texts:
+        try:
+            found.append(clean(text).text)
+        except RejectedRowError as rejection:
+            reasons.append(_("{text!r} cannot be used: {reason}").format(text=text[:40], reason=rejection.reason))
+    return found, reasons
 
 
 def kind_of(name: str) -> Kind:
