@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from recipe.files import find_shipped
+from recipe.language import _
 from recipe.settings import PUBLISHED_MODEL, SHIPPED_MODEL
 
 
@@ -17,8 +18,10 @@ def model_to_use(name: str) -> str:
     if name != PUBLISHED_MODEL or Path(name).exists():
         return name
     print(
-        f"{name}: nothing is published there yet, so the base that ships answers, a model of Tang and Song verse; "
-        "`accelerate launch run_finetune.py` fine-tunes it in three minutes",
+        _(
+            "{name}: nothing is published there yet, so the base that ships answers, a model of Tang and Song verse; "
+            "`accelerate launch run_finetune.py` fine-tunes it in three minutes"
+        ).format(name=name),
         file=sys.stderr,
     )
     return find_shipped(SHIPPED_MODEL)

@@ -10,7 +10,7 @@ from recipe.evaluating import testset
 from recipe.evaluating.evaluation import leaks
 from recipe.evaluating.resampling import Bootstrap
 from recipe.evaluating.scoring import System, score
-from recipe.metrics.__main__ import PAGE, with_tables
+from recipe.metrics.__main__ import PAGES, with_tables
 from recipe.metrics.base import ANSWERS, PREDICTIONS, REFERENCES, UPPERS, LeftOutError, LineMetric
 from recipe.metrics.diversity import DistinctCharacters, TrainingMemory
 from recipe.metrics.figure import Better, Figure, Group
@@ -271,10 +271,11 @@ def test_every_metric_describes_itself_to_the_library(metric_class, monkeypatch)
     assert info.description and info.inputs_description
 
 
-def test_the_documentation_is_what_the_metrics_say():
-    page = PAGE.read_text(encoding="utf-8")
-    assert with_tables(page) == page, "run: python -m recipe.metrics"
-    assert "| BLEU-4 | `bleu4` | – | higher |" in page and page.count("\n### ") >= len(Group)
+@pytest.mark.parametrize(("language", "better"), [("en", "higher"), ("zh", "越高越好")])
+def test_the_documentation_is_what_the_metrics_say(language, better):
+    page = PAGES[language].read_text(encoding="utf-8")
+    assert with_tables(page, language) == page, "run: python -m recipe.metrics"
+    assert f"| BLEU-4 | `bleu4` | – | {better} |" in page and page.count("\n### ") >= len(Group)
 
 
 def test_the_documented_metric_works():

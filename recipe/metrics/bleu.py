@@ -26,7 +26,30 @@ _LABELS_WITHOUT_MARKS = {
     "BLEU-2": N_("BLEU-2 without marks"),
     "BLEU-3": N_("BLEU-3 without marks"),
     "BLEU-4": N_("BLEU-4 without marks"),
+    "1-gram precision": N_("1-gram precision without marks"),
+    "2-gram precision": N_("2-gram precision without marks"),
+    "3-gram precision": N_("3-gram precision without marks"),
+    "4-gram precision": N_("4-gram precision without marks"),
+    "Brevity penalty": N_("Brevity penalty without marks"),
 }
+_PRECISIONS = (
+    (
+        N_("1-gram precision"),
+        N_("share of the lower lines' 1-grams that a reference has, by sacrebleu's smoothing, 0 to 100"),
+    ),
+    (
+        N_("2-gram precision"),
+        N_("share of the lower lines' 2-grams that a reference has, by sacrebleu's smoothing, 0 to 100"),
+    ),
+    (
+        N_("3-gram precision"),
+        N_("share of the lower lines' 3-grams that a reference has, by sacrebleu's smoothing, 0 to 100"),
+    ),
+    (
+        N_("4-gram precision"),
+        N_("share of the lower lines' 4-grams that a reference has, by sacrebleu's smoothing, 0 to 100"),
+    ),
+)
 
 
 def _bleu(order: int, is_main: bool = False, is_by_length: bool = False) -> Figure:
@@ -37,15 +60,15 @@ def _bleu(order: int, is_main: bool = False, is_by_length: bool = False) -> Figu
 
 
 def _precision(order: int) -> Figure:
-    definition = f"share of the lower lines' {order}-grams that a reference has, by sacrebleu's smoothing, 0 to 100"
-    return Figure(f"precision{order}", f"{order}-gram precision", Group.OVERLAP, definition, is_shown=False)
+    label, definition = _PRECISIONS[order - 1]
+    return Figure(f"precision{order}", label, Group.OVERLAP, definition, is_shown=False)
 
 
 def _without_marks(figure: Figure) -> Figure:
     return replace(
         figure,
         key=figure.key + WITHOUT_MARKS,
-        label=_LABELS_WITHOUT_MARKS.get(figure.label, f"{figure.label} without marks"),
+        label=_LABELS_WITHOUT_MARKS[figure.label],
         definition=N_("the same without punctuation: marks are copied from the upper line and match for nothing"),
         is_main=figure.key in ("bleu1", "bleu2", "bleu4"),
         is_by_length=False,

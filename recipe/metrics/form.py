@@ -87,7 +87,7 @@ class FormAgreement(LineMetric):
             N_("Lines of seven characters"),
             Group.FORM,
             N_("how many lower lines the inner tones are judged on, all runs together"),
-            "lines",
+            N_("lines"),
             Better.NEITHER,
             is_shown=False,
         ),

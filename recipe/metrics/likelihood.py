@@ -27,7 +27,7 @@ class ReferenceLikelihood(LineMetric):
                 "negative log-likelihood of the first known lower line given the upper line, over its characters (the "
                 "end token is not one); chance: of the random line"
             ),
-            "nats",
+            N_("nats"),
             Better.LOWER,
             is_main=True,
             is_by_length=True,

@@ -33,7 +33,7 @@ class LearnedParallelism(LineMetric):
                 "mean over positions of how much more often the two characters answer each other in the training file "
                 "than independent ones would (pointwise mutual information, shrunken); 0 is chance"
             ),
-            "nats",
+            N_("nats"),
             Better.LIKE_REFERENCES,
             is_main=True,
             is_by_length=True,

@@ -15,26 +15,27 @@ from transformers.trainer_utils import IntervalStrategy
 
 from recipe.errors import notice
 from recipe.files import write_text
+from recipe.language import N_, _
 from recipe.run_directory import METRICS_FILE
 from recipe.screen import progress_bar
 
 # Figures of a log line in their order: key of the record, name on the screen, format. A line stays below 100 columns,
 # however many steps; metrics.jsonl has all the figures, the learning rate and the gradient norm among them.
 _TRAINING_FIGURES = (
-    ("loss", "loss", ".4f"),
-    ("accuracy", "accuracy", ".1%"),
-    ("tutorial_accuracy_padded_to_50", "padded-to-50", ".1%"),
-    ("tokens_per_second", "tokens/s", ",.0f"),
+    ("loss", N_("loss"), ".4f"),
+    ("accuracy", N_("accuracy"), ".1%"),
+    ("tutorial_accuracy_padded_to_50", N_("padded-to-50"), ".1%"),
+    ("tokens_per_second", N_("tokens/s"), ",.0f"),
 )
 _HELD_OUT_FIGURES = (
-    ("eval_loss", "loss", ".4f"),
-    ("eval_perplexity", "perplexity", ".2f"),
-    ("eval_accuracy", "accuracy", ".1%"),
+    ("eval_loss", N_("loss"), ".4f"),
+    ("eval_perplexity", N_("perplexity"), ".2f"),
+    ("eval_accuracy", N_("accuracy"), ".1%"),
 )
 _WRITING_FIGURES = (
-    ("eval_lower_accuracy", "lower line accuracy", ".1%"),
-    ("eval_bleu_teacher_forced", "BLEU (teacher-forced)", ".2f"),
-    ("eval_generation_bleu", "BLEU (generated)", ".2f"),
+    ("eval_lower_accuracy", N_("lower line accuracy"), ".1%"),
+    ("eval_bleu_teacher_forced", N_("BLEU (teacher-forced)"), ".2f"),
+    ("eval_generation_bleu", N_("BLEU (generated)"), ".2f"),
 )
 
 
@@ -43,7 +44,7 @@ _BAR_FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} steps [{ela
 
 def format_record(logs: dict[str, Any], figures: tuple[tuple[str, str, str], ...]) -> str:
     """Return `name value` for each figure that the record holds."""
-    return "  ".join(f"{name} {format(logs[key], spec)}" for key, name, spec in figures if key in logs)
+    return "  ".join(f"{_(name)} {format(logs[key], spec)}" for key, name, spec in figures if key in logs)
 
 
 def format_duration(seconds: float) -> str:
@@ -148,15 +149,16 @@ class TidyProgress(ProgressCallback):
         if "loss" in record:
             line = f"{format_record(record, _TRAINING_FIGURES)}  {self._left(args, state)}"
         elif "eval_loss" in record:
-            line = f"held out: {format_record(record, _HELD_OUT_FIGURES)}"
+            line = _("held out: {figures}").format(figures=format_record(record, _HELD_OUT_FIGURES))
             if writing := format_record(record, _WRITING_FIGURES):
                 line += f"\n  {writing}"
         else:
             return
-        self.training_bar.write(f"step {state.global_step:,}/{state.max_steps:,}  {line}")
+        place = _("step {step:,}/{steps:,}").format(step=state.global_step, steps=state.max_steps)
+        self.training_bar.write(f"{place}  {line}")
 
     def _left(self, args: TrainingArguments, state: TrainerState) -> str:
-        return f"left {format_duration(self._pace.seconds_left(args, state))}"
+        return _("left {time}").format(time=format_duration(self._pace.seconds_left(args, state)))
 
 
 class ConfigFile(TrainerCallback):
@@ -203,7 +205,11 @@ class MetricsFile(TrainerCallback):
             self._complete = True
         except OSError as error:
             if self._complete:
-                notice(f"{self.path} is behind until it can be written again: {error.strerror}")
+                notice(
+                    _("{file} is behind until it can be written again: {reason}").format(
+                        file=self.path, reason=error.strerror
+                    )
+                )
             self._complete = False
 
     def _write_history(self, state: TrainerState) -> None:

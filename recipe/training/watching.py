@@ -13,6 +13,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from recipe.errors import notice
 from recipe.files import write_text
+from recipe.language import N_, _
 from recipe.run_directory import SAMPLES_FILE, TRAINING_PAGE_FILE
 from recipe.svg import WIDTH, element, frame, line, text
 from recipe.templating import render
@@ -21,26 +22,26 @@ from recipe.templating import render
 REFRESH_SECONDS = 30
 # Columns of the table of evaluations: key of the record, title, format.
 _EVALUATED = (
-    ("eval_loss", "loss", ".4f"),
-    ("eval_perplexity", "perplexity", ".2f"),
-    ("eval_accuracy", "accuracy", ".1%"),
-    ("eval_lower_accuracy", "lower line accuracy", ".1%"),
-    ("eval_bleu_teacher_forced", "BLEU (teacher-forced)", ".2f"),
-    ("eval_generation_bleu", "BLEU (generated)", ".2f"),
+    ("eval_loss", N_("loss"), ".4f"),
+    ("eval_perplexity", N_("perplexity"), ".2f"),
+    ("eval_accuracy", N_("accuracy"), ".1%"),
+    ("eval_lower_accuracy", N_("lower line accuracy"), ".1%"),
+    ("eval_bleu_teacher_forced", N_("BLEU (teacher-forced)"), ".2f"),
+    ("eval_generation_bleu", N_("BLEU (generated)"), ".2f"),
 )
 # Plots: title, format of the axis, and for each curve its name, its class in the style sheet, its key in the records.
 _PLOTS = (
     (
-        "Loss (nats per real token)",
+        N_("Loss (nats per real token)"),
         ".2f",
-        (("training", "chance", "loss"), ("held out", "model", "eval_loss")),
+        ((N_("training"), "chance", "loss"), (N_("held out"), "model", "eval_loss")),
     ),
     (
-        "Accuracy (share of real tokens)",
+        N_("Accuracy (share of real tokens)"),
         ".0%",
-        (("training", "chance", "accuracy"), ("held out", "model", "eval_accuracy")),
+        ((N_("training"), "chance", "accuracy"), (N_("held out"), "model", "eval_accuracy")),
     ),
-    ("Learning rate", ".1e", (("learning rate", "references", "learning_rate"),)),
+    (N_("Learning rate"), ".1e", ((N_("learning rate"), "references", "learning_rate"),)),
 )
 # A curve of more points than the plot has pixels is drawn through every second, third … of them.
 _MOST_POINTS = 400
@@ -99,7 +100,11 @@ class TrainingPage(TrainerCallback):
             write_text(self._samples_file, "".join(f"{line}\n" for line in lines))
             write_text(self._page, page_of(self._name, state, self._samples, is_over))
         except OSError as error:
-            notice(f"{self._page} is behind until it can be written again: {error.strerror}")
+            notice(
+                _("{file} is behind until it can be written again: {reason}").format(
+                    file=self._page, reason=error.strerror
+                )
+            )
 
 
 def page_of(name: str, state: TrainerState, samples: Mapping[int, Sequence[str]], is_over: bool) -> str:
@@ -110,11 +115,11 @@ def page_of(name: str, state: TrainerState, samples: Mapping[int, Sequence[str]]
         is_over: whether nothing more will come, so that the page need not look for it.
     """
     history = state.log_history
-    plots = [plot for title, form, curves in _PLOTS if (plot := _plot(title, form, curves, history)) is not None]
+    plots = [plot for title, form, curves in _PLOTS if (plot := _plot(_(title), form, curves, history)) is not None]
     evaluations = [record for record in history if "eval_loss" in record]
     shown = [(key, title, form) for key, title, form in _EVALUATED if any(key in record for record in evaluations)]
     rows = [
-        [f"{record['step']:,}", *(format(record[key], form) if key in record else "–" for key, _, form in shown)]
+        [f"{record['step']:,}", *(format(record[key], form) if key in record else "–" for key, title, form in shown)]
         for record in reversed(evaluations)
     ]
     return render(
@@ -128,8 +133,8 @@ def page_of(name: str, state: TrainerState, samples: Mapping[int, Sequence[str]]
         best=f"{state.best_global_step:,}" if state.best_global_step else None,
         refresh=REFRESH_SECONDS,
         plots=[Markup(tostring(plot, encoding="unicode")) for plot in plots],
-        curves={"chance": "training", "model": "held out"},
-        header=["step", *(title for _, title, _ in shown)],
+        curves={"chance": _("training"), "model": _("held out")},
+        header=[_("step"), *(_(title) for key, title, form in shown)],
         rows=rows,
         samples=[(f"{step:,}", texts) for step, texts in sorted(samples.items(), reverse=True) if texts],
     )
@@ -142,7 +147,7 @@ def _plot(title: str, form: str, curves: Sequence[tuple[str, str, str]], history
         points = [(record["step"], record[key]) for record in history if isinstance(record.get(key), int | float)]
         finite = [(step, value) for step, value in points if abs(value) < float("inf")]  # false of nan too
         if finite:
-            found.append(Curve(name, kind, finite[:: -(-len(finite) // _MOST_POINTS)]))
+            found.append(Curve(_(name), kind, finite[:: -(-len(finite) // _MOST_POINTS)]))
     return _curves(title, form, found) if found else None
 
 
@@ -150,8 +155,8 @@ def _curves(title: str, form: str, curves: Sequence[Curve]) -> Element:
     """Draw curves over common axes; a curve of few points has a dot at each of them."""
     height, left, right, top, bottom = 250, 64, 16, 34, 34
     svg = frame(height, title)
-    steps = [step for curve in curves for step, _ in curve.points]
-    values = [value for curve in curves for _, value in curve.points]
+    steps = [step for curve in curves for step, value in curve.points]
+    values = [value for curve in curves for step, value in curve.points]
     last, low, high = max(*steps, 1), min(values), max(values)
     span = (high - low) or abs(high) or 1.0
 
@@ -172,7 +177,10 @@ def _curves(title: str, form: str, curves: Sequence[Curve]) -> Element:
         svg.append(element("polyline", element("title", curve.name), points=points, class_=f"curve {curve.kind}"))
         if len(curve.points) <= 60:
             for step, value in curve.points:
-                label = element("title", f"{curve.name}, step {step:,}: {format(value, form)}")
+                label = element(
+                    "title",
+                    _("{curve}, step {step:,}: {value}").format(curve=curve.name, step=step, value=format(value, form)),
+                )
                 place = {"cx": f"{x_of(step):.1f}", "cy": f"{y_of(value):.1f}", "r": "3.5"}
                 svg.append(element("circle", label, class_=f"dot {curve.kind}", **place))
     return svg
