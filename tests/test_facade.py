@@ -84,6 +84,7 @@ def test_what_cannot_be_composed_is_one_clear_error(couplets, given, options, pr
 
 def test_answers_are_those_of_the_command(couplets, directory, capsys):
     words = ["--prompt", *UPPERS, "--num_return_sequences", "2", "--seed", "5", "--output_format", "tsv"]
+    words += ["--parallelism_file", str(directory.with_name("couplets.csv"))]
     assert run_generate.main(["--model_name_or_path", str(directory), "--device", "cpu", *words]) == 0
     shown = [line.split("\t")[:2] for line in capsys.readouterr().out.splitlines()[1:]]
     found = couplets.answer_many([f"{upper}-" for upper in UPPERS], n=2, seed=5)
