@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
@@ -18,8 +18,9 @@ from recipe.couplet.parallelism import CharacterAssociation, shipped_association
 from recipe.errors import UserError
 from recipe.formats.couplet import Couplet
 from recipe.generating.ranking import learn_parallelism, with_best_of
+from recipe.generating.values import check_settings
 from recipe.language import _
-from recipe.rows.cleaning import Cleaned, RejectedRowError, clean_line
+from recipe.rows.cleaning import RejectedRowError, clean_line
 from recipe.settings import (
     PUBLISHED_MODEL,
     DecodingSettings,
@@ -142,18 +143,7 @@ class Couplets:
             UserError: options that cannot be carried out, or lines that cannot be answered; all of them at once.
         """
         settings = decoding_settings(n, options)
-        generator = self.generator(settings, self._cleaned(banned_words, clean_line))
-        prompts, reasons = _read(uppers, self.ready.text_format.read_prompt)
-        prepared = generator.prepare(prompts)
-        if reasons := reasons + [prompt.refusal for prompt in prepared if prompt.refusal is not None]:
-            raise UserError(reasons)
-        answers: list[list[Answer]] = [[] for _ in prepared]
-        for batch in generator.batches(prepared):
-            # Drawn as the command draws them.
-            found = generator.answer_batch([prepared[index] for index in batch], settings.seed, batch[0])
-            for index, those in zip(batch, found, strict=True):
-                answers[index] = those
-        return answers
+        return self.generator(settings, _cleaned_words(banned_words)).answer(uppers, settings.seed)
 
     def compose(
         self,
@@ -177,24 +167,18 @@ class Couplets:
             UserError: options that cannot be carried out, or characters that no couplet can be made around.
         """
         settings = decoding_settings(n, options)
-        composer = self.composer(settings, self._cleaned(banned_words, clean_line), line_length)
+        composer = self.composer(settings, _cleaned_words(banned_words), line_length)
         with composer.generator.seeded(settings.seed):
-            return composer.compose(self._cleaned([given], clean_line)[0], kind_of(kind))
-
-    @staticmethod
-    def _cleaned(texts: Sequence[str], clean: Callable[[str], Cleaned]) -> list[str]:
-        """Clean texts as training rows are; raise `UserError` with all that are none."""
-        found, reasons = _read(texts, clean)
-        if reasons:
-            raise UserError(reasons)
-        return found
+            return composer.compose(_cleaned_words([given])[0], kind_of(kind))
 
     def score(self, upper: str, lower: str) -> Score:
-        """Return what can be said of a couplet, whoever wrote it."""
+        """Return what can be said of a couplet, whoever wrote it; its lines are cleaned as those of an evaluation."""
         from recipe.evaluating.likelihood import line_losses
         from recipe.generating.processes import Processes
 
         ready = self.ready
+        if isinstance(ready.text_format, Couplet):
+            upper, lower = (line.text for line in ready.text_format.read_pair(upper, lower))
         lines = [upper], [lower]
         losses, characters = line_losses(ready.model, ready.tokenizer, *lines, ready.text_format, Processes())
         return Score(
@@ -243,6 +227,7 @@ class Couplets:
         Raises:
             UserError: settings that contradict each other or that this model cannot keep.
         """
+        check_settings(settings, banned_words)  # the seed too, which the generator does not see
         ranked = with_best_of(settings, self.ready.text_format)
         seedless = dataclasses.replace(ranked, seed=DecodingSettings.seed)
         return self._generator(dataclasses.astuple(seedless), tuple(dict.fromkeys(banned_words)))
@@ -265,15 +250,17 @@ class Couplets:
         return Generator(ready.model, ready.tokenizer, settings, banned_words, ready.text_format, parallelism)
 
 
-def _read(texts: Sequence[str], clean: Callable[[str], Cleaned]) -> tuple[list[str], list[str]]:
-    """Return texts cleaned, and why each of the others cannot be."""
+def _cleaned_words(words: Sequence[str]) -> list[str]:
+    """Clean words as the lines that they are looked for in; raise `UserError` with all that are none."""
     found, reasons = [], []
-    for text in texts:
+    for word in words:
         try:
-            found.append(clean(text).text)
+            found.append(clean_line(word).text)
         except RejectedRowError as rejection:
-            reasons.append(_("{text!r} cannot be used: {reason}").format(text=text[:40], reason=rejection.reason))
-    return found, reasons
+            reasons.append(_("{word!r} is no word ({reason})").format(word=word[:40], reason=rejection.reason))
+    if reasons:
+        raise UserError(reasons)
+    return found
 
 
 def kind_of(name: str) -> Kind:
@@ -287,7 +274,7 @@ def kind_of(name: str) -> Kind:
     try:
         return Kind(name)
     except ValueError:
-        raise UserError(f"kind {name!r}: must be {', '.join(Kind)}") from None
+        raise UserError(_("kind {name!r}: must be {kinds}").format(name=name, kinds=", ".join(Kind))) from None
 
 
 def decoding_settings(n: int, options: Mapping[str, Any]) -> DecodingSettings:

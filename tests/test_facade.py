@@ -91,6 +91,15 @@ def test_answers_are_those_of_the_command(couplets, directory, capsys):
     assert shown == [[answer.prompt, answer.text] for answers in found for answer in answers]
 
 
+def test_lines_are_cleaned_as_those_of_the_commands(couplets):
+    apart = ["\u3000".join(upper) + "－" for upper in UPPERS] + [f"[CLS]上联：{UPPER}"]
+    plain = couplets.answer_many([*UPPERS, UPPER], seed=3)
+    assert couplets.answer_many(apart, seed=3) == plain
+    assert couplets.score("上联：山 风\u200b花春", " 水月柳秋[SEP]") == couplets.score("山风花春", "水月柳秋")
+    with pytest.raises(UserError, match="is no word"):
+        couplets.answer(UPPER, banned_words=["\u200b"])
+
+
 def test_it_scores_what_others_wrote(couplets):
     good, bad = couplets.score("山风花春", "水月柳秋"), couplets.score("山风花春", "月山水")
     assert good.violations == [] and good.parallelism > 1 > bad.parallelism
@@ -116,7 +125,7 @@ def test_it_evaluates(couplets, directory, tmp_path, capsys):
             "unknown setting num_return_sequences; say n, or banned_words as a list of words",
         ),
         ({"top_k": 1.5}, "top_k takes a whole number; found 1.5"),
-        ({"n": 0}, "--num_return_sequences 0: must be at least 1"),
+        ({"n": 0}, "--num_return_sequences 0: must be 1 to 1,000"),
     ],
 )
 def test_wrong_options_are_one_clear_error(couplets, options, problem):
@@ -178,7 +187,7 @@ def test_that_nothing_is_published_yet_is_said_before_torch_is_loaded(tmp_path, 
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     first, *rest = result.stderr.splitlines()
     assert first.startswith("models/couplet: nothing is published there yet, so the base that ships answers")
-    assert any("torch" in line for line in rest)
+    assert any("torch" in line for line in rest)  # the import that fails is torch's, or of what looks for torch
 
 
 def test_the_settings_are_read_from_values_of_any_kind():

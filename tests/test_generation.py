@@ -54,7 +54,7 @@ def model_directory(tmp_path_factory):
 @pytest.mark.parametrize("options", [{}, {"do_sample": False}, {"do_sample": False, "num_beams": 2}, {"best_of": 4}])
 def test_answers_come_in_the_order_of_the_upper_lines(options):
     answers = generator(num_return_sequences=2, temperature=1.5, **options).answer(UPPERS)
-    assert [found[0].prompt for found in answers] == UPPERS
+    assert [found[0].prompt for found in answers] == [Couplet().read_prompt(upper).text for upper in UPPERS]
     for found in answers:
         assert all(form_violations(one.prompt, one.text) == [] for one in found)
         assert len({one.text for one in found}) == len(found) == 2
@@ -334,7 +334,7 @@ def test_an_interrupted_batch_leaves_what_is_finished(model_directory, tmp_path,
         (["--theme", "丁七", "--acrostic", "丁七"], "--acrostic, --theme exclude each other"),
         (["--prompt", "丁", "--line_length", "5"], "needs --compose, --acrostic or --theme"),
         (["--prompt", "丁", "--tones", "strict", "--continue_freely"], "--tones strict needs the form"),
-        (["--prompt", "丁", "--seed", str(2**64)], "must be -9223372036854775808 to 18446744073709551615"),
+        (["--prompt", "丁", "--seed", str(2**64)], "must be 0 to 4,294,967,295"),
         (["--prompts_file", "丁七" * 99], "File name too long"),
         (["--prompt", "丁", "--output_file", "丁七" * 99], "File name too long"),
         (["--prompts_file", "folder"], "--prompts_file folder: is a directory"),

@@ -108,7 +108,7 @@ def test_bad_lines_are_answered_in_a_sentence(client, upper, sentence):
         ({"upper": 3}, 400, "upper takes a text, an upper line; found 3"),
         ({}, 400, "upper takes a text, an upper line; found None"),
         ({"upper": UPPER, "n": "many"}, 400, "n takes a whole number; found 'many'"),
-        ({"upper": UPPER, "n": 0}, 400, "--num_return_sequences 0: must be at least 1"),
+        ({"upper": UPPER, "n": 0}, 400, "--num_return_sequences 0: must be 1 to 1,000"),
         ({"upper": UPPER, "n": 99}, 400, f"n is at most {MOST['n']}; found 99."),
         ({"upper": UPPER, "best_of": 10**400}, 400, f"best_of is at most {MOST['best_of']}"),
         ({"upper": UPPER, "temprature": 1}, 400, "unknown setting temprature; did you mean temperature?"),

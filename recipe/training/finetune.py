@@ -146,6 +146,7 @@ def _check_disk(job: Job, trainer: CoupletTrainer) -> None:
 
 def finish(job: Job, trainer: CoupletTrainer, config: str, push_to: str | None) -> None:
     """Show what training changed and publish the best model."""
+    weights = trainer.gather_weights() if job.run.publish_dir else None  # all processes together
     if not trainer.is_world_process_zero():
         return
     metrics = before_and_after(trainer)
@@ -162,6 +163,7 @@ def finish(job: Job, trainer: CoupletTrainer, config: str, push_to: str | None) 
         config,
         metrics,
         {file: (summary.file_bytes[file], digest) for file, digest in summary.file_hashes.items()},
+        weights,
     )
     print(f"published: {directory}", flush=True)
     if push_to is not None:

@@ -93,6 +93,7 @@ def publish(
     resolved_config: str,
     metrics: Mapping[str, Any],
     data: Mapping[str, tuple[int, str]],
+    weights: dict[str, Any] | None = None,
 ) -> Path:
     """Write model, tokenizer, generation config, card, resolved configuration and metrics; return the directory.
 
@@ -101,6 +102,7 @@ def publish(
         resolved_config: YAML text of all settings.
         metrics: figures of the held-out set, before and after training.
         data: name of each data file → its bytes and its SHA-256, when it was read.
+        weights: the whole weights by name of a model that holds only a part of them (FSDP2).
 
     Raises:
         UserError: the disk has no room for it, or files that were not published there have come since the start.
@@ -116,7 +118,7 @@ def publish(
     model.config.use_cache = True
     try:
         with atomic_directory(target) as temporary:
-            model.save_pretrained(temporary)
+            model.save_pretrained(temporary, state_dict=weights)
             tokenizer.save_pretrained(temporary)
             (temporary / CONFIG_FILE).write_text(resolved_config, encoding="utf-8")
             (temporary / "metrics.json").write_text(json.dumps(metrics, indent=2, ensure_ascii=False), encoding="utf-8")

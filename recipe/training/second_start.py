@@ -8,8 +8,9 @@ from typing import Any
 from transformers import TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 
+from recipe.language import _
 from recipe.run_directory import CONFIG_FILE, checkpoints_by_step
-from recipe.training.checkpoints import Identity, read_manifest
+from recipe.training.checkpoints import Identity, is_sharded, read_manifest
 
 AUTO = "auto"
 _AUTO = (AUTO, "true", "yes", "on", "1")
@@ -55,11 +56,14 @@ def finished_run(
         return None
     model = publish_dir or state.best_model_checkpoint or str(checkpoint)
     freely = " --continue_freely" if is_free else ""
+    answer = f"answer with it: python run_generate.py --model_name_or_path {model} --prompt …{freely}"
+    if not publish_dir and is_sharded(checkpoint):
+        answer = _("make a model that answers of its shards: the same command with --publish_dir DIR")
     return "\n".join(
         [
             f"{output_dir} is finished: all {state.max_steps:,} steps are done, with these very settings.",
             f"its model: {model}",
-            f"  answer with it: python run_generate.py --model_name_or_path {model} --prompt …{freely}",
+            f"  {answer}",
             "  train it longer: the same command with a larger --num_train_epochs (or --max_steps) and --allow_changed",
             f"  train anew: the same command with another --output_dir, or after removing {output_dir}",
         ]

@@ -11,6 +11,7 @@ from recipe.couplet.form import is_chinese_character
 from recipe.errors import UserError
 from recipe.facade import decoding_settings
 from recipe.formats.base import TextFormat
+from recipe.generating.values import check_settings
 from recipe.language import LANGUAGES, N_, translations
 from recipe.model.tokenization import unknown_characters
 from recipe.rows.cleaning import EMPTY, LOST, MARKUP, RejectedRowError, clean_line
@@ -147,5 +148,6 @@ def checked_wish(options: Mapping[str, Any]) -> Wish:
     for name, value in wished.items():
         if value is not None and value > MOST[name]:
             raise RefusedError("most", name=name, most=MOST[name], found=value)
+    check_settings(settings, words)
     seedless = dataclasses.replace(settings, seed=DecodingSettings.seed, generation_batch_size=ROWS_TOGETHER)
     return Wish(seedless, tuple(word for word in words if word), None if seed is None else settings.seed)
