@@ -73,7 +73,7 @@ def test_it_composes_what_was_asked_for(couplets):
         ("春", {"line_length": 0}, "fewer than --line_length 0"),
         ("春", {"line_length": 10**9}, "the model has room for"),
         ("春", {"continue_freely": True}, "whole couplets need the form"),
-        ("\0", {}, "cannot be used"),
+        ("\0", {}, "is no word"),
         ("春" * 10_000, {}, "cannot be used|fewer than"),
     ],
 )
