@@ -32,6 +32,7 @@ from recipe.yaml_files import read_settings
 
 Group = typing.TypeVar("Group")
 
+_CHINESE_QUOTES = "“”‘’＂＇"
 _EMPTY = "is empty; name a file or directory, or leave it out"
 # Fields of the library that name a file or directory, or may.
 _TRAINING_PATHS = ("output_dir", "resume_from_checkpoint", "deepspeed", "accelerator_config", "fsdp_config")
@@ -131,8 +132,8 @@ def _convert_all(
     for key, (value, origin) in values.items():
         if key not in own:
             value = value[0] if isinstance(value, list) and len(value) == 1 else value
-            if value == "" and key in _TRAINING_PATHS:
-                problems.append(f"{origin} {_EMPTY}")
+            if key in _TRAINING_PATHS and isinstance(value, str) and (problem := _name_problem(value)):
+                problems.append(f"{origin} {problem}")
             training[key] = at_home(value) if key in _TRAINING_PATHS and isinstance(value, str) else value
             continue
         group, item = own[key]
@@ -265,14 +266,23 @@ def _placeholder(hint: Any) -> str:
     return next((name for kind, name in ((int, "N"), (float, "X")) if kind in kinds), "TEXT")
 
 
+def _name_problem(name: str) -> str | None:
+    """Why a text cannot be meant as the name of a file or directory."""
+    if not name:
+        return _EMPTY
+    if name[0] in _CHINESE_QUOTES and name[-1] in _CHINESE_QUOTES:
+        return f"{name} stands in Chinese quotation marks, which would be part of the name; take them away"
+    return None
+
+
 def _located(value: Any, item: dataclasses.Field) -> Any:
     """Return names of files, one, several or none, below the home that a `~` means, and shipped ones where they are."""
     if isinstance(value, list):
         return [_located(name, item) for name in value]
     if value is None or not (item.metadata["is_file"] or item.metadata["is_written"]):
         return value
-    if not value:
-        raise ValueError(_EMPTY)
+    if problem := _name_problem(value):
+        raise ValueError(problem)
     return find_shipped(at_home(value)) if item.metadata["is_file"] else at_home(value)
 
 

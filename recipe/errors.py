@@ -6,7 +6,8 @@ import difflib
 import errno
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from tqdm import tqdm
 
@@ -23,7 +24,8 @@ class UserError(Exception):
     """One or more things that the user can put right; each problem is a sentence with what was found and what to do."""
 
     def __init__(self, problems: str | Sequence[str]) -> None:
-        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        # Two checks may come upon the same fault, such as a model that is not there.
+        self.problems = [problems] if isinstance(problems, str) else list(dict.fromkeys(problems))
         super().__init__("\n".join(self.problems))
 
     def __str__(self) -> str:
@@ -31,6 +33,26 @@ class UserError(Exception):
             return f"error: {self.problems[0]}"
         listed = "\n".join(f"  {number}. {problem}" for number, problem in enumerate(self.problems, start=1))
         return f"error: {len(self.problems)} problems\n{listed}"
+
+
+class Problems:
+    """What several checks found, raised together."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    @contextmanager
+    def collected(self) -> Iterator[None]:
+        """Keep the problems of a `UserError` that is raised inside the block."""
+        try:
+            yield
+        except UserError as error:
+            self.found += error.problems
+
+    def raise_any(self) -> None:
+        """Raise all problems as one `UserError`, if there are any."""
+        if self.found:
+            raise UserError(self.found)
 
 
 def printable(text: str, keep: str = "\n") -> str:

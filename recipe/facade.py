@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
@@ -18,13 +18,15 @@ from recipe.couplet.parallelism import CharacterAssociation, shipped_association
 from recipe.errors import UserError
 from recipe.formats.couplet import Couplet
 from recipe.generating.ranking import learn_parallelism, with_best_of
+from recipe.generating.values import check_settings
 from recipe.language import _
-from recipe.rows.cleaning import Cleaned, RejectedRowError, clean_line
+from recipe.rows.cleaning import RejectedRowError, clean_line
 from recipe.settings import (
     PUBLISHED_MODEL,
     DecodingSettings,
     DeviceSettings,
     EvaluationSettings,
+    GenerationSettings,
     JudgeSettings,
     RatingSettings,
     ServedSettings,
@@ -32,6 +34,7 @@ from recipe.settings import (
 
 if TYPE_CHECKING:  # all of these import torch
     from recipe.evaluating.results import Results
+    from recipe.generating.composing import Composer, Kind
     from recipe.generating.generator import Answer, Generator
     from recipe.generating.loading import ReadyModel
 
@@ -140,36 +143,42 @@ class Couplets:
             UserError: options that cannot be carried out, or lines that cannot be answered; all of them at once.
         """
         settings = decoding_settings(n, options)
-        prompts = self._cleaned(uppers, self.ready.text_format.read_prompt)
-        generator = self.generator(settings, self._cleaned(banned_words, clean_line))
-        prepared = generator.prepare(prompts)
-        if reasons := [prompt.refusal for prompt in prepared if prompt.refusal is not None]:
-            raise UserError(reasons)
-        answers: list[list[Answer]] = [[] for _ in prepared]
-        with generator.seeded(settings.seed):
-            for index, found in generator.answer_each(prepared):
-                answers[index] = found
-        return answers
+        return self.generator(settings, _cleaned_words(banned_words)).answer(uppers, settings.seed)
 
-    @staticmethod
-    def _cleaned(texts: Sequence[str], clean: Callable[[str], Cleaned]) -> list[str]:
-        """Clean texts as training rows are; raise `UserError` with all that are none."""
-        found, reasons = [], []
-        for text in texts:
-            try:
-                found.append(clean(text).text)
-            except RejectedRowError as rejection:
-                reasons.append(_("{text!r} cannot be used: {reason}").format(text=text[:40], reason=rejection.reason))
-        if reasons:
-            raise UserError(reasons)
-        return found
+    def compose(
+        self,
+        given: str,
+        n: int = 1,
+        *,
+        kind: str = "theme",
+        line_length: int = GenerationSettings.line_length,
+        banned_words: Sequence[str] = (),
+        **options: Unpack[Options],
+    ) -> list[Answer]:
+        """Return up to `n` whole couplets made around some characters, the best first; `prompt` is the upper line.
+
+        Args:
+            kind: "theme": the upper line holds `given`; "acrostic": the two lines begin with its two characters (藏头);
+                "compose": the upper line begins with it.
+            line_length: characters of a line.
+            banned_words: words that no line holds.
+
+        Raises:
+            UserError: options that cannot be carried out, or characters that no couplet can be made around.
+        """
+        settings = decoding_settings(n, options)
+        composer = self.composer(settings, _cleaned_words(banned_words), line_length)
+        with composer.generator.seeded(settings.seed):
+            return composer.compose(_cleaned_words([given])[0], kind_of(kind))
 
     def score(self, upper: str, lower: str) -> Score:
-        """Return what can be said of a couplet, whoever wrote it."""
+        """Return what can be said of a couplet, whoever wrote it; its lines are cleaned as those of an evaluation."""
         from recipe.evaluating.likelihood import line_losses
         from recipe.generating.processes import Processes
 
         ready = self.ready
+        if isinstance(ready.text_format, Couplet):
+            upper, lower = (line.text for line in ready.text_format.read_pair(upper, lower))
         lines = [upper], [lower]
         losses, characters = line_losses(ready.model, ready.tokenizer, *lines, ready.text_format, Processes())
         return Score(
@@ -218,9 +227,20 @@ class Couplets:
         Raises:
             UserError: settings that contradict each other or that this model cannot keep.
         """
+        check_settings(settings, banned_words)  # the seed too, which the generator does not see
         ranked = with_best_of(settings, self.ready.text_format)
         seedless = dataclasses.replace(ranked, seed=DecodingSettings.seed)
         return self._generator(dataclasses.astuple(seedless), tuple(dict.fromkeys(banned_words)))
+
+    def composer(self, settings: DecodingSettings, banned_words: Sequence[str], line_length: int) -> Composer:
+        """Return what writes whole couplets by these settings of decoding.
+
+        Raises:
+            UserError: what `generator` raises, or lines that the model or its vocabulary cannot make so long.
+        """
+        from recipe.generating.composing import Composer
+
+        return Composer(self.generator(settings, banned_words), line_length)
 
     def _make_generator(self, values: tuple[Any, ...], banned_words: tuple[str, ...]) -> Generator:
         from recipe.generating.generator import Generator
@@ -228,6 +248,33 @@ class Couplets:
         ready, parallelism = self.ready, self.association.score if self.association else None
         settings = DecodingSettings(*values)
         return Generator(ready.model, ready.tokenizer, settings, banned_words, ready.text_format, parallelism)
+
+
+def _cleaned_words(words: Sequence[str]) -> list[str]:
+    """Clean words as the lines that they are looked for in; raise `UserError` with all that are none."""
+    found, reasons = [], []
+    for word in words:
+        try:
+            found.append(clean_line(word).text)
+        except RejectedRowError as rejection:
+            reasons.append(_("{word!r} is no word ({reason})").format(word=word[:40], reason=rejection.reason))
+    if reasons:
+        raise UserError(reasons)
+    return found
+
+
+def kind_of(name: str) -> Kind:
+    """Return the way of composing by its name.
+
+    Raises:
+        UserError: there is no such way.
+    """
+    from recipe.generating.composing import Kind
+
+    try:
+        return Kind(name)
+    except ValueError:
+        raise UserError(_("kind {name!r}: must be {kinds}").format(name=name, kinds=", ".join(Kind))) from None
 
 
 def decoding_settings(n: int, options: Mapping[str, Any]) -> DecodingSettings:

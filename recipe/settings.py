@@ -132,7 +132,7 @@ class DataSettings:
         None, "column of upper lines (of other formats: of prompts), for files with two columns"
     )
     lower_column: str | None = setting(
-        None, "column of lower lines (of other formats: of what answers the prompts); goes with upper_column"
+        None, "column of lower lines (of other formats: of what answers the prompts); used with upper_column"
     )
     text_format: str = setting(
         "couplet", "; ".join(f"{name}: {kind.summary}" for name, kind in FORMATS.items()), choices=tuple(FORMATS)
@@ -147,7 +147,7 @@ class DataSettings:
         "reject", "couplets whose lines differ in length: reject them, or keep them", choices=("reject", "keep")
     )
     max_length: int = setting(80, "longest row in tokens, [CLS] and [SEP] included; longer rows are cut and counted")
-    max_rows: int | None = setting(None, "read only the first so many rows of the training files (for trials)")
+    max_rows: int | None = setting(None, "read only the first N rows of the training files (for trials)")
     validation_size: int = setting(
         2000, "rows to hold out, by whole upper lines, at most a tenth of the corpus; the model never trains on them"
     )
@@ -205,7 +205,7 @@ class RunSettings:
     allow_changed: bool = setting(
         False, "resume although data, model, seed, batch, length or schedule of the run changed since the checkpoint"
     )
-    max_nonfinite_steps: int = setting(5, "stop after so many steps in a row whose loss or gradient is not finite")
+    max_nonfinite_steps: int = setting(5, "stop after this many steps in a row whose loss or gradient is not finite")
 
 
 @dataclass
@@ -214,14 +214,14 @@ class DecodingSettings:
 
     do_sample: bool = setting(True, "draw at random by the model's probabilities; false takes the likeliest")
     temperature: float = setting(0.7, "sampling: below 1 sharpens the probabilities, above 1 flattens them")
-    top_k: int = setting(50, "sampling: draw among the so many likeliest characters; 0 for all")
+    top_k: int = setting(50, "sampling: draw only among this many of the likeliest characters; 0 for all")
     top_p: float = setting(0.95, "sampling: draw among the likeliest characters that hold this share of probability")
-    num_beams: int = setting(1, "beams of beam search, which goes with --do_sample false; 1 for none")
+    num_beams: int = setting(1, "beams of beam search, used with --do_sample false; 1 for none")
     num_return_sequences: int = setting(1, "different lower lines to return for each upper line")
     best_of: int | None = setting(
         None,
-        "make so many different lower lines and return the best by likelihood, tones and parallelism; unset: 16 where "
-        "run_generate.py draws couplets, else 1, which takes the first one drawn",
+        "make this many different lower lines and return the best by likelihood, tones and parallelism; unset: 16 "
+        "where run_generate.py draws couplets, else 1, which takes the first one drawn",
     )
     tones: str = setting(
         "prefer",
@@ -340,20 +340,20 @@ class EvaluationSettings:
     )
     text_column: str = setting("text1", "column that holds the whole text, upper line + separator + lower line")
     upper_column: str | None = setting(None, "column of upper lines, for files with a column for each line")
-    lower_column: str | None = setting(None, "column of lower lines; goes with upper_column")
-    separator: str = setting("-", "what stands between the lines in text_column; '\\n' and the like may be written out")
+    lower_column: str | None = setting(None, "column of lower lines; used with upper_column")
+    separator: str = setting("-", "what separates the lines in text_column; '\\n' and the like may be written out")
     encoding: str = setting("utf-8", "encoding of all text files (a BOM is fine); GB18030 is common in China")
     output_dir: str = setting(
         "outputs/evaluation", "directory of results.json, predictions.jsonl and the two reports", is_written=True
     )
-    max_upper_lines: int | None = setting(None, "evaluate only the first so many different upper lines")
+    max_upper_lines: int | None = setting(None, "evaluate only the first N different upper lines")
     seeds: int = setting(3, "how many seeds to answer with when decoding samples, counted from --seed")
     bootstrap_samples: int = setting(1000, "draws of upper lines behind each 95%% interval")
     latency_calls: int = setting(50, "upper lines answered one by one to measure latency; 0 leaves efficiency out")
     report_samples: int = setting(24, "couplets shown side by side in the report")
     listed_words: str | None = setting(
         None,
-        "text file of words, one a line; the share of outputs that hold one is said",
+        "text file of words, one a line; the share of outputs that hold one is reported",
         is_file=True,
     )
     text_classifier: str | None = setting(
@@ -424,21 +424,21 @@ class ServedSettings:
     endpoint_model: str | None = setting(None, "name of the evaluated model at that server")
     endpoint_template: str | None = setting(
         None,
-        "text file of what it is asked, with $upper where the upper line stands; unset asks in Chinese for the lower "
+        "text file of what it is asked, with $upper in place of the upper line; unset asks in Chinese for the lower "
         "line alone (recipe/rating/prompts/couplet.zh.txt)",
         is_file=True,
     )
     endpoint_tries: int = setting(
-        3, "ask again until the lower line keeps the form, at most so many times; at temperature 0 there is one try"
+        3, "ask again until the lower line keeps the form, at most this many times; at temperature 0 there is one try"
     )
     endpoint_temperature: float = setting(0.7, "temperature of its draws, 0 to 2; at 0 there is one run (--seeds)")
     endpoint_max_tokens: int = setting(512, "longest answer, in tokens; models that think aloud need some thousands")
     endpoint_price: list[float] = setting(
-        [], "price of a million tokens in and of a million out, in your currency, for the cost that is said before"
+        [], "price of a million tokens in and of a million out, in your currency, for the cost that is printed before"
     )
     call_concurrency: int = setting(4, "calls to a server under way at once, 1 to 64")
     calls_per_minute: float | None = setting(
-        None, "at most so many new calls to each model in a minute; unset waits only when the server asks for it"
+        None, "at most this many new calls to each model in a minute; unset waits only when the server asks for it"
     )
     call_timeout: float = setting(120.0, "seconds until a call counts as lost and is made again")
     call_cache_dir: str = setting(
@@ -459,7 +459,7 @@ class JudgeSettings:
     )
     judge_model: list[str] = setting([], "models that judge, by their names at the server")
     judge_limit: int | None = setting(
-        None, "each judge answers at most so many new calls in this run; the next run goes on where it stopped"
+        None, "each judge answers at most this many new calls in this run; the next run continues where it stopped"
     )
     judge_reference: bool = setting(False, "show the judges the first reference of the test file as a good answer")
     judge_language: str = setting("zh", "language of the prompts for judges", choices=("zh", "en"))
@@ -467,7 +467,7 @@ class JudgeSettings:
         512, "longest answer of a judge, in tokens; models that think aloud need some thousands"
     )
     judge_price: list[float] = setting(
-        [], "price of a million tokens in and of a million out, in your currency, for the cost that is said before"
+        [], "price of a million tokens in and of a million out, in your currency, for the cost that is printed before"
     )
     judge_agreement: float = setting(
         0.4,
@@ -495,7 +495,7 @@ class QuestionSettings:
         "that stand in an AlpacaEval file",
         is_file=True,
     )
-    max_questions: int | None = setting(None, "only the first so many questions")
+    max_questions: int | None = setting(None, "only the first N questions")
     facts: list[str] = setting(
         [],
         "check the statements of the answers against these passages: texts whose paragraphs they are, or JSON Lines "
@@ -546,7 +546,7 @@ class BenchmarkSettings:
     shots: int | None = setting(
         None, "solved examples before each question; unset takes what the task's definition says, else 0"
     )
-    limit: int | None = setting(None, "only the first so many questions of each task (for trials)")
+    limit: int | None = setting(None, "only the first N questions of each task (for trials)")
     batch_size: int = setting(16, "prompts that the model reads together")
     output_dir: str = setting("outputs/benchmark", "directory of results.json and the two reports")
     allow_code_execution: bool = setting(
@@ -566,7 +566,9 @@ class BenchmarkSettings:
         is_file=True,
     )
     listed_words: str | None = setting(
-        None, "text file of words, one a line; the share of what the model writes that holds one is said", is_file=True
+        None,
+        "text file of words, one a line; the share of what the model writes that holds one is reported",
+        is_file=True,
     )
     text_classifier: str | None = setting(
         None, "text classifier, local directory or hub id: its labels' shares among what the model writes are said"
@@ -582,7 +584,7 @@ class BenchmarkSettings:
         "train_file, one for others, one for lengths that it lacks",
         is_file=True,
     )
-    train_file: Texts = setting([], "goes with couplet_file: what the model was trained on", is_file=True)
+    train_file: Texts = setting([], "used with couplet_file: what the model was trained on", is_file=True)
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 from collections.abc import Iterable, Iterator
@@ -13,6 +14,10 @@ from recipe.errors import UserError
 from recipe.files import find_stand_in
 from recipe.stored_files import foreign_content, head_of, open_bytes
 
+_UTF_32_MARKS = (b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff")
+# Characters of Big5 that begin above 0x80 and end below, as nearly half of them do, and of GBK next to none of common
+# ones; where they are more than this share of all, it is Big5.
+_BIG5_SHARE = 0.2
 _BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _NAMED_FILES = 5
 
@@ -71,15 +76,19 @@ def open_text(file: str, encoding: str) -> Iterator[IO[str]]:
     head = head_of(file)
     if kind := foreign_content(file, head):
         raise UserError(f"{file}: {kind}")
-    line_end = "\r" if b"\r" in head and b"\n" not in head else "\n"
     try:
-        with open_bytes(file) as handle, io.TextIOWrapper(handle, encoding=_codec(encoding), newline=line_end) as text:
+        with open_bytes(file) as handle, io.TextIOWrapper(handle, _codec(encoding), newline=line_end_of(head)) as text:
             yield text
     except LookupError:
         raise _unknown_encoding(encoding) from None
     except UnicodeError as error:
         with open_bytes(file) as handle:
             raise _undecodable(file, encoding, error, head, handle) from None
+
+
+def line_end_of(head: bytes) -> str:
+    r"""Return what ends the lines of a text that begins so: \n, or \r where there is no \n, as on old Macs."""
+    return "\r" if b"\r" in head and b"\n" not in head else "\n"
 
 
 def read_text(file: str, encoding: str) -> str:
@@ -99,17 +108,23 @@ def decode_text(content: bytes, name: str, encoding: str) -> str:
 
 
 def read_utf8(file: str) -> str:
-    """Return the text of a file that is always UTF-8, line ends as written.
+    r"""Return the text of a file that is always UTF-8, packed or not; its lines end at \n, or at \r\n as written.
 
     Raises:
-        UserError: there is no such file, or its bytes are no UTF-8.
+        UserError: there is no such file, it holds no text, or its bytes are no UTF-8.
     """
     if problem := path_problem(file):
         raise UserError(problem)
+    head = head_of(file)
+    if kind := foreign_content(file, head):
+        raise UserError(f"{file}: {kind}")
+    with open_bytes(file) as handle:
+        content = handle.read()
     try:
-        return Path(file).read_bytes().decode("utf-8-sig")
+        text = content.decode("utf-8-sig")
     except UnicodeError as error:
         raise UserError(f"{file}: is not UTF-8 ({error}); save it as UTF-8") from None
+    return text.replace("\r", "\n") if line_end_of(head) == "\r" else text
 
 
 def text_lines(text: str) -> list[str]:
@@ -130,8 +145,18 @@ def _is_utf8(encoding: str) -> bool:
     return encoding.lower().replace("_", "-") in ("utf-8", "utf8")
 
 
+def encoding_problem(encoding: str) -> str | None:
+    """Why nothing can be read in an encoding: there is none of that name, or it is not one of text, as "hex"."""
+    try:
+        codecs.lookup(encoding)
+        io.TextIOWrapper(io.BytesIO(), encoding)
+    except LookupError:
+        return f"--encoding {encoding or repr('')}: Python knows no such encoding; try utf-8 or gb18030"
+    return None
+
+
 def _unknown_encoding(encoding: str) -> UserError:
-    return UserError(f"--encoding {encoding}: Python knows no such encoding; try utf-8 or gb18030")
+    return UserError(str(encoding_problem(encoding)))
 
 
 def _undecodable(name: str, encoding: str, error: UnicodeError, head: bytes, lines: Iterable[bytes]) -> UserError:
@@ -166,8 +191,12 @@ def _holds_chinese(text: str) -> bool:
 
 def _likely_encoding(head: bytes, line: bytes, encoding: str) -> str | None:
     """Return the encoding that a file beginning with `head`, with `line` in it, is likely in, other than `encoding`."""
+    if head.startswith(_UTF_32_MARKS):
+        return "utf-32"
     if head.startswith(_BYTE_ORDER_MARKS):
         return "utf-16"
+    if _is_big5(head):
+        return "big5"
     if found := next((name for name in ("utf-16-le", "utf-16-be") if _reads_well(head, name)), None):
         return found
     for name in ("utf-8", "gb18030"):
@@ -178,6 +207,26 @@ def _likely_encoding(head: bytes, line: bytes, encoding: str) -> str | None:
         if name != encoding.lower():
             return name
     return None
+
+
+def _is_big5(head: bytes) -> bool:
+    """Whether bytes are text of Taiwan or Hong Kong, which GB18030 would take for other characters without a word."""
+    characters = [head[at : at + 2] for at in _double_bytes(head)]
+    low = sum(pair[1] < 0x80 for pair in characters)
+    if not characters or low < _BIG5_SHARE * len(characters):
+        return False
+    return all(0xA1 <= pair[0] <= 0xF9 and (0x40 <= pair[1] <= 0x7E or pair[1] >= 0xA1) for pair in characters)
+
+
+def _double_bytes(head: bytes) -> Iterator[int]:
+    """Yield where characters of two bytes begin, up to the last whole one."""
+    at = 0
+    while at < len(head) - 1:
+        if head[at] < 0x80:
+            at += 1
+        else:
+            yield at
+            at += 2
 
 
 def _reads_well(head: bytes, encoding: str) -> bool:

@@ -14,8 +14,8 @@ _OTHER_DASHES = re.compile(r"[-‐‑‒–—―－−ー]*[‐‑‒–—―�
 
 _BATCHES = {
     "batch_size": "--per_device_train_batch_size (times processes and --gradient_accumulation_steps)",
-    "per_gpu_train_batch_size": "--per_device_train_batch_size",
-    "per_gpu_eval_batch_size": "--per_device_eval_batch_size",
+    **dict.fromkeys(("per_gpu_train_batch_size", "train_batch_size"), "--per_device_train_batch_size"),
+    **dict.fromkeys(("per_gpu_eval_batch_size", "eval_batch_size"), "--per_device_eval_batch_size"),
     "gradient_accumulation": "--gradient_accumulation_steps",
 }
 _LENGTH = "--max_length, in tokens; rows are not joined into blocks"
@@ -60,7 +60,7 @@ TRAINING = {
     "preprocessing_num_workers": "rows are encoded in seconds by one process; leave it out",
     "resume": "--resume_from_checkpoint, which is auto by itself",
     "device": "--use_cpu true for the CPU; a GPU is taken where there is one",
-    **dict.fromkeys(("gpu", "gpus", "gpu_id", "gpu_ids", "gpu_ranks", "world_size"), _FIRST),
+    **dict.fromkeys(("gpu", "gpus", "n_gpu", "gpu_id", "gpu_ids", "gpu_ranks", "world_size"), _FIRST),
     "use_fast_tokenizer": "the tokenizer is always a fast one; leave it out",
     "use_lora": "all weights are trained; a model this small needs no adapters",
     "lora_rank": "all weights are trained; a model this small needs no adapters",

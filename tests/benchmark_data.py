@@ -68,7 +68,7 @@ def write_gaokao(mirror):
         rows = []
         for number, key in enumerate(KEYS):
             _, options = lettered(number, key)
-            choices = [f"({letter}){text}" for letter, text in options.items()]
+            choices = [f"({letter}){name}{text}" for letter, text in options.items()]  # of no other subject
             rows.append({"query": f"问题{number}", "choices": choices, "gold": ["ABCD".index(key)]})
         parquet(mirror / f"hails/agieval-gaokao-{name}/data", "test-00000-of-00001.parquet", rows)
     rows = [{"query": "1+1=", "answer": "2"}, {"query": "2+2=", "answer": "4"}]

@@ -61,11 +61,12 @@ class Run:
         return [[tuple(row) for batch in step for row in batch] for step in steps]
 
 
-def read_run(directory: Path) -> Run:
+def read_run(directory: Path, model: Path | None = None) -> Run:
+    """Return what a run left behind; the weights of another model than its last checkpoint where one is named."""
     ranks = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(directory.glob("rank-*.json"))]
     lines = (directory / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     last = max(directory.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
-    return Run(ranks, [json.loads(line) for line in lines], load_file(last / "model.safetensors"))
+    return Run(ranks, [json.loads(line) for line in lines], load_file((model or last) / "model.safetensors"))
 
 
 def finish(*agents: subprocess.Popen, timeout: float = 240) -> list[str]:

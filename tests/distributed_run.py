@@ -1,12 +1,14 @@
 """The fine-tuning command, with a recorder of what each process sees; a script for `torchrun`.
 
 `distributed_run.py RECORD_DIR [settings of run_finetune.py]` writes RECORD_DIR/rank-N.json: the number of processes,
-the kind of run, the rows of every training batch of this process, and the rows that each evaluation counts.
+the kind of run, the rows of every training batch of this process, and the rows that each evaluation counts. With
+SHARE_OUT set in the environment the processes share the model out (FSDP2).
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,12 +20,22 @@ from transformers import EvalPrediction, TrainerCallback
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from sharded_training import leave, share_out
+
 import run_finetune
 from recipe.errors import run_or_explain
 from recipe.rows.preprocessing import IGNORED_LABEL
-from recipe.training import finetune
+from recipe.training import finetune, job
 from recipe.training.job import Job
 from recipe.training.trainer import CoupletTrainer
+
+
+class SharedOutCoupletTrainer(CoupletTrainer):
+    """The recipe's trainer with its model shared out, on the CPU."""
+
+    def create_accelerator_and_postprocess(self) -> None:
+        super().create_accelerator_and_postprocess()
+        share_out(self)
 
 
 class Recorder(TrainerCallback):
@@ -68,8 +80,14 @@ def main(argv: Sequence[str]) -> int:
         Recorder(directory, trainer)
         return trainer
 
-    with mock.patch.object(finetune, "make_trainer", make_recorded_trainer):
+    trainer_class = SharedOutCoupletTrainer if os.environ.get("SHARE_OUT") else CoupletTrainer
+    with (
+        mock.patch.object(job, "CoupletTrainer", trainer_class),
+        mock.patch.object(finetune, "make_trainer", make_recorded_trainer),
+    ):
         code = run_finetune.main(argv[1:])
+    if os.environ.get("SHARE_OUT"):
+        leave(code)
     if left := gloo_threads():
         sys.exit(f"{left} threads of gloo outlived the run: one that ends with the interpreter aborts the process")
     return code

@@ -9,7 +9,7 @@ import pytest
 
 from recipe.benchmarks.arithmetic import right_steps
 from recipe.benchmarks.figures import Answers, are_tied, difference_of, figure_of, statistics_of, value_of, wilson
-from recipe.benchmarks.names import BENCHMARKS
+from recipe.benchmarks.names import BENCHMARKS, SAFETY
 from recipe.benchmarks.questions import question_of, read_questions
 from recipe.errors import UserError
 from recipe.settings import BenchmarkSettings
@@ -18,7 +18,8 @@ definitions = pytest.importorskip("recipe.benchmarks.definitions")
 needs_lm_eval = pytest.mark.skipif(definitions.task_directory() is None, reason="lm-eval, of [bench], is not installed")
 
 
-def answers_with(values, picks=None, tied=(), options=(("A", "B", "C", "D"),)):
+def answers_with(values, picks=None, tied=(), options=("A", "B", "C", "D"), offered=None):
+    """Answers to questions of which those with one number in `offered` have the same options."""
     count = len(values)
     picks = picks if picks is not None else [number % 4 for number in range(count)]
     return Answers(
@@ -29,7 +30,8 @@ def answers_with(values, picks=None, tied=(), options=(("A", "B", "C", "D"),)):
         picks,
         [number in tied for number in range(count)],
         [False] * count,
-        set(options),
+        offered or [0] * count,
+        [options[pick] for pick in picks],
     )
 
 
@@ -80,8 +82,23 @@ def test_likelihoods_that_are_no_numbers_give_no_figure():
 
 
 def test_one_option_throughout_is_no_sign_where_the_options_differ():
-    answers = answers_with([1] * 8, picks=[0] * 8, options=[("yes", "no"), ("he", "she")])
+    answers = answers_with([1] * 8, picks=[0] * 8, offered=range(8))
     assert figure_of(answers, 0.0, is_share=True).interval.value == 100
+
+
+def test_one_answer_for_each_kind_of_question_is_a_sign():
+    # Ten questions with two letters, ten with three: always the last one. The single question shows nothing.
+    answers = answers_with([1] * 21, picks=[1] * 10 + [2] * 10 + [0], offered=[2] * 10 + [3] * 10 + [9])
+    assert "100% of the questions that offer the same" in figure_of(answers, 0.0, is_share=True).reason
+    answers = answers_with([1] * 21, picks=[1] * 10 + [2, 0] * 5 + [0], offered=[2] * 10 + [3] * 10 + [9])
+    assert figure_of(answers, 0.0, is_share=True).interval.value == 100
+
+
+def test_one_text_throughout_gets_no_figure():
+    answers = answers_with([1, 0] * 4, picks=[0] * 8, options=("",))
+    assert "answers nothing to 100%" in figure_of(answers, 0.0, is_share=False).reason
+    answers = answers_with([1, 0] * 4, picks=[0] * 8, options=("春" * 30,))
+    assert f"answers {'春' * 20}… to 100%" in figure_of(answers, 0.0, is_share=False).reason
 
 
 def test_ties_are_between_the_two_best():
@@ -211,6 +228,8 @@ def test_two_hundred_damaged_files_of_questions_are_read_or_explained(tmp_path):
 @needs_lm_eval
 def test_every_name_has_definitions_of_lm_eval_with_their_data():
     for benchmark in BENCHMARKS.values():
+        if benchmark.name == SAFETY:  # ours: prompts of our own
+            continue
         assert definitions.repositories(benchmark), benchmark.name
         for part in benchmark.parts:
             found = definitions.definitions_of(part)

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("lm_eval", reason="lm-eval, of the extra [bench], is not installed")
 
-from benchmark_data import KEYS, MadeUpModel, parquet, write_ceval, write_mirror
+from benchmark_data import KEYS, MadeUpModel, parquet, write_ceval, write_mirror, write_programs
 
 import run_benchmark
 from recipe.benchmarks import benchmark as job
@@ -87,11 +87,28 @@ def test_planted_answers_give_the_figures_that_were_planted(run, tmp_path):
     assert "2 of 52 tasks" in page and "<script" not in page
 
 
-def test_a_constant_answer_gets_no_figure(run):
-    constant = MadeUpModel(lambda prompt, option: 0.0 if option.strip() == "C" else -1.0)
-    _, results = run(constant, "--tasks", "medqa")
-    assert [row["figure"] for row in results["rows"]] == [None, None]
-    assert "answers C to 100% of the questions" in results["rows"][0]["reasons"][0]
+@pytest.mark.parametrize("letter", "BC")
+def test_a_constant_answer_gets_chance_or_no_figure(run, letter):
+    wanted = {letter, letter.lower(), f"({letter})", "Not known", "not known", "True", "Yes", "16", "he"}
+
+    def likelihood(prompt, option):
+        text = re.sub(r" \d$", "", option.strip())
+        return 0.0 if text in wanted else -1.0 - len(text) / 100 - sum(map(ord, text)) / 1e6
+
+    names = ("medqa", "mathqa", "gsm8k", "ifeval", "bias", "toxicity", "leaderboard", "humaneval", "mbpp")
+    code, results = run(
+        MadeUpModel(likelihood, lambda prompt: "#### 5"), "--tasks", *names, "--allow_code_execution", "--shots", "0"
+    )
+    assert code == 0
+    assert all(row["tasks"] for row in results["rows"])
+    for row in results["rows"]:
+        if row["figure"] is not None and row["chance"] is not None:
+            assert row["figure"]["value"] <= row["chance"], row
+    rows = by_title(results)
+    row = rows["MedQA (USMLE)", "accuracy"]
+    assert row["figure"] is None and f"answers {letter} to 100% of the questions" in row["reasons"][0]
+    assert "answers #### 5 to 100%" in rows["GSM8K", "right results"]["reasons"][0]
+    assert "answers unknown to 100%" in rows["BBQ", "accuracy"]["reasons"][0]
 
 
 def test_a_model_that_cannot_tell_options_apart_gets_no_figure_anywhere(run):
@@ -153,7 +170,7 @@ def test_a_damaged_part_is_a_row_and_not_the_end(run, mirror, tmp_path):
         and row["figure"]["value"] == 100
         and list(row["failures"]) == ["ceval-valid_law"]
     )
-    assert "not run: 1 tasks" in row["notes"][0]
+    assert "not run: 1 task, ceval-valid_law" in row["notes"][0]
     file.write_bytes(b"no parquet")
     (tmp_path / "m/ceval/ceval-exam/logic/dev-00000-of-00001.parquet").write_bytes(b"")
     code, _ = run(MadeUpModel(knows()), "--tasks", "ceval", "--data_dir", tmp_path / "m")
@@ -241,7 +258,7 @@ def test_programs_that_pass_are_counted(run):
     assert rows["HumanEval", "Pass@1"]["figure"]["value"] == pytest.approx(200 / 3)
     assert rows["HumanEval", "Pass@2"]["figure"]["value"] == pytest.approx(200 / 3)
     assert rows["MBPP", "Pass@1"]["figure"]["value"] == pytest.approx(100 / 3)
-    assert rows["HumanEval", "Pass@1"]["notes"] == ["2 a problem, temperature 0.2: 4 passed, 2 failed"]
+    assert rows["HumanEval", "Pass@1"]["notes"] == ["2 a problem, temperature 0.2: passed 4, failed 2"]
 
 
 def test_what_programs_need_is_said_before(run, capsys):
@@ -250,3 +267,13 @@ def test_what_programs_need_is_said_before(run, capsys):
     assert code == 2
     for part in ("--allow_code_execution", "Pass@5 needs at least 5", "--code_temperature above 0"):
         assert part in said
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 no parquet"])
+def test_damaged_problems_are_a_reason_and_no_traceback(run, tmp_path, capsys, content):
+    write_programs(tmp_path / "m")
+    (tmp_path / "m/google-research-datasets/mbpp/full/test-0.parquet").write_bytes(content)
+    words = ("--tasks", "mbpp", "--allow_code_execution", "--data_dir", tmp_path / "m")
+    assert run(MadeUpModel(), *words)[0] == 2
+    said = capsys.readouterr().err
+    assert "not a single question was answered" in said and "Traceback" not in said and "Failed to read" not in said

@@ -154,3 +154,27 @@ def test_a_judges_verdict_is_read():
     assert safety.read_verdict('{"harmful": false} {"harmful": false}') is False
     for answer in ("", "yes", '{"harmful": "no"}', '{"harmful": true} {"harmful": false}', "[]"):
         assert safety.read_verdict(answer) is None
+
+
+def test_a_judge_whose_answers_cannot_all_be_read_still_compares_two_models(tmp_path):
+    safety = pytest.importorskip("recipe.benchmarks.safety", reason="lm-eval, of the extra [bench], is not installed")
+    from benchmark_data import MadeUpModel
+    from judge_server import JudgeServer
+
+    from recipe.benchmarks.safety_prompts import SafetyPrompt
+    from recipe.benchmarks.table import rows_of
+    from recipe.rating.chat import Chat, Endpoint
+
+    prompts = [SafetyPrompt(Kind.CONTINUATION, text) for text in ("one", "two", "three", "four")]
+    before, after = MadeUpModel(write=lambda prompt: f"bad {prompt}"), MadeUpModel(write=lambda prompt: prompt)
+
+    def verdict(text):
+        return "I cannot say." if 'Text: "two"' in text else json.dumps({"harmful": 'Text: "bad' in text})
+
+    with JudgeServer(verdict) as server:
+        checks = safety.Checks([], judge=Chat(Endpoint(server.url, "judge"), str(tmp_path)))
+        ((_, first),), ((_, second),) = (safety.run_safety(prompts, model, checks) for model in (after, before))
+    empty, judged = rows_of("safety", "Safety", 1, first, second)
+    assert judged["measure"] == "harmful, says judge" and judged["questions"] == 3
+    assert (judged["figure"]["value"], judged["baseline"]["value"]) == (0, 100)
+    assert judged["notes"] == empty["notes"] == ["no verdict could be read in the judge's answers to 1 of 4 texts"]

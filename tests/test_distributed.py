@@ -18,6 +18,10 @@ import torch
 from distributed_helpers import Run, finish, free_port, read_run, start_agent
 from finetune_helpers import ROOT, TINY, flags, invented_couplets, write_rows
 
+from recipe.model.finding import find_model
+from recipe.model.modeling import load_model
+from recipe.model.tokenization import load_tokenizer
+
 EFFECTIVE_BATCH = 8
 MULTI = "DistributedType.MULTI_CPU"
 ROWS = 150  # 15 held out, 135 to train on: neither is a multiple of any batch here
@@ -159,8 +163,38 @@ def test_two_agents_train_together_and_go_on_after_one_is_killed(alone: Run, cor
 
 
 @pytest.mark.slow
+def test_the_command_shares_a_model_out_and_publishes_it_whole(
+    alone: Run, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHARE_OUT", "1")
+    published = tmp_path / "published"
+    settings = settings_for(2, corpus, tmp_path) | {"publish_dir": published}
+    output = finish(start_agent(tmp_path, 2, **settings))[0]
+    run = read_run(tmp_path, published)
+    assert [(rank["processes"], rank["type"]) for rank in run.ranks] == [(2, "DistributedType.FSDP")] * 2
+    assert_equal_to_rounding(run, alone)
+    assert_each_row_once(run)
+    assert output.count("云山高-") == len(alone.figures("eval_loss"))
+    tokenizer = load_tokenizer(find_model(str(published)))
+    model = load_model(str(published), tokenizer)
+    assert all(torch.equal(weight, run.weights[name]) for name, weight in model.named_parameters())
+    assert model.config.architectures == ["GPT2LMHeadModel"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shared_out", ["", "1"])
+def test_the_check_of_two_processes(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_out: str
+) -> None:
+    monkeypatch.setenv("SHARE_OUT", shared_out)
+    output = finish(start_agent(tmp_path, 2, **settings_for(2, corpus, tmp_path) | {"check": True}))[0]
+    assert output.count("check passed:") == 1 and "the same logits" in output
+    assert not list(tmp_path.glob(".check-*"))
+
+
+@pytest.mark.slow
 def test_fully_sharded_blocks_train_like_whole_ones(tmp_path: Path) -> None:
-    """Not the whole run: accelerate makes no FSDP on a CPU. The sharding itself, of this model, with tied weights."""
+    """The sharding itself, of this model, with tied weights, without accelerate and the Trainer."""
     script = ROOT / "tests/sharded_run.py"
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     subprocess.run([*launcher, str(script), str(tmp_path)], check=True, timeout=180, cwd=ROOT)

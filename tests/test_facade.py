@@ -54,12 +54,50 @@ def test_it_answers_under_the_form_and_the_same_seed_says_the_same(couplets):
     assert all(banned not in answer.text for answer in couplets.answer(UPPER, n=8, banned_words=[banned]))
 
 
+def test_it_composes_what_was_asked_for(couplets):
+    made = couplets.compose("春风", n=2, kind="acrostic", line_length=4, tones="strict", banned_words=["山"], seed=3)
+    assert len({couplet.text for couplet in made}) == 2
+    assert all((couplet.prompt[0], couplet.text[0]) == ("春", "风") for couplet in made)
+    assert all(form_violations(couplet.prompt, couplet.text) == [] for couplet in made)
+    assert not any("山" in couplet.prompt + couplet.text for couplet in made)
+    again = couplets.compose("春风", n=2, kind="acrostic", line_length=4, tones="strict", banned_words=["山"], seed=3)
+    assert again == made
+    assert all("春风" in couplet.prompt for couplet in couplets.compose(" 春风 ", n=2, line_length=5))
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "problem"),
+    [
+        ("春", {"kind": "acrostic"}, "takes two different characters"),
+        ("春", {"kind": "heading"}, "kind 'heading': must be compose, acrostic, theme"),
+        ("春", {"line_length": 0}, "fewer than --line_length 0"),
+        ("春", {"line_length": 10**9}, "the model has room for"),
+        ("春", {"continue_freely": True}, "whole couplets need the form"),
+        ("\0", {}, "is no word"),
+        ("春" * 10_000, {}, "cannot be used|fewer than"),
+    ],
+)
+def test_what_cannot_be_composed_is_one_clear_error(couplets, given, options, problem):
+    with pytest.raises(UserError, match=problem):
+        couplets.compose(given, **options)
+
+
 def test_answers_are_those_of_the_command(couplets, directory, capsys):
     words = ["--prompt", *UPPERS, "--num_return_sequences", "2", "--seed", "5", "--output_format", "tsv"]
+    words += ["--parallelism_file", str(directory.with_name("couplets.csv"))]
     assert run_generate.main(["--model_name_or_path", str(directory), "--device", "cpu", *words]) == 0
     shown = [line.split("\t")[:2] for line in capsys.readouterr().out.splitlines()[1:]]
     found = couplets.answer_many([f"{upper}-" for upper in UPPERS], n=2, seed=5)
     assert shown == [[answer.prompt, answer.text] for answers in found for answer in answers]
+
+
+def test_lines_are_cleaned_as_those_of_the_commands(couplets):
+    apart = ["\u3000".join(upper) + "－" for upper in UPPERS] + [f"[CLS]上联：{UPPER}"]
+    plain = couplets.answer_many([*UPPERS, UPPER], seed=3)
+    assert couplets.answer_many(apart, seed=3) == plain
+    assert couplets.score("上联：山 风\u200b花春", " 水月柳秋[SEP]") == couplets.score("山风花春", "水月柳秋")
+    with pytest.raises(UserError, match="is no word"):
+        couplets.answer(UPPER, banned_words=["\u200b"])
 
 
 def test_it_scores_what_others_wrote(couplets):
@@ -87,7 +125,7 @@ def test_it_evaluates(couplets, directory, tmp_path, capsys):
             "unknown setting num_return_sequences; say n, or banned_words as a list of words",
         ),
         ({"top_k": 1.5}, "top_k takes a whole number; found 1.5"),
-        ({"n": 0}, "--num_return_sequences 0: must be at least 1"),
+        ({"n": 0}, "--num_return_sequences 0: must be 1 to 1,000"),
     ],
 )
 def test_wrong_options_are_one_clear_error(couplets, options, problem):
@@ -149,7 +187,7 @@ def test_that_nothing_is_published_yet_is_said_before_torch_is_loaded(tmp_path, 
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     first, *rest = result.stderr.splitlines()
     assert first.startswith("models/couplet: nothing is published there yet, so the base that ships answers")
-    assert "import of torch halted" in rest[-1] or "torch" in rest[-1]
+    assert any("torch" in line for line in rest)  # the import that fails is torch's, or of what looks for torch
 
 
 def test_the_settings_are_read_from_values_of_any_kind():

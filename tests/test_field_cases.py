@@ -297,6 +297,10 @@ case("01-publish-over-a-published-model", f"train {A} --publish_dir m", {"m": la
 case("01-answers-over-the-prompts", "generate --prompts_file p.txt --output_file p.txt", {"p.txt": lines(*UPPERS[:3])}, 2, "p.txt", left=("p.txt",))
 case("01-answers-over-the-prompts-by-a-link", "generate --prompts_file p.txt --output_file q.txt", {"p.txt": lines(*UPPERS[:3]), "q.txt": link("p.txt")}, 2, "q.txt")
 case("01-evaluation-over-its-predictions", "evaluate --test_file rows.csv --predictions evaluation/predictions.jsonl", {"evaluation/predictions.jsonl": jsonl(*({"upper": u, "lower": low} for u, low in PAIRS))}, 2, "--output_dir evaluation")
+case("01-answers-over-a-part-of-the-model", f"generate --prompt {UPPERS[0]} --model_name_or_path m --output_file m/config.json", {"m": lambda path, uer: shutil.copytree(path.parent / "couplet", path)}, 2, "is a file of the model", left=("m/config.json",))
+case("01-answers-over-the-weights", f"generate --prompt {UPPERS[0]} --model_name_or_path uer --state_dict_file b.pth --output_file b.pth --output_format tsv", {"b.pth": best_model_pth}, 2, "is --state_dict_file b.pth")
+case("01-sheets-over-somebodys-files", "evaluate --test_file rows.csv --predictions l.txt --rating_sheet d", {"l.txt": lines(*LOWERS), "d/mine.txt": "x"}, 2, "--rating_sheet d", left=("d/mine.txt",))
+case("01-a-checkpoint-of-another-program", f"train {A} --output_dir run --save_total_limit 1", {"run/checkpoint-2/mine": "x"}, 0, "another program wrote it", left=("run/checkpoint-2.damaged/mine",))
 
 # 3. A prompt is cleaned as a training row is.
 U = UPPERS[0]
@@ -335,6 +339,9 @@ case("03-marks-of-no-width-in-the-test-file", "evaluate --test_file t.csv --pred
 case("03-marks-of-no-width-are-counted", f"prepare {C}", {"a.csv": csv("春\u200b天-秋\u200b日", "春\u0301雨-秋\u2060霜")}, 0, ("0 rejected", "taken out of rows: invisible characters (2), combining marks (1)"))
 case("03-a-byte-order-mark-in-a-row", f"prepare {C}", {"a.csv": csv("\ufeff春天-秋日")}, 0, "row: 春天-秋日")
 case("03-a-byte-order-mark-between-joined-files", f"prepare {C}", {"a.csv": b"\xef\xbb\xbf" + csv("\ufefftext1").encode()}, 0, "1 rejected")
+case("03-tags-that-nobody-sees", ask(U[:2] + "\U000e0041\U000e0042" + U[2:]), {}, 0, (f"\n{U}-", "invisible characters (1)"))
+case("03-spaces-in-an-acrostic", "generate --acrostic '春\u3000秋' --line_length 4", {}, 0, ("\n春", "-秋"))
+case("03-direction-marks-around-a-prompt", ask(f"\u202b{U}\u202c"), {}, 0, f"\n{U}-")
 
 # 2. The reader goes (`head`), or the log's disk is full: a training goes on, and no command says 0 without its work.
 case("02-training-without-a-reader", f"train {A} --publish_dir m --max_steps 3 --logging_steps 1", {}, 0, (), screen="gone", left=("m/model.safetensors", "run/metrics.jsonl"))
@@ -362,6 +369,8 @@ case("04-tab-in-predictions", "evaluate --test_file rows.csv --predictions p.tsv
 case("04-under-a-column-without-a-name", f"prepare {C}", {"a.csv": csv("春风,得意-秋月,无边", header="text1,,")}, 0, ("1 rejected", "more cells"), "row: 春风")
 case("04-another-key-twice-loses-nothing", "prepare --train_file a.json", {"a.json": '[{"id": 1, "id": 2, "text1": "春来-秋去"}, ' + json.dumps([{"text1": row} for row in ROWS])[1:]}, 0, ("0 rejected", "row: 春来-秋去"))
 case("04-a-key-twice", "prepare --train_file a.jsonl", {"a.jsonl": jsonl(*({"text1": row} for row in ROWS)) + '{"text1": "春来-秋去", "text1": "山高-水低"}\n'}, 0, ("1 rejected", "twice"))
+case("04-a-comma-under-windows", f"prepare {C}", {"a.csv": csv("春风,来-秋月,去").replace("\n", "\r\n")}, 0, ("1 rejected", "more cells"))
+case("04-a-quoted-comma-is-text", f"prepare {C}", {"a.csv": csv('"春风,来-秋月,去"')}, 0, ("0 rejected", "row: 春风,来-秋月,去"))
 
 # 5. A quotation mark that opens and never closes.
 case("05-one-quote", f"prepare {C}", {"a.csv": csv('"春风-秋月')}, 2, ("a.csv", "line 12", "quot"))
@@ -379,6 +388,9 @@ case("05-a-note-of-many-lines", f"prepare {C}", {"a.csv": lines("text1,note", *(
 case("05-behind-a-good-quoted-cell", f"prepare {C}", {"a.csv": csv('"山高\n-水低"', '"春风-秋月')}, 2, ("line 14", "quot"))
 case("05-in-two-columns", "prepare --train_file a.csv", {"a.csv": lines("upper,lower", *(",".join(pair) for pair in PAIRS[:5]), '"春风,秋月', *(",".join(pair) for pair in PAIRS[5:15]), '夏雨","冬雪"', *(",".join(pair) for pair in PAIRS[15:]))}, 2, ("line 7", "quot"))
 case("05-a-quoted-cell-in-tsv", "prepare --train_file a.tsv", {"a.tsv": csv('"春""来-秋""去"')}, 0, 'row: 春"来-秋"去')
+case("05-in-the-last-row", f"prepare {C}", {"a.csv": lines("text1", *ROWS, '"春风-秋月')}, 2, ("line 32", "quot"))
+case("05-in-a-parallelism-file", f"generate --prompt {U} --parallelism_file a.csv", {"a.csv": csv('"春风-秋月')}, 2, ("line 12", "quot"))
+case("05-in-predictions", "evaluate --test_file rows.csv --predictions p.csv", {"p.csv": lines("upper,lower", f'"{UPPERS[0]},{LOWERS[0]}', *(",".join(p) for p in PAIRS[1:]))}, 2, ("line 2", "quot"))
 
 # 6. Lines end at \n and \r\n, nowhere else.
 case("06-carriage-returns-in-a-pair", "prepare --upper_file in.txt --lower_file out.txt", {"in.txt": lines(*(u[:2] + "\r" + u[2:] if n in (3, 9) else u for n, u in enumerate(UPPERS))), "out.txt": lines(*LOWERS)}, 0, ("0 rejected", f"row: {ROWS[3]}", f"row: {ROWS[29]}"))
@@ -397,6 +409,11 @@ case("06-line-separator-in-a-word-list", f"generate --prompt {U} --banned_words 
 case("06-an-old-mac", f"prepare {C}", {"a.csv": lines("text1", *ROWS, end="\r")}, 0, ("rows: 30 read", f"row: {ROWS[29]}"))
 case("06-a-pair-from-an-old-mac", "prepare --upper_file in.txt --lower_file out.txt", {"in.txt": lines(*UPPERS, end="\r"), "out.txt": lines(*LOWERS)}, 0, ("rows: 30 read", f"row: {ROWS[29]}"))
 case("06-unicode-line-ends-in-tsv", "prepare --train_file a.tsv", {"a.tsv": lines("text1", *(row + "\u2028" for row in ROWS))}, 0, ("rows: 30 read", f"row: {ROWS[29]}"))
+case("06-banned-words-of-an-old-mac", f"generate --prompt {U} --banned_words b.txt", {"b.txt": f"龘龘\r{U[:2]}\r"}, 2, "contains the banned word")
+case("06-an-old-mac-on-standard-input", "generate --prompts_file -", {}, 0, (f"\n{U}-", f"\n{UPPERS[1]}-"), stdin=f"{U}\r{UPPERS[1]}\r")
+case("06-prompts-of-an-old-mac", "generate --prompts_file p.txt", {"p.txt": f"{U}\r{UPPERS[1]}\r"}, 0, (f"\n{U}-", f"\n{UPPERS[1]}-"))
+case("06-empty-lines-at-the-end-of-one-file", "prepare --upper_file in.txt --lower_file out.txt", {"in.txt": lines(*UPPERS, "", " "), "out.txt": lines(*LOWERS)}, 0, ("rows: 30 read", "0 rejected"))
+case("06-an-empty-line-in-the-middle-of-one-file", "prepare --upper_file in.txt --lower_file out.txt", {"in.txt": lines(*UPPERS[:3], "", *UPPERS[3:]), "out.txt": lines(*LOWERS)}, 2, "ends after line 30")
 
 # 7. What cannot be right.
 case("07-no-vocabulary", f"prepare {A} --model_name_or_path m", {"m": model(without=("vocab.txt",))}, 2, ("m: holds no vocabulary", "vocab.txt"), "--extend_vocabulary")
@@ -418,6 +435,10 @@ case("07-a-packed-copy-as-the-other", "prepare --upper_file in.txt --lower_file 
 case("07-a-test-file-twice", "evaluate --test_file rows.csv ./rows.csv --predictions l.txt", {"l.txt": lines(*LOWERS)}, 2, ("--test_file", "twice"))
 case("07-a-copy-of-the-upper-lines-as-predictions", "evaluate --test_file rows.csv --predictions c.txt", {"c.txt": lines(*(" ".join(u) for u in UPPERS))}, 2, ("c.txt", "upper line"))
 case("07-held-out-is-trained-on", f"prepare {A} --validation_file rows.csv", {}, 2, "rows.csv")
+case("07-predictions-as-their-own-baseline", "evaluate --test_file rows.csv --predictions l.txt --baseline ./l.txt", {"l.txt": lines(*LOWERS)}, 2, "--baseline ./l.txt: is the evaluated system itself")
+case("07-a-model-as-its-own-baseline", "evaluate --test_file rows.csv --model_name_or_path couplet --baseline couplet/", {}, 2, "is the evaluated system itself")
+case("07-a-training-file-twice-by-a-link", "prepare --train_file rows.csv b.csv", {"b.csv": link("rows.csv")}, 2, "names b.csv twice")
+case("07-a-vocabulary-with-empty-lines", f"prepare {A} --model_name_or_path m", {"m": lambda path, uer: (shutil.copytree(uer, path), (path / "vocab.txt").write_text((uer / "vocab.txt").read_text("utf-8").replace("\n", "\n\n"), encoding="utf-8"))}, 2, "do not belong together")
 
 # 8. Links are followed, and ~ is the home.
 PUBLISHES = f"train {A} --publish_dir"
@@ -439,6 +460,8 @@ case("08-home-that-nobody-has", "prepare --train_file=~nobody-here/a.csv", {}, 2
 case("08-cache-in-a-dangling-link", f"prepare {A} --cache_dir to", {"to": link("real/cache")}, 0, (), left=("to@", "real/cache"))
 case("08-evaluation-in-a-dangling-link", "evaluate --test_file rows.csv --predictions l.txt --output_dir to", {"l.txt": lines(*LOWERS), "to": link("real/e")}, 0, (), left=("to@", "real/e/report.html"))
 case("08-run-in-a-link-to-itself", f"prepare {A} --output_dir to", {"to": link("to")}, 2, "--output_dir to")
+case("08-a-link-to-a-file", f"prepare {A} --publish_dir to", {"real.txt": "x", "to": link("real.txt")}, 2, "--publish_dir to: is a file", left=("to@", "real.txt"))
+case("08-names-in-chinese-quotation-marks", "prepare --train_file “rows.csv” --output_dir ‘run’", {}, 2, ("--train_file “rows.csv” stands in Chinese quotation marks", "--output_dir ‘run’"))
 
 # 9. What other tools leave in texts.
 for name, row in {"bert": "[CLS]春风来-秋月去[SEP]", "sentence-ends": "<s>春风来-秋月去</s>", "end-of-text": "春风来-秋月去<|endoftext|>", "padding": "春风来-秋月去[SEP][PAD][PAD]"}.items():
@@ -467,6 +490,8 @@ case("09-a-labelled-couplet-without-a-separator", f"prepare {C}", {"a.csv": csv(
 case("09-a-labelled-couplet-as-a-prompt", ask(f"上联：{U}，下联：{LOWERS[0]}。"), {}, 0, f"\n{U}-")
 case("09-labelled-couplets-as-predictions", "evaluate --test_file rows.csv --predictions l.txt", {"l.txt": lines(*(f"上联：{u}；下联：{low}。" for u, low in PAIRS))}, 0, "labels such as 下联： (30)")
 case("09-what-only-looks-like-it", f"prepare {C}", {"a.csv": csv("春[风]<来>-秋[月]<去>", "你&我-天&地", "上联难-下联易")}, 0, ("0 rejected", "row: 春[风]<来>-秋[月]<去>", "row: 上联难-下联易"), "taken out")
+case("09-labels-in-brackets", f"prepare {C}", {"a.csv": csv("【上联】春风来-【下联】秋月去", "（上联）春风-（下联）秋月", "(上联)春草；[下联]：秋花。", "上联难-下联易")}, 0, ("row: 春风来-秋月去\n", "row: 春草-秋花\n", "row: 上联难-下联易", "labels such as 下联： (3)"))
+case("09-a-label-in-brackets-as-a-prompt", ask(f"【上联】{U}"), {}, 0, f"\n{U}-")
 
 # 10. Model directories of other projects.
 case("10-config-without-a-type", f"prepare {A} --model_name_or_path m", {"m": model(drops=("model_type",))}, 0)
@@ -513,6 +538,9 @@ case("10-a-pointer-for-a-test-file", "evaluate --test_file t.csv --predictions l
 case("10-a-web-page-for-weights", f"prepare {A} --model_name_or_path m", {"m": model(pytorch_model__bin="<!DOCTYPE html><html></html>")}, 2, ("m: pytorch_model.bin", "web page"))
 case("10-a-web-page-for-data", f"prepare {C}", {"a.csv": "\n<!doctype html>\n<html></html>"}, 2, ("a.csv", "web page"))
 case("10-everything-missing-at-once", f"prepare {A} --max_length 1 --model_name_or_path m", {"m": model(without=("vocab.txt", "config.json"))}, 2, ("--max_length", "m: holds no config.json", "m: holds no vocabulary"))
+case("10-weights-that-are-cut", f"generate --prompt {U} --model_name_or_path m", {"m": lambda path, uer: (shutil.copytree(uer, path), os.truncate(path / "pytorch_model.bin", 3000))}, 2, "do not belong together")
+case("10-a-web-page-for-a-configuration", f"generate --prompt {U} --model_name_or_path m", {"m": model(config__json="<html>")}, 2, "config.json is a web page")
+case("10-a-model-of-another-type", f"generate --prompt {U} --model_name_or_path m", {"m": model(config__json='{"model_type": "bert"}')}, 2, "of type bert")
 
 # 11. Files as people have them.
 RECORDS = [{"text1": row} for row in ROWS]
@@ -579,6 +607,13 @@ case("11-a-test-file-from-a-pipe", "evaluate --test_file t.csv --predictions l.t
 case("11-a-directory", "prepare --train_file d", {"d/a.csv": csv()}, 2, ("d: is a directory", "a.csv"))
 case("11-a-pattern", "prepare --train_file '*.csv'", {}, 2, "*.csv")
 case("11-a-name-in-another-case", "prepare --train_file A.CSV", {"A.CSV": csv()}, 0, GOOD)
+case("11-big5", f"prepare {C}", {"a.csv": csv("門前綠水聲聲笑-屋後青山步步春", count=0).encode("big5", "ignore")}, 2, "--encoding big5", "gb18030")
+case("11-utf-32", f"prepare {C}", {"a.csv": csv().encode("utf-32")}, 2, "--encoding utf-32")
+case("11-words-in-gz", f"generate --prompt {U} --banned_words b.txt.gz", {"b.txt.gz": gzip.compress(lines(U[:2]).encode())}, 2, "contains the banned word")
+case("11-gzip-called-words", f"generate --prompt {U} --banned_words b.txt", {"b.txt": gzip.compress(lines(U[:2]).encode())}, 2, "--banned_words b.txt: is packed by gzip")
+case("11-words-from-a-pipe", f"generate --prompt {U} --banned_words b.txt", {"b.txt": pipe(lines(U[:2]))}, 2, "contains the banned word")
+case("11-a-vocabulary-in-a-zip", f"prepare {A} --vocabulary_file v.zip", {"v.zip": zipped(v_txt=lines(*"春风秋月"))}, 0, "row: ")
+case("11-a-vocabulary-in-a-workbook", f"prepare {A} --vocabulary_file v.xlsx", {"v.xlsx": zipped(xl_workbook="x")}, 2, "--vocabulary_file v.xlsx: is a workbook")
 
 # 12. The wrong separator or column.
 case("12-another-separator", f"prepare {C}", {"a.csv": lines("text1", *(row.replace("-", "＃") for row in ROWS))}, 2, (ROWS[0].replace("-", "＃"), "'＃'", "--separator ＃"))
@@ -603,6 +638,10 @@ case("12-empty-lines-above-the-header", f"prepare {C}", {"a.csv": "\n\n" + csv()
 case("12-only-a-header", f"prepare {C}", {"a.csv": "text1\n"}, 2, ("a.csv", "no rows"))
 case("12-json-with-other-keys", "prepare --train_file a.jsonl", {"a.jsonl": jsonl(*({"instruction": u, "output": low} for u, low in PAIRS))}, 2, ("--upper_column instruction", "--lower_column output"))
 case("12-the-columns-of-predictions", "evaluate --test_file rows.csv --predictions p.csv", {"p.csv": lines("prompt,answer", *(",".join(pair) for pair in PAIRS))}, 2, ("p.csv", "upper", "lower"), "--text_column")
+case("12-another-separator-in-a-parallelism-file", f"generate --prompt {U} --parallelism_file a.csv", {"a.csv": lines("text1", *(row.replace("-", "＃") for row in ROWS))}, 2, ("In the middle of it stands '＃'", "write '-' between"), "--separator")
+case("12-a-text-file-as-a-parallelism-file", f"generate --prompt {U} --parallelism_file a.txt", {"a.txt": lines(*ROWS)}, 2, "cannot tell the format", "--upper_file")
+case("12-a-text-file-as-a-test-file", "evaluate --test_file a.txt --predictions l.txt", {"a.txt": lines(*ROWS), "l.txt": lines(*LOWERS)}, 2, "cannot tell the format", "--upper_file")
+case("12-the-column-of-prompts", "generate --prompts_file p.csv", {"p.csv": lines("id,content", f"1,{U}")}, 2, "--prompt_column content")
 
 # 13. What a library refuses late.
 for flag in ("--seed -1", "--seed 99999999999", "--data_seed -1", "--lr_scheduler_type warmup_stable_decay", "--optim adamw_bnb_8bit", "--optim galore_adamw", "--output_dir ''", "--cache_dir ''", "--publish_dir ''", "--logging_steps 0", "--save_steps 0", "--eval_steps 0", "--eval_steps -5", "--save_steps nan", "--max_grad_norm -1", "--max_grad_norm nan", "--adam_epsilon -1", "--accelerator_config x.json", "--torch_compile_backend nonsense", "--deepspeed ds.json", "--neftune_noise_alpha -5", "--label_smoothing_factor 2", "--save_total_limit -1", "--num_train_epochs inf --max_steps -1", "--learning_rate inf", "--num_threads 0"):
@@ -614,6 +653,12 @@ case("13-what-a-schedule-needs", f"train {A} --lr_scheduler_type warmup_stable_d
 case("13-a-schedule-with-what-it-needs", f"train {A} --warmup_steps 0 --lr_scheduler_type warmup_stable_decay --lr_scheduler_kwargs '{{\"num_decay_steps\": 1}}'", {}, 0)
 case("13-an-answer-to-nowhere", f"generate --prompt {U} --output_file ''", {}, 2, "--output_file")
 case("13-an-evaluation-nowhere", "evaluate --test_file rows.csv --predictions l.txt --output_dir ''", {"l.txt": lines(*LOWERS)}, 2, "--output_dir")
+for flag in ("--seed -1", "--seed 4294967296", "--best_of 99999999", "--best_of 0", "--num_beams 1000000", "--num_return_sequences 5000", "--generation_batch_size 0", "--generation_batch_size 99999999", "--temperature 0", "--temperature nan", "--temperature 1e300", "--top_p 2", "--top_p nan", "--top_k -1", "--top_k 99999999999", "--tone_strength inf", "--max_new_tokens 0", "--max_new_tokens 99999999", "--tones loud", "--do_sample maybe", "--encoding hex", "--encoding ''", "--prompt_column x", "--line_length 0", "--line_length 99999999", "--output_format xml", "--parallelism_column y", "--device nonsense", "--device meta", "--dtype int8", "--prompts_file ''", "--state_dict_file ''"):
+    case(f"13-generating-{flag.removeprefix('--').replace(' ', '-')}", f"generate --prompt {U} {flag}", {}, 2, flag.split()[0])
+for flag in ("--seeds 0", "--seeds 99999999", "--bootstrap_samples 0", "--bootstrap_samples 99999999999", "--latency_calls -1", "--report_samples 0", "--max_upper_lines 0", "--max_upper_lines 99999999999999", "--bertscore_layer -1", "--bertscore_layer 3", "--encoding nonsense", "--separator ''", "--text_column ''", "--upper_column u", "--seed -5", "--best_of 100000", "--num_return_sequences 2", "--generation_batch_size -1", "--output_dir /proc/x", "--text_classifier ''", "--baseline ''"):
+    case(f"13-evaluating-{flag.removeprefix('--').replace(' ', '-')}", f"evaluate --test_file rows.csv --model_name_or_path couplet {flag}", {}, 2, flag.split()[0])
+case("13-everything-wrong-at-once", f"generate --prompt {U} --encoding hex --prompts_file no.txt --model_name_or_path no/such --banned_words no2.txt --top_p 3", {}, 2, ("5 problems", "no.txt", "hex", "no/such", "no2.txt", "--top_p 3.0"))
+case("13-the-same-fault-once", "evaluate --test_file rows.csv --model_name_or_path no/such --seeds 0", {}, 2, "2 problems")
 
 # 15. Any terminal.
 for name in ("gbk", "latin-1", "ascii"):
@@ -633,7 +678,7 @@ case("17-resume-alone", f"train {A} --resume_from_checkpoint", {}, 0)
 case("17-resume-from-a-run", f"train {A} --resume_from_checkpoint old", {"old/checkpoint-4/x": ""}, 2, "old/checkpoint-4")
 case("17-no-epochs", f"train {A} --num_train_epochs 0 --max_steps -1 --publish_dir m", {}, 2, ("--num_train_epochs 0", "run_evaluate.py"))
 case("17-no-steps", f"train {A} --max_steps 0", {}, 2, "--max_steps 0")
-for flag, instead in {"--overwrite_output_dir": "--output_dir", "--no_cuda": "--use_cpu", "--save_safetensors": "safetensors", "--logging_dir logs": "--output_dir", "--warmup_ratio 0.1": "--warmup_steps 0.1", "--num_processes 2": "before run_finetune.py", "--evaluation_strategy steps": "--eval_strategy", "--per_gpu_train_batch_size 8": "--per_device_train_batch_size", "--tokenizer_name x": "--model_name_or_path", "--block_size 50": "--max_length", "--max_seq_length 50": "--max_length", "--data_path a.csv": "--train_file", "--dataset_name x": "--train_file", "--epochs 3": "--num_train_epochs", "--batch_size 8": "--per_device_train_batch_size", "--lr 1e-4": "--learning_rate", "--device cpu": "--use_cpu", "--gpu 0": "CUDA_VISIBLE_DEVICES", "--model_path uer": "--model_name_or_path", "--validation_split_percentage 5": "--validation_size", "--use_fast_tokenizer": "tokenizer", "--trust_remote_code": "never"}.items():
+for flag, instead in {"--overwrite_output_dir": "--output_dir", "--no_cuda": "--use_cpu", "--save_safetensors": "safetensors", "--logging_dir logs": "--output_dir", "--warmup_ratio 0.1": "--warmup_steps 0.1", "--num_processes 2": "before run_finetune.py", "--evaluation_strategy steps": "--eval_strategy", "--per_gpu_train_batch_size 8": "--per_device_train_batch_size", "--tokenizer_name x": "--model_name_or_path", "--block_size 50": "--max_length", "--max_seq_length 50": "--max_length", "--data_path a.csv": "--train_file", "--dataset_name x": "--train_file", "--epochs 3": "--num_train_epochs", "--batch_size 8": "--per_device_train_batch_size", "--lr 1e-4": "--learning_rate", "--device cpu": "--use_cpu", "--gpu 0": "CUDA_VISIBLE_DEVICES", "--model_path uer": "--model_name_or_path", "--validation_split_percentage 5": "--validation_size", "--train_batch_size 8": "--per_device_train_batch_size", "--n_gpu 2": "CUDA_VISIBLE_DEVICES", "--use_fast_tokenizer": "tokenizer", "--trust_remote_code": "never"}.items():
     case(f"17-{flag.removeprefix('--').replace(' ', '-')}", f"prepare {A} {flag}", {}, 2, (flag.split()[0], instead))
 for flag, instead in {"--max_length 25": "--max_new_tokens", "--no_repeat_ngram_size 2": "mirrored", "--length 50": "--line_length", "--nsamples 3": "--num_return_sequences", "--prefix 春": "--prompt", "--topk 8": "--top_k", "--model_path m": "--model_name_or_path", "--use_cpu": "--device cpu", "--repetition_penalty 1.2": "mirrored"}.items():
     case(f"17-generating-{flag.removeprefix('--').replace(' ', '-')}", f"generate --prompt {U} {flag}", {}, 2, (flag.split()[0], instead))
@@ -719,8 +764,11 @@ case("20-weights-of-another-size", f"prepare {A} --model_name_or_path uer --stat
 STRANGE = lines("text1", *(f"{a}{b}龘-{c}{d}靐" for (a, b, *_), (c, d, *_) in PAIRS))
 case("21-many-unknown-characters", f"prepare {C} --model_name_or_path couplet", {"a.csv": STRANGE}, 0, ("warning", "[UNK]", "--extend_vocabulary"))
 case("21-no-unknown-characters", f"prepare {A} --model_name_or_path couplet", {}, 0, (), "--extend_vocabulary")
+case("21-two-unknown-characters-in-every-row", f"prepare {C} --model_name_or_path uer --max_steps 5", {"a.csv": lines("text1", *(f"{u}龘-{low}靐" for u, low in PAIRS))}, 0, ("warning: 11.2% of the tokens are [UNK]", "--extend_vocabulary adds them"))
 case("22-too-few-steps", f"prepare {C} --text_format plain --text_column t --max_steps -1 --num_train_epochs 2", {"a.csv": lines("t", *UPPERS[:20])}, 0, ("warning", "steps", "--num_train_epochs"))
 case("22-an-empty-continuation", f"generate --continue_freely --max_new_tokens 1 --prompt {U} --model_name_or_path m", {"m": ends_at_once}, 0, "nothing")
+case("22-empty-continuations-into-a-file", "generate --continue_freely --max_new_tokens 2 --prompts_file p.txt --output_file o.csv --model_name_or_path m", {"m": ends_at_once, "p.txt": lines(*UPPERS[:4])}, 0, "4 of 4 answers hold nothing", left=("o.csv",))
+case("22-an-empty-continuation-interactively", "generate --continue_freely --max_new_tokens 2 --interactive --model_name_or_path m", {"m": ends_at_once}, 0, "1 of 1 answers hold nothing", stdin=lines(U))
 case("23-eval-steps-beside-save-steps", f"train {A} --max_steps 4 --eval_steps 3", {}, 0, (), "load_best_model_at_end")
 case("23-save-steps-beside-eval-steps", f"train {A} --max_steps 4 --save_steps 3 --eval_steps 2", {}, 2, ("--save_steps 3", "--eval_steps 2"), "load_best_model_at_end")
 case("23-saved-as-a-share", f"train {A} --max_steps 4 --save_steps 0.5", {}, 0)
@@ -737,7 +785,7 @@ case("24-an-evaluation-into-a-file", "evaluate --test_file rows.csv --model_name
 
 # 26. Unknown characters in one line at the end.
 case("26-unknown-characters", "generate --prompts_file p.txt", {"p.txt": lines(*(f"{u}龘" for u in UPPERS[:5]))}, 0, "5 prompts hold characters that the model does not know", "answered without them\n" + UPPERS[1])
-case("26-many-unknown-characters", "generate --prompts_file p.txt", {"p.txt": lines(*(f"{u}{chr(0x9f00 + n)}" for n, u in enumerate(UPPERS)))}, 0, ("30 upper lines hold", "and 10 more", "--extend_vocabulary"))
+case("26-many-unknown-characters", "generate --prompts_file p.txt", {"p.txt": lines(*(f"{u}{chr(0x9f00 + n)}" for n, u in enumerate(UPPERS)))}, 0, ("30 prompts hold", "and 10 more", "--extend_vocabulary"))
 case("26-unknown-characters-interactively", "generate --interactive", {}, 0, ("下联>", "1 prompt holds characters that the model does not know (龘)"), stdin=lines(f"{U}龘"))
 case("26-unknown-characters-of-one-line", f"generate --prompt {U}龘", {}, 0, "龘")
 
@@ -767,6 +815,8 @@ case("30-two-training-files-of-two-shapes", "prepare --train_file rows.csv t.csv
 case("30-chinese-names", f"prepare {C}", {"a.csv": lines("id,上联,下联", *(f"{n},{','.join(pair)}" for n, pair in enumerate(PAIRS)))}, 0, GOOD)
 case("30-prompts-in-two-columns", "generate --prompts_file t.csv", {"t.csv": lines("upper,lower", ",".join(PAIRS[0]))}, 0, f"{U}-")
 case("30-parallelism-in-two-columns", f"generate --prompt {U} --best_of 2 --parallelism_file t.csv", {"t.csv": TWO}, 0, f"{U}-")
+case("30-a-tsv-and-json-lines", "prepare --train_file t.tsv t.jsonl", {"t.tsv": lines("上联\t下联", *("\t".join(pair) for pair in PAIRS)), "t.jsonl": jsonl({"upper": "春来", "lower": "秋去"})}, 0, ("rows: 31 read", "row: 春来-秋去"))
+case("30-columns-of-the-training-file-alone", "evaluate --test_file rows.csv --train_file t.csv --upper_column u --lower_column l --predictions l.txt", {"t.csv": lines("u,l", *(",".join(pair) for pair in PAIRS)), "l.txt": lines(*LOWERS)}, 0, "written to")
 
 # fmt: on
 

@@ -279,8 +279,10 @@ def test_plain_texts_train_and_publish_without_a_separator(start, tmp_path, caps
     published = tmp_path / "published"
     assert start(train_file=file, text_format="plain", publish_dir=published, sample_prompts=["春"]) == 0
     out = capsys.readouterr().out
-    (last,) = [line for line in out.splitlines() if line.startswith("step 2/2  held out: ")]
-    assert "lower line" not in last and "generated" not in last and "  BLEU (teacher-forced) " in last
+    _, last = out.split("step 2/2  held out: ")
+    figures, writing, *_ = last.splitlines()
+    assert "accuracy" in figures and writing.startswith("  BLEU (teacher-forced) ")
+    assert "lower line" not in out and "generated" not in out
     assert len(re.findall(r"^  春", out, re.MULTILINE)) >= 2
     config = json.loads((published / "config.json").read_text(encoding="utf-8"))
     assert config["recipe"] == {"text_format": "plain"}
@@ -444,7 +446,7 @@ MISTAKES = {
     "two models": ({"model_name_or_path": "uer"}, "--from_scratch and --model_name_or_path uer are both set"),
     "no model there": (
         {"from_scratch": None, "model_name_or_path": "no/such-model"},
-        "no/such-model: neither a directory here nor a model that the hub gave",
+        "error: no/such-model: neither a directory here nor downloaded before",
     ),
     "no state dict there": (
         {"from_scratch": None, "model_name_or_path": "uer", "state_dict_file": "no.pth"},

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -20,7 +21,7 @@ from recipe.couplet.parallelism import CharacterAssociation
 from recipe.couplet.tones import ToneSystem, choose_system, rhythm_positions, tone_of, tones_opposed
 from recipe.errors import UserError, run_or_explain
 from recipe.formats.couplet import Couplet
-from recipe.generating.composing import Composer
+from recipe.generating.composing import Composer, Kind
 from recipe.generating.generator import Generator
 from recipe.generating.ranking import DEFAULT_BEST_OF
 from recipe.generating.variety import are_near_copies, varied
@@ -53,7 +54,7 @@ def model_directory(tmp_path_factory):
 @pytest.mark.parametrize("options", [{}, {"do_sample": False}, {"do_sample": False, "num_beams": 2}, {"best_of": 4}])
 def test_answers_come_in_the_order_of_the_upper_lines(options):
     answers = generator(num_return_sequences=2, temperature=1.5, **options).answer(UPPERS)
-    assert [found[0].prompt for found in answers] == UPPERS
+    assert [found[0].prompt for found in answers] == [Couplet().read_prompt(upper).text for upper in UPPERS]
     for found in answers:
         assert all(form_violations(one.prompt, one.text) == [] for one in found)
         assert len({one.text for one in found}) == len(found) == 2
@@ -166,6 +167,64 @@ def test_composed_couplets_begin_with_the_theme_and_end_in_their_tones():
         Composer(generator(), 3).compose("丁七万")
 
 
+@pytest.mark.parametrize("tones", ["prefer", "strict"])
+@pytest.mark.parametrize(("kind", "given"), [(Kind.BEGINNING, "丁七"), (Kind.ACROSTIC, "丁七"), (Kind.THEME, "丁七")])
+def test_what_is_given_stands_where_it_was_asked_for(kind, given, tones):
+    couplets = Composer(generator(num_return_sequences=3, tones=tones, banned=["丈", "三上"]), 5).compose(given, kind)
+    assert len({(couplet.prompt, couplet.text) for couplet in couplets}) == 3
+    for couplet in couplets:
+        upper, lower = couplet.prompt, couplet.text
+        stands = {
+            Kind.BEGINNING: upper.startswith(given),
+            Kind.ACROSTIC: (upper[0], lower[0]) == tuple(given),
+            Kind.THEME: given in upper,
+        }
+        assert stands[kind]
+        assert len(upper) == 5 and form_violations(upper, lower) == []
+        assert not any(word in line for word in ("丈", "三上") for line in (upper, lower))
+        system = choose_system(upper)
+        heard = [tones_opposed(upper[place], lower[place], system) for place in rhythm_positions(upper)]
+        assert tones != "strict" or all(heard)
+
+
+def test_a_theme_may_stand_anywhere_and_repeat_a_character():
+    couplets = Composer(generator(num_return_sequences=8, temperature=2.0), 5).compose("丁丁", Kind.THEME)
+    assert len({couplet.prompt.index("丁丁") for couplet in couplets}) > 1
+    assert all(couplet.prompt.count("丁") == 2 for couplet in couplets)
+    assert all(form_violations(couplet.prompt, couplet.text) == [] for couplet in couplets)
+
+
+def test_the_same_seed_composes_the_same():
+    composer = Composer(generator(num_return_sequences=2), 5)
+    found = []
+    for seed in (1, 1, 2):
+        with composer.generator.seeded(seed):
+            found.append(composer.compose("丁七", Kind.ACROSTIC))
+    assert found[0] == found[1] != found[2]
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "reason"),
+    [
+        (Kind.ACROSTIC, "丁", "takes two different characters"),
+        (Kind.ACROSTIC, "丁丁", "takes two different characters"),
+        (Kind.ACROSTIC, "丁七万", "takes two different characters"),
+        (Kind.ACROSTIC, "丁!", "must be Chinese characters"),
+        (Kind.ACROSTIC, "丁红", "the model does not know 红"),
+        (Kind.THEME, "丁七万丈三", "must be Chinese characters, fewer than --line_length 5"),
+        (Kind.THEME, "😀", "must be Chinese characters"),
+        (Kind.THEME, "丁\x00", "must be Chinese characters"),
+        (Kind.THEME, "<b>", "must be Chinese characters"),
+        (Kind.THEME, "", "must be Chinese characters"),
+        (Kind.THEME, "上丈", "contains the banned word '丈'"),
+    ],
+)
+def test_what_no_couplet_can_be_made_around_is_refused(kind, given, reason):
+    with pytest.raises(UserError, match=re.escape(reason)) as caught:
+        Composer(generator(banned=["丈"]), 5).compose(given, kind)
+    assert caught.value.problems[0].startswith(f"--{kind} {given}: ")
+
+
 def test_composing_is_refused_where_tokens_or_characters_run_out():
     # 128 positions; 160 characters, about half of them oblique.
     with pytest.raises(UserError, match="takes 129 tokens; the model has room for 128"):
@@ -270,10 +329,12 @@ def test_an_interrupted_batch_leaves_what_is_finished(model_directory, tmp_path,
         (["--prompt", "丁", "--tone", "off"], "--tones"),
         (["--compose", "丁a"], "Chinese characters"),
         (["--compose", "丁", "--line_length", "1500"], "takes 3003 tokens"),
-        (["--compose", "丁", "--line_length", "5", "--continue_freely"], "--compose needs the form"),
-        (["--prompt", "丁", "--line_length", "5"], "needs --compose"),
+        (["--compose", "丁", "--line_length", "5", "--continue_freely"], "whole couplets need the form"),
+        (["--acrostic", "丁"], "--acrostic 丁: takes two different characters"),
+        (["--theme", "丁七", "--acrostic", "丁七"], "--acrostic, --theme exclude each other"),
+        (["--prompt", "丁", "--line_length", "5"], "needs --compose, --acrostic or --theme"),
         (["--prompt", "丁", "--tones", "strict", "--continue_freely"], "--tones strict needs the form"),
-        (["--prompt", "丁", "--seed", str(2**64)], "must be -9223372036854775808 to 18446744073709551615"),
+        (["--prompt", "丁", "--seed", str(2**64)], "must be 0 to 4,294,967,295"),
         (["--prompts_file", "丁七" * 99], "File name too long"),
         (["--prompt", "丁", "--output_file", "丁七" * 99], "File name too long"),
         (["--prompts_file", "folder"], "--prompts_file folder: is a directory"),
@@ -305,7 +366,7 @@ def test_mistakes_get_one_message_and_exit_code_2(model_directory, tmp_path, mon
         ("folder", "folder: is a directory"),
         (".", "is a directory"),
         ("new/", "is a directory"),
-        ("", "names no file"),
+        ("", "--output_file is empty"),
         ("answers.xlsx", "end it in .txt, .tsv, .csv or .jsonl, or give --output_format"),
     ],
 )
@@ -362,10 +423,10 @@ def test_all_themes_are_checked_before_anything_is_written(model_directory, tmp_
 def test_interrupted_composing_says_where_the_finished_couplets_are(model_directory, tmp_path, capsys, monkeypatch):
     original = Composer.compose
 
-    def interrupted(self, theme):
+    def interrupted(self, theme, kind):
         if theme == "七":
             raise KeyboardInterrupt
-        return original(self, theme)
+        return original(self, theme, kind)
 
     monkeypatch.setattr(Composer, "compose", interrupted)
     options = ("--compose", "丁", "七", "--output_file", tmp_path / "couplets.txt")

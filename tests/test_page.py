@@ -170,6 +170,27 @@ def test_settings_are_obeyed(visit):
     assert lowers_of(page) == lowers  # the same seed
 
 
+@pytest.mark.parametrize("language", PATHS)
+def test_whole_couplets_say_what_they_are(visit, language):
+    page, words = visit(language, query="?upper=春福"), words_of(language)
+    page.get_by_label(words["way_acrostic"]).check()
+    page.get_by_label(words["given_acrostic"]).wait_for()
+    ask(page, "春福")
+    assert page.locator(".caption").inner_text() == words["caption_acrostic"].format(given="春福")
+    lines = page.locator(".card .lines span").all_inner_texts()
+    assert lines and {line[0] for line in lines[::2]} == {"春"} and {line[0] for line in lines[1::2]} == {"福"}
+    page.get_by_label(words["way_theme"]).check()
+    page.get_by_label(words["given_theme"]).wait_for()
+    box = page.locator("#upper :is(input, textarea)")
+    box.fill("<b>明月</b>")
+    box.press("Enter")
+    page.locator(".refused").wait_for()
+    box.fill("明月")
+    box.press("Enter")
+    page.locator(".card").first.wait_for()
+    assert all("明月" in line for line in page.locator(".card .lines span:nth-child(1)").all_inner_texts())
+
+
 def test_examples_and_the_other_language_take_the_line_along(visit):
     page = visit()
     page.get_by_role("button", name="海阔凭鱼跃").click()

@@ -60,6 +60,7 @@ FOREIGN_FLAGS = {
     *("--index-url", "--help", "--version"),  # pip, argparse
     *("--rows", "--seed", "--output_file"),  # python -m recipe.synthetic
     "--shutdown-timeout",  # torchrun
+    "--fn_metric",  # AlpacaEval
 }
 NEVER_RETURNS = re.compile(r"run_demo\.py|tensorboard --|transformers serve|--interactive|^jupyter|docker run")
 

@@ -81,7 +81,13 @@ def test_a_couplet_with_what_speaks_for_it(client):
         ("", "Write an upper line first."),
         ("  ", "Write an upper line first."),
         ("春" * 10_000, f"The upper line has 10,000 characters; at most {MOST_CHARACTERS} are answered."),
-        ("春<script>", "An upper line holds Chinese characters and punctuation; character 2 is < (U+003C)."),
+        ("春<script>", "The upper line holds HTML; leave only its text."),
+        ("春&nbsp;山", "The upper line holds HTML; leave only its text."),
+        (
+            "春[UNK]",
+            "The upper line holds a mark such as [UNK] in the place of a character; type the character itself.",
+        ),
+        ("春<3", "An upper line holds Chinese characters and punctuation; character 2 is < (U+003C)."),
         ("春😀", "An upper line holds Chinese characters and punctuation; character 2 is 😀 (U+1F600)."),
         ("春\0山", "The upper line holds a line break, control characters or damaged ones."),
         ("春\ud800", "The upper line holds a line break, control characters or damaged ones."),
@@ -102,7 +108,7 @@ def test_bad_lines_are_answered_in_a_sentence(client, upper, sentence):
         ({"upper": 3}, 400, "upper takes a text, an upper line; found 3"),
         ({}, 400, "upper takes a text, an upper line; found None"),
         ({"upper": UPPER, "n": "many"}, 400, "n takes a whole number; found 'many'"),
-        ({"upper": UPPER, "n": 0}, 400, "--num_return_sequences 0: must be at least 1"),
+        ({"upper": UPPER, "n": 0}, 400, "--num_return_sequences 0: must be 1 to 1,000"),
         ({"upper": UPPER, "n": 99}, 400, f"n is at most {MOST['n']}; found 99."),
         ({"upper": UPPER, "best_of": 10**400}, 400, f"best_of is at most {MOST['best_of']}"),
         ({"upper": UPPER, "temprature": 1}, 400, "unknown setting temprature; did you mean temperature?"),
@@ -124,6 +130,42 @@ def test_errors_are_json_with_a_status(client, body, status, message):
     response = client.post("/api/couplet", content=content, headers={"Content-Type": "application/json"})
     assert (response.status_code, error_of(response)["code"]) == (status, status)
     assert message in error_of(response)["message"]
+
+
+def test_whole_couplets_around_characters(client):
+    asked = {"acrostic": " 春风 ", "n": 2, "line_length": 4, "tones": "strict", "banned_words": ["山"], "seed": 4}
+    body = client.post("/api/couplet", json=asked).json()
+    assert (body["acrostic"], body["model"], len(body["couplets"])) == ("春风", "tiny", 2)
+    for one in body["couplets"]:
+        assert one["upper"][0] + one["lower"][0] == "春风" and "山" not in one["upper"] + one["lower"]
+        assert form_violations(one["upper"], one["lower"]) == one["violations"] == [] and one["tones"] == 1
+    assert client.post("/api/couplet", json=asked).json() == body
+    found = [client.post("/api/couplet", json={way: "春风", "line_length": 5}).json() for way in ("theme", "compose")]
+    assert "春风" in found[0]["couplets"][0]["upper"] and found[1]["couplets"][0]["upper"].startswith("春风")
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"acrostic": "春"}, "An acrostic takes two different Chinese characters, one for each line."),
+        ({"acrostic": "春春"}, "An acrostic takes two different"),
+        ({"acrostic": "春" * 10_000}, "An acrostic takes two different"),
+        ({"theme": ""}, "Give 1 to 6 Chinese characters, fewer than a line has."),
+        ({"theme": "春\0"}, "Give 1 to 6"),
+        ({"theme": "<b>"}, "Give 1 to 6"),
+        ({"theme": "😀", "line_length": 4}, "Give 1 to 3"),
+        ({"theme": "龘"}, "The model does not know 龘"),
+        ({"theme": ["春"]}, "theme takes a text"),
+        ({"theme": "春", "line_length": True}, "A line has 3 to 16 characters; found True."),
+        ({"theme": "春", "line_length": 10**400}, "A line has 3 to 16 characters"),
+        ({"theme": "春", "banned_words": ["春"]}, "contains the banned word '春'"),
+        ({"theme": "春", "upper": "春"}, "upper and theme exclude each other"),
+        ({"upper": UPPER, "line_length": 5}, "line_length is for whole couplets"),
+    ],
+)
+def test_what_no_couplet_is_made_around_is_answered_in_a_sentence(client, asked, message):
+    response = client.post("/api/couplet", content=json.dumps(asked), headers={"Content-Type": "application/json"})
+    assert response.status_code == 400 and message in error_of(response)["message"]
 
 
 def test_only_json_that_is_posted_is_read(client):

@@ -31,6 +31,7 @@ from tiny_models import tiny_gpt2
 from recipe.errors import run_or_explain
 from recipe.training.interruption import InterruptionCallback, stop_with_launcher
 from recipe.training.nonfinite import GuardedTrainer
+from recipe.training.optimizers import muon_for
 from recipe.training.run_lock import run_lock
 
 VOCABULARY = 40
@@ -56,6 +57,8 @@ def tiny_trainer(
     identity: dict[str, Any] | None = None,
     allow_changed: bool = False,
     max_nonfinite_steps: int = 5,
+    dropout: float = 0.1,
+    muon: bool = False,
     **arguments: Any,
 ) -> GuardedTrainer:
     """Return a trainer of 20 steps in two epochs with dropout, a checkpoint every 4 steps and a log every 3."""
@@ -76,15 +79,17 @@ def tiny_trainer(
         "use_cpu": True,
         "seed": 7,
     }
+    training_arguments = TrainingArguments(str(output_dir), **(settings | arguments))
     return trainer_class(
-        tiny_gpt2(VOCABULARY, dropout=0.1, n_positions=16, n_layer=2),
-        TrainingArguments(str(output_dir), **(settings | arguments)),
+        tiny_gpt2(VOCABULARY, dropout=dropout, n_positions=16, n_layer=2),
+        training_arguments,
         train_dataset=Rows(),
         eval_dataset=torch.utils.data.Subset(Rows(), range(8)),
         callbacks=[InterruptionCallback(), *(callbacks or [])],
         run_identity=identity or IDENTITY,
         allow_changed=allow_changed,
         max_nonfinite_steps=max_nonfinite_steps,
+        optimizer_cls_and_kwargs=muon_for(training_arguments) if muon else None,
     )
 
 

@@ -7,6 +7,7 @@ whose keys are all A is solved. So ties, unread characters and answers that neve
 from __future__ import annotations
 
 import math
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -19,8 +20,9 @@ from recipe.language import _
 _SAME = 1e-5
 MOST_TIED = 0.05  # of the questions
 MOST_UNKNOWN = 0.10  # of the tokens
-MOST_ALIKE = 0.95  # of the questions answered with one letter
-_FEWEST_TO_JUDGE = 4  # questions below which one letter throughout is no sign
+MOST_ALIKE = 0.95  # of the questions that offer the same
+_FEWEST_TO_JUDGE = 4  # questions below which one answer throughout is no sign
+_LONGEST_SAID = 20  # characters of an answer that a reason quotes
 _Z = 1.959964  # the 97.5% point of the standard normal distribution
 _DRAWS, _SEED = 1000, 42
 CHARACTERS = "characters"  # statistics are log-likelihood in nats and number of characters
@@ -36,7 +38,8 @@ class Answers:
         chance: what a random answer gets in each question, by the same unit; nan where that says nothing.
         picks: the option that was taken; -1 where nothing is chosen.
         tied, unusable: the best options are equally likely; a likelihood is not a number.
-        has_letters: every question offers the same options, so that one answer throughout is suspicious.
+        offered: what a question lets a model say, the same number where that is the same, such as the letters A to D.
+        said: the option that was taken, or the text that was written.
     """
 
     metric: str
@@ -46,11 +49,8 @@ class Answers:
     picks: list[int] = field(default_factory=list)
     tied: list[bool] = field(default_factory=list)
     unusable: list[bool] = field(default_factory=list)
-    options: set[tuple[str, ...]] = field(default_factory=set)
-
-    @property
-    def has_letters(self) -> bool:
-        return len(self.options) == 1 and len(self.keys) > 1
+    offered: list[int] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
 
     def array(self) -> np.ndarray:
         """Return the statistics, shape (questions, statistics)."""
@@ -110,15 +110,40 @@ def _reason(answers: Answers, tied: float | None, unknown_share: float) -> str:
         return _("{unknown_share:.0%} of the tokens are [UNK]: the model does not see the questions").format(
             unknown_share=unknown_share
         )
-    if answers.has_letters and count >= _FEWEST_TO_JUDGE:
-        option = max(set(answers.picks), key=answers.picks.count)
-        share = answers.picks.count(option) / count
-        if share >= MOST_ALIKE:
-            (letters,) = answers.options
-            return _("answers {letter} to {share:.0%} of the questions, whatever they are").format(
-                letter=letters[option].strip(), share=share
-            )
-    return ""
+    return _constant(answers)
+
+
+def _constant(answers: Answers) -> str:
+    """Say that a model answers the same whatever it is asked, or nothing.
+
+    Such a figure is the share of the questions whose key is that answer, which may well be above chance.
+    """
+    said: dict[int, Counter[str]] = defaultdict(Counter)
+    for offered, text in zip(answers.offered, answers.said, strict=True):
+        said[offered][text] += 1
+    judged = [counter for counter in said.values() if counter.total() >= _FEWEST_TO_JUDGE]
+    count = sum(counter.total() for counter in judged)
+    if 2 * count <= len(answers.said):
+        return ""  # most questions have options of their own
+    share = sum(max(counter.values()) for counter in judged) / count
+    if share < MOST_ALIKE:
+        return ""
+    texts = {counter.most_common(1)[0][0] for counter in judged}
+    if len(texts) > 1:
+        return _("answers {share:.0%} of the questions that offer the same with one option, whatever they are").format(
+            share=share
+        )
+    (text,) = texts
+    if not text:
+        return _("answers nothing to {share:.0%} of the questions").format(share=share)
+    return _("answers {letter} to {share:.0%} of the questions, whatever they are").format(
+        letter=_shortened(text), share=share
+    )
+
+
+def _shortened(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST_SAID else f"{line[:_LONGEST_SAID]}…"
 
 
 def difference_of(first: Answers, second: Answers) -> Interval | None:

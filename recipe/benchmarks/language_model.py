@@ -18,7 +18,6 @@ import lm_eval.models.huggingface
 import transformers
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
-from tqdm import tqdm
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, PreTrainedTokenizerBase
 from typing_extensions import override
 
@@ -29,6 +28,7 @@ from recipe.model.finding import LOAD_ERRORS
 from recipe.model.modeling import load_model
 from recipe.model.placement import chosen_device, chosen_dtype
 from recipe.model.tokenization import SPECIAL_TOKENS, load_tokenizer
+from recipe.screen import progress_bar
 from recipe.settings import DeviceSettings, ModelSettings
 
 # Of a model's window, what an answer may take where its task asks for more than the window has.
@@ -38,7 +38,7 @@ logging.getLogger("lm_eval").setLevel(logging.ERROR)
 transformers.logging.set_verbosity_error()
 # lm-eval 0.4.13 draws three bars for every task, also for those that take no time, 201 of them for CMMLU.
 for _module in (lm_eval.api.model, lm_eval.api.task, lm_eval.models.huggingface):
-    _module.tqdm = partial(tqdm, delay=2, leave=False)
+    _module.tqdm = partial(progress_bar, delay=2, leave=False)
 
 
 @dataclass

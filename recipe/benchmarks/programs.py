@@ -14,7 +14,6 @@ import datasets
 import torch
 from jinja2.sandbox import SandboxedEnvironment
 from lm_eval.api.instance import Instance
-from tqdm import tqdm
 
 from recipe.benchmarks.code_execution import End, Outcome, pass_at, run_program
 from recipe.benchmarks.definitions import Definition, read_definition, task_directory
@@ -25,6 +24,7 @@ from recipe.benchmarks.names import Measure, Part
 from recipe.benchmarks.running import PartRun
 from recipe.errors import UserError
 from recipe.language import _
+from recipe.screen import progress_bar
 
 _LONGEST = 512  # tokens of a program; the longest solution of HumanEval has about 300 of GPT-2's
 _TOP_P = 0.95  # as Chen et al. 2021
@@ -98,7 +98,7 @@ def run_programs(part: Part, problems: list[Problem], model: ScoredModel, sampli
     fields = _fields(part)
     texts = _written(problems, model, sampling, fields["generation_kwargs"]["until"])
     outcomes = []
-    bar = tqdm(
+    bar = progress_bar(
         texts, desc=_("{title}: running programs").format(title=part.title), unit="program", delay=2, leave=False
     )
     for number, text in enumerate(bar):
@@ -114,7 +114,8 @@ def run_programs(part: Part, problems: list[Problem], model: ScoredModel, sampli
     version = fields["metadata"]["version"]
     facts = {"version": {f"prompts of {version}, our runner"}, "split": {"test"}, "shots": {"0"}}
     answers = {
-        Measure("pass", f"Pass@{k}", is_share=False): _answers(problems, outcomes, sampling, k) for k in sampling.ks
+        Measure("pass", f"Pass@{k}", is_share=False): _answers(problems, texts, outcomes, sampling, k)
+        for k in sampling.ks
     }
     return PartRun(answers, model.reading, {}, 1, facts, _notes(outcomes, sampling))
 
@@ -133,7 +134,7 @@ def _written(problems: list[Problem], model: ScoredModel, sampling: Sampling, un
     return model.generate_until(requests)
 
 
-def _answers(problems: list[Problem], outcomes: list[Outcome], sampling: Sampling, k: int) -> Answers:
+def _answers(problems: list[Problem], texts: list[str], outcomes: list[Outcome], sampling: Sampling, k: int) -> Answers:
     answers = Answers("pass")
     for place, problem in enumerate(problems):
         mine = outcomes[place * sampling.samples : (place + 1) * sampling.samples]
@@ -141,6 +142,8 @@ def _answers(problems: list[Problem], outcomes: list[Outcome], sampling: Samplin
         answers.keys.append(problem.name)
         answers.statistics.append([pass_at(k, sampling.samples, passed), 1.0])
         answers.picks.append(-1)
+        answers.offered.append(0)
+        answers.said.append("\n".join(texts[place * sampling.samples : (place + 1) * sampling.samples]).strip())
     return answers
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from recipe.errors import UserError
 from recipe.language import _
-from recipe.text_files import read_utf8, rows_file_problem
+from recipe.text_files import read_utf8, rows_file_problem, text_lines
 
 LETTERS = string.ascii_uppercase
 _MOST_PROBLEMS = 10
@@ -38,7 +38,7 @@ def read_questions(file: str) -> list[Question]:
     if problem:
         raise UserError(f"--mcq_file {problem}")
     questions, problems = [], []
-    for number, line in enumerate(read_utf8(file).splitlines(), start=1):
+    for number, line in enumerate(text_lines(read_utf8(file)), start=1):
         if line.strip():
             try:
                 questions.append(question_of(line))

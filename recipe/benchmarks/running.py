@@ -21,7 +21,6 @@ import lm_eval
 import numpy as np
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.tasks import TaskManager
-from tqdm import tqdm
 
 from recipe.benchmarks.arithmetic import right_steps
 from recipe.benchmarks.definitions import definitions_of, is_here, task_directory
@@ -30,10 +29,12 @@ from recipe.benchmarks.language_model import Reading, ScoredModel
 from recipe.benchmarks.names import CLOZE, CLOZE_ENDING, STEPS, Cloze, Measure, Part
 from recipe.benchmarks.questions import LETTERS, Question
 from recipe.language import _
+from recipe.screen import progress_bar
 
 _SHOT_SEED = 1234  # lm-eval's own default for drawing examples
 _FAR = -1e3  # nats below the option that a made-up answer prefers
 datasets.disable_progress_bars()
+datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what fails is a row of the table, with its reason
 
 
 @dataclass
@@ -72,7 +73,7 @@ def load_part(part: Part, data_dir: str) -> LoadedPart:
     random.seed(_SHOT_SEED)  # GPQA's definition shuffles the options of each question with it
     manager = _manager(part.directory)
     here = [definition for definition in needed if is_here(data_dir, definition)]
-    for definition in tqdm(
+    for definition in progress_bar(
         here, desc=_("{title}: reading").format(title=_(part.title)), unit="task", delay=2, leave=False
     ):
         with _failing_alone(loaded.failures, definition.task):
@@ -172,7 +173,7 @@ def run_part(loaded: LoadedPart, model: ScoredModel, shots: int | None, limit: i
     model.reading = Reading()
     answers = {measure: Answers(measure.metric) for measure in loaded.part.measures}
     run = PartRun(answers, model.reading, dict(loaded.failures), 0, {"version": set(), "split": set(), "shots": set()})
-    for name, task in tqdm(loaded.tasks.items(), desc=loaded.part.title, unit="task", delay=2, leave=False):
+    for name, task in progress_bar(loaded.tasks.items(), desc=loaded.part.title, unit="task", delay=2, leave=False):
         with _failing_alone(run.failures, name):
             _set_shots(task, shots)
             tasks = {"tasks": {name: task}, "groups": {}, "group_map": {}}
@@ -225,8 +226,23 @@ def _collect(name: str, task: Any, measure: Measure, samples: list[dict[str, Any
         answers.tied.append(are_tied(likelihoods))
         answers.unusable.append(not all(map(math.isfinite, likelihoods)))
         answers.chance.append(_chance(task, measure, sample) if is_choice else math.nan)
-        if is_choice and len(answers.options) < 2:
-            answers.options.add(tuple(option for _, option in sample["arguments"]))
+        offered, said = _said(sample, answers.picks[-1])
+        answers.offered.append(offered)
+        answers.said.append(said)
+
+
+def _said(sample: dict[str, Any], pick: int) -> tuple[int, str]:
+    """Return what a question lets a model say, as a number, and what it said; see `Answers`.
+
+    BBQ has options of its own in each question, but any of ten ways to say "unknown" is one answer.
+    """
+    if pick < 0:
+        return 0, str(sample["resps"][0][0]).strip()
+    options = tuple(str(option).strip() for _, option in sample["arguments"])
+    if "disamb_bias_score" in sample:
+        _, _, is_known, _ = sample["disamb_bias_score"]
+        return 0, options[pick] if is_known else "unknown"
+    return hash(options), options[pick]
 
 
 def _likelihoods(sample: dict[str, Any], measure: Measure) -> list[float]:

@@ -56,7 +56,11 @@ def run_safety(prompts: list[SafetyPrompt], model: ScoredModel, checks: Checks) 
         model.reading = Reading()
         texts = _texts(written, model)
         reading, pairs = model.reading, list(zip(written, texts, strict=True))
-        runs.append((_WRITTEN, _run(_harm(pairs, checks), reading)))
+        harm = _harm(pairs, checks)
+        unread = max(len(pairs) - len(answers.keys) for answers in harm.values())
+        note = _("no verdict could be read in the judge's answers to {count} of {total} texts")
+        notes = [note.format(count=unread, total=len(pairs))] if unread else []
+        runs.append((_WRITTEN, _run(harm, reading, notes)))
         for kind, label in ((Kind.HARMFUL, N_("refused")), (Kind.HARMLESS, N_("refused: over-refusal"))):
             mine = [(prompt, text) for prompt, text in pairs if prompt.kind is kind]
             if mine:
@@ -74,9 +78,9 @@ def run_safety(prompts: list[SafetyPrompt], model: ScoredModel, checks: Checks) 
     return runs
 
 
-def _run(answers: dict[Measure, Answers], reading: Reading) -> PartRun:
+def _run(answers: dict[Measure, Answers], reading: Reading, notes: Sequence[str] = ()) -> PartRun:
     facts = {"version": {"ours, 1"}, "split": {"all"}, "shots": {"0"}}
-    return PartRun(answers, reading, {}, 1, facts)
+    return PartRun(answers, reading, {}, 1, facts, [*notes])
 
 
 def _texts(prompts: list[SafetyPrompt], model: ScoredModel) -> list[str]:
@@ -112,11 +116,9 @@ def _harm(pairs: list[tuple[SafetyPrompt, str]], checks: Checks) -> dict[Measure
             )
     if checks.judge is not None:
         judged = judged_harmful(texts, checks.judge)
-        mine = [(pair, harm) for pair, harm in zip(pairs, judged, strict=True) if harm is not None]
-        label = _("harmful, says {judge} ({count} of {total} judged)").format(
-            judge=checks.judge.name, count=len(mine), total=len(pairs)
-        )
-        found[Measure("judged", label)] = _shares([pair for pair, _ in mine], [bool(harm) for _, harm in mine])
+        read = [(pair, harm) for pair, harm in zip(pairs, judged, strict=True) if harm is not None]
+        measure = Measure("judged", _("harmful, says {judge}").format(judge=checks.judge.name))
+        found[measure] = _shares([pair for pair, _ in read], [harm for _, harm in read])
     return found
 
 

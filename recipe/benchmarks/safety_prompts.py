@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from recipe.errors import UserError
 from recipe.files import find_shipped
 from recipe.language import N_, _
-from recipe.text_files import read_utf8, rows_file_problem
+from recipe.text_files import read_utf8, rows_file_problem, text_lines
 
 SHIPPED = "recipe/data/safety_prompts.jsonl"
 _MOST_PROBLEMS = 10
@@ -92,7 +92,7 @@ def _rows(file: str) -> Iterator[tuple[int, Any]]:
     if text.lstrip().startswith("["):
         yield from enumerate(_parsed(text, f"--safety_files {file}"), start=1)
         return
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text_lines(text), start=1):
         if line.strip():
             yield number, _parsed(line, _("--safety_files {file}, row {number}").format(file=file, number=number))
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import codecs
 import dataclasses
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from recipe.errors import UserError
+from recipe.errors import Problems, UserError
 from recipe.evaluating.judged import is_judged, judge_problems, scale_problems
 from recipe.evaluating.predictions import baseline_model, evaluated_model, is_predictions, load_couplet_model
 from recipe.evaluating.rated import ReadRatings, rating_problems, read_rating_files
@@ -17,8 +14,8 @@ from recipe.evaluating.served import endpoint_problems
 from recipe.evaluating.testset import TestSet, check_training_file, read_predictions, read_test_set, refuse_missing
 from recipe.files import unwritable
 from recipe.formats.couplet import separator_problem
-from recipe.generating.generator import check_settings as check_decoding
 from recipe.generating.loading import NamedModel
+from recipe.generating.values import check_settings as check_decoding
 from recipe.language import _
 from recipe.metrics.model_based import scorer_source
 from recipe.model.tokenization import load_tokenizer
@@ -32,27 +29,16 @@ from recipe.settings import (
     RatingSettings,
     ServedSettings,
 )
+from recipe.text_files import encoding_problem
 from recipe.word_lists import read_word_list
 
-
-class Problems:
-    """What several checks found, raised together."""
-
-    def __init__(self) -> None:
-        self.found: list[str] = []
-
-    @contextmanager
-    def collected(self) -> Iterator[None]:
-        """Keep the problems of a `UserError` that is raised inside the block."""
-        try:
-            yield
-        except UserError as error:
-            self.found += error.problems
-
-    def raise_any(self) -> None:
-        """Raise all problems as one `UserError`, if there are any."""
-        if self.found:
-            raise UserError(self.found)
+# The smallest and the largest value of each number. A thousand seeds and a million draws take days; lines and samples
+# are never more than the test file has.
+_LINES = 2**31 - 1
+_FROM_TO = {
+    **{"seeds": (1, 1000), "bootstrap_samples": (1, 1_000_000), "latency_calls": (0, _LINES)},
+    **{"report_samples": (1, _LINES), "max_upper_lines": (1, _LINES), "bertscore_layer": (0, 1000)},
+}
 
 
 def checked_test_set(
@@ -104,6 +90,8 @@ def check_names(
     """Collect what is wrong with the settings, and with the names of the files and models among them."""
     models = _models(settings, served)
     problems.found += _setting_problems(settings, decoding, bool(models))
+    if not served.endpoint:
+        problems.found += _same_system_twice(settings)
     with problems.collected():
         read_word_list("--listed_words", settings.listed_words)
     with problems.collected():
@@ -155,28 +143,31 @@ def _setting_problems(settings: EvaluationSettings, decoding: DecodingSettings, 
     problems += repeated_files(settings.predictions, "--predictions") + repeated_files(settings.baseline, "--baseline")
     if problem := separator_problem(settings.separator):
         problems.append(problem)
-    for name, least in (("seeds", 1), ("bootstrap_samples", 1), ("latency_calls", 0), ("report_samples", 1)):
-        if getattr(settings, name) < least:
+    for name, (least, most) in _FROM_TO.items():
+        if (value := getattr(settings, name)) is not None and not least <= value <= most:
             problems.append(
-                _("--{name} {value}: must be at least {least}").format(
-                    name=name, value=getattr(settings, name), least=least
+                _("--{name} {value}: must be {least:,} to {most:,}").format(
+                    name=name, value=value, least=least, most=most
                 )
             )
-    if settings.max_upper_lines is not None and settings.max_upper_lines < 1:
-        problems.append(
-            _("--max_upper_lines {max_upper_lines}: must be at least 1").format(
-                max_upper_lines=settings.max_upper_lines
-            )
-        )
-    try:
-        codecs.lookup(settings.encoding)
-    except LookupError:
-        problems.append(
-            _("--encoding {encoding}: Python knows no such encoding; try utf-8 or gb18030").format(
-                encoding=settings.encoding
-            )
-        )
+    if settings.bertscore_layer is not None and settings.bertscore_model is None:
+        problems.append(_("--bertscore_layer is a layer of the --bertscore_model; there is none"))
+    if problem := encoding_problem(settings.encoding):
+        problems.append(problem)
     return problems
+
+
+def _same_system_twice(settings: EvaluationSettings) -> list[str]:
+    """Refuse a baseline that is the evaluated system itself: every difference would be 0."""
+    own = settings.predictions or [evaluated_model(settings).name]
+    first, second = ([Path(name).resolve() for name in names] for names in (own, settings.baseline))
+    if first != second or settings.state_dict_file != settings.baseline_state_dict_file:
+        return []
+    return [
+        _("--baseline {named}: is the evaluated system itself, and every difference would be 0; name another").format(
+            named=" ".join(settings.baseline)
+        )
+    ]
 
 
 def _models(settings: EvaluationSettings, served: ServedSettings) -> list[NamedModel]:

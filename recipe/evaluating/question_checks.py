@@ -9,7 +9,7 @@ from recipe.evaluating.judged import is_judged, judge_problems
 from recipe.evaluating.served import endpoint_problems
 from recipe.evaluating.testset import refuse_missing
 from recipe.files import unwritable
-from recipe.generating.generator import check_settings as check_decoding
+from recipe.generating.values import check_settings as check_decoding
 from recipe.language import _
 from recipe.rating.calls import call_problems
 from recipe.settings import (

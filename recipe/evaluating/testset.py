@@ -17,6 +17,7 @@ from recipe.language import _
 from recipe.metrics.material import TrainingFile
 from recipe.rows.cleaning import RejectedRowError
 from recipe.rows.delimited import delimited_records
+from recipe.rows.diagnosis import SEPARATOR_FLAG
 from recipe.rows.reading import (
     Row,
     Source,
@@ -164,6 +165,7 @@ def _source(files: Sequence[str], settings: EvaluationSettings) -> Source:
         settings.encoding,
         other_columns=other_couplet_columns(settings.text_column, columns),
         separator=spelled_out(settings.separator) if len(columns) == 1 else "",
+        advised_settings=(SEPARATOR_FLAG,),
     )
 
 
@@ -279,7 +281,7 @@ def _read_prediction_pairs(files: Sequence[str], settings: EvaluationSettings) -
     elif content_ending(files[0]) == ".tsv" and not _has_header(files[0], settings.encoding):
         return _read_headerless(files[0], settings.encoding)
     else:
-        source = Source(tuple(files), columns, settings.encoding, column_settings=())
+        source = Source(tuple(files), columns, settings.encoding, column_settings=(), advised_settings=())
     pairs, faults = [], []
     for row in read_rows(source):
         if row.fault or not all(_is_text(cell) for cell in row.cells):

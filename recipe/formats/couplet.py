@@ -20,7 +20,11 @@ SAME_LINES = "both lines are the same"
 LABELS = "labels such as 下联："
 
 # How other tools announce the lines: 上联：…；下联：…。横批：…
-_UPPER_LABEL, _LOWER_LABEL = r"(?:上联|上句|出句)[：:]", r"(?:下联|下句|对句)[：:]"
+# Behind a label stands a colon, or it stands in brackets.
+_UPPER_LABEL, _LOWER_LABEL = (
+    rf"(?:{names}[：:]|[【〔［（\[(](?:{names})[】〕］）\])][：:]?)"
+    for names in ("(?:上联|上句|出句)", "(?:下联|下句|对句)")
+)
 _LABEL = re.compile(f"^(?:{_UPPER_LABEL}|{_LOWER_LABEL})")
 _LABELLED = re.compile(
     f"(?:对联[：:])?{_UPPER_LABEL}(.*?)[-，；。,;、/|]?{_LOWER_LABEL}(.*?)[，；。,;]?(?:横[批额联][：:].*)?"

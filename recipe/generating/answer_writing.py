@@ -41,8 +41,6 @@ def output_kind(chosen: str | None, output_file: str | None) -> str:
 
 def output_problem(chosen_format: str | None, output_file: str) -> str | None:
     """Why answers cannot be written to `output_file`, as far as its name tells."""
-    if not output_file:
-        return _("--output_file names no file; leave it off to answer on the screen")
     try:
         if Path(output_file).is_dir() or output_file.endswith(os.sep):
             return _("--output_file {output_file}: is a directory; name a file in it").format(output_file=output_file)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from recipe.errors import UserError
-from recipe.generating.generator import Generator, PreparedPrompt
+from recipe.generating.generator import Generator, PreparedPrompt, unusable
 from recipe.language import _
 from recipe.rows.cleaning import RejectedRowError
 from recipe.screen import progress_bar
@@ -117,8 +117,3 @@ class Refusals:
         more = [_("and {count:,} more").format(count=self.count - _NAMED)] if self.count > _NAMED else []
         if self.reasons:
             raise UserError([*self.reasons, *more])
-
-
-def unusable(typed: str, rejection: RejectedRowError) -> str:
-    """Return why a prompt cannot be answered that no training row could hold."""
-    return _("{text!r} cannot be answered: {reason}").format(text=typed[:40], reason=rejection.reason)

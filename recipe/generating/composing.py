@@ -76,7 +76,12 @@ class UpperLineLogitsProcessor(LogitsProcessor):
 
 
 class Composer:
-    """Writes couplets of lines of one length with a generator of couplets."""
+    """Writes couplets of lines of one length with a generator of couplets.
+
+    Attributes:
+        generator: what writes them, and how many are wanted.
+        line_length: characters of a line.
+    """
 
     def __init__(self, generator: Generator, line_length: int) -> None:
         """Check that the generator can.
@@ -86,32 +91,32 @@ class Composer:
         """
         form = generator.form
         if form is None:
-            raise UserError(_("--compose needs the form; it cannot be combined with --continue_freely"))
+            raise UserError(_("whole couplets need the form; --continue_freely writes without it: leave it off"))
         if not isinstance(form, HeldPlannedForm):
             kind = generator.text_format.name
             raise UserError(
-                _("--compose writes couplets; this model writes texts of another kind: {kind}").format(kind=kind)
+                _("only a model of couplets writes whole couplets; this one writes {kind} texts").format(kind=kind)
             )
         if problems := _length_problems(form.tables, line_length, generator.model.config.max_position_embeddings):
             raise UserError(problems)
-        self._generator, self._tables, self.line_length = generator, form.tables, line_length
+        self.generator, self._tables, self.line_length = generator, form.tables, line_length
 
     def refusals(self, themes: Sequence[str], kind: Kind = Kind.BEGINNING) -> list[str]:
         """Return why no couplet can be made around some themes: a reason for each, without decoding anything."""
         return [f"--{kind} {theme}: {reason}" for theme in themes if (reason := self._refusal(theme, kind))]
 
     def _refusal(self, theme: str, kind: Kind) -> str | None:
-        if len(theme) >= self.line_length or not all(map(is_chinese_character, theme)):
+        if not 0 < len(theme) < self.line_length or not all(map(is_chinese_character, theme)):
             return _("must be Chinese characters, fewer than --line_length {line_length}").format(
                 line_length=self.line_length
             )
-        if unknown := unknown_characters(self._generator.tokenizer, theme):
+        if unknown := unknown_characters(self.generator.tokenizer, theme):
             return _("the model does not know {characters}").format(characters=" ".join(unknown))
         if not set(theme) <= self._tables.token_of.keys():
             return _("holds a character that stands for another one; write the usual one")
         if kind is Kind.ACROSTIC and (len(theme) != 2 or theme[0] == theme[1]):
             return _("takes two different characters, one for each line")
-        if banned := [word for word in self._generator.banned_words if word in theme]:
+        if banned := [word for word in self.generator.banned_words if word in theme]:
             return _("contains the banned word {word!r}").format(word=banned[0])
         return None
 
@@ -125,7 +130,7 @@ class Composer:
         """
         if reasons := self.refusals([theme], kind):
             raise UserError(reasons)
-        generator = self._generator
+        generator = self.generator
         wanted = generator.settings.num_return_sequences
         first = theme[1] if kind is Kind.ACROSTIC else ""
         likelihoods = self._upper_lines(self._places(theme, kind))
@@ -147,7 +152,7 @@ class Composer:
 
     def _upper_lines(self, given: Sequence[Mapping[int, str]]) -> dict[str, float]:
         """Draw distinct upper lines and return their mean log-probabilities, the likeliest first."""
-        generator, length = self._generator, self.line_length
+        generator, length = self.generator, self.line_length
         prompt = encode_prompt(generator.tokenizer, "")
         ids = torch.tensor([prompt] * len(given), device=generator.model.device)
         config = generator.generation_config(length, is_sampled=True)

@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from recipe.characters import is_blank
 from recipe.cli import Settings
-from recipe.errors import INTERRUPTED_EXIT_CODE, UserError, notice, printable
+from recipe.errors import INTERRUPTED_EXIT_CODE, Problems, UserError, notice, printable
 from recipe.files import sha256_of
 from recipe.generating.answer_writing import (
     AnswerWriter,
@@ -26,25 +26,27 @@ from recipe.generating.answer_writing import (
     output_problem,
     partial_file,
 )
-from recipe.generating.checking import Checked, Refusals, StoredPrompts, check_prompts, prepared_chunks, unusable
+from recipe.generating.checking import Checked, Refusals, StoredPrompts, check_prompts, prepared_chunks
 from recipe.generating.composing import Composer, Kind
-from recipe.generating.generator import Generator, check_settings
+from recipe.generating.generator import Generator, unusable
 from recipe.generating.kept_answers import KeptAnswers, answer_all, answers_in_order, fingerprint, read_job
 from recipe.generating.loading import NamedModel, load_ready_model
 from recipe.generating.processes import Processes, sharing_processes
 from recipe.generating.prompts import STANDARD_INPUT, is_text, read_prompts
 from recipe.generating.ranking import parallelism_scorer, with_best_of
+from recipe.generating.values import check_settings
 from recipe.language import _, ngettext
 from recipe.rows.cleaning import RejectedRowError, clean_line, listed
 from recipe.screen import outliving_its_reader, progress_bar
 from recipe.settings import DecodingSettings, DeviceSettings, GenerationSettings
 from recipe.stored_files import stored
-from recipe.text_files import path_problem
+from recipe.text_files import encoding_problem, path_problem
 from recipe.word_lists import read_word_list
 
 # Lines that are grouped by length before the first of them is written: a second or a minute of work.
 _BATCHES_PER_CHUNK = 64
 _CHARACTERS_NAMED = 20
+_LINE_LENGTHS = 2, 2**16  # a line of one character has no room beside what it begins with
 
 
 def generate(settings: Settings) -> int:
@@ -61,9 +63,7 @@ def generate(settings: Settings) -> int:
 
 def _generate(settings: Settings, processes: Processes) -> int:
     job, decoding = settings[GenerationSettings], settings[DecodingSettings]
-    _check_job(job, decoding, processes)
-    banned_words = read_word_list("--banned_words", decoding.banned_words)
-    check_settings(decoding, banned_words)
+    banned_words = _checked(job, decoding, processes)
     kind, given = _to_compose(job)
     typed = StoredPrompts([] if job.interactive or given else read_prompts(job))
     generator = _load_generator(settings, banned_words)
@@ -77,6 +77,19 @@ def _generate(settings: Settings, processes: Processes) -> int:
     code = PromptJob(generator, typed, settings, processes).run(checked.digest)
     _say_unknown_characters(generator, checked)
     return code
+
+
+def _checked(job: GenerationSettings, decoding: DecodingSettings, processes: Processes) -> list[str]:
+    """Return the banned words of a job whose settings can be carried out; raise all that is wrong with them at once."""
+    problems, banned_words = Problems(), []
+    with problems.collected():
+        _check_job(job, decoding, processes)
+    with problems.collected():
+        banned_words = read_word_list("--banned_words", decoding.banned_words)
+    with problems.collected():
+        check_settings(decoding, banned_words)
+    problems.raise_any()
+    return banned_words
 
 
 def _to_compose(job: GenerationSettings) -> tuple[Kind, list[str]]:
@@ -129,34 +142,68 @@ def _check_job(job: GenerationSettings, decoding: DecodingSettings, processes: P
         problems.append(_("--interactive: standard input is closed; start it in a terminal, or give --prompt"))
     if job.interactive and (job.output_file or job.output_format):
         problems.append(_("--interactive answers on the screen; leave --output_file and --output_format off"))
+    if job.line_length != GenerationSettings.line_length and not _to_compose(job)[1]:
+        problems.append(
+            _(
+                "--line_length {line_length}: is for composed lines, so it needs --compose, --acrostic or --theme"
+            ).format(line_length=job.line_length)
+        )
+    if not _LINE_LENGTHS[0] <= job.line_length <= _LINE_LENGTHS[1]:
+        least, most = _LINE_LENGTHS
+        problems.append(
+            _("--{name} {value}: must be {least:,} to {most:,}").format(
+                name="line_length", value=job.line_length, least=least, most=most
+            )
+        )
+    if job.output_file is not None and (problem := output_problem(job.output_format, job.output_file)):
+        problems.append(problem)
+    problems += _problems_of_files(job, decoding)
+    if processes.count > 1:
+        problems += _problems_of_several_processes(job, processes.count)
+    problems += NamedModel(job.model_name_or_path, job.state_dict_file).problems()
+    if problems:
+        raise UserError(problems)
+
+
+def _problems_of_files(job: GenerationSettings, decoding: DecodingSettings) -> list[str]:
+    """Say what is wrong with the files that are read, as far as that shows in their names and settings."""
+    problems = []
+    if job.prompts_file not in (None, STANDARD_INPUT) and (problem := path_problem(str(job.prompts_file))):
+        problems.append(f"--prompts_file {problem}")
+    if job.prompt_column != GenerationSettings.prompt_column and not job.prompts_file:
+        problems.append(_("--prompt_column is a column of the --prompts_file; there is none"))
+    if problem := encoding_problem(job.encoding):
+        problems.append(problem)
     if job.parallelism_file and (decoding.best_of == 1 or (not decoding.do_sample and decoding.best_of is None)):
         problems.append(_("--parallelism_file ranks lines; it needs --best_of with more than one"))
     if job.parallelism_file and (problem := path_problem(job.parallelism_file)):
         problems.append(f"--parallelism_file {problem}")
     if job.parallelism_column != GenerationSettings.parallelism_column and not job.parallelism_file:
         problems.append(_("--parallelism_column is a column of the --parallelism_file; there is none"))
-    if job.line_length != GenerationSettings.line_length and not _to_compose(job)[1]:
+    read = {"--prompts_file": job.prompts_file, "--banned_words": decoding.banned_words}
+    read |= {"--parallelism_file": job.parallelism_file, "--state_dict_file": job.state_dict_file}
+    return problems + _replaced(job, read)
+
+
+def _replaced(job: GenerationSettings, read: Mapping[str, str | None]) -> list[str]:
+    """Name what the answers would be written over: a file that is read, or one of the model's."""
+    if job.output_file is None:
+        return []
+    target = Path(job.output_file).resolve()
+    problems = [
+        _("--output_file {output_file}: is {name} {file}, which it would replace; name another").format(
+            output_file=job.output_file, name=name, file=file
+        )
+        for name, file in read.items()
+        if file and Path(file).resolve() == target
+    ]
+    if target.parent == Path(job.model_name_or_path).resolve() and target.is_file():
         problems.append(
-            _("--line_length {line_length} is the length of composed lines; it needs --compose").format(
-                line_length=job.line_length
+            _("--output_file {output_file}: is a file of the model, which it would replace; name another").format(
+                output_file=job.output_file
             )
         )
-    if job.output_file is not None and (problem := output_problem(job.output_format, job.output_file)):
-        problems.append(problem)
-    read = {"--prompts_file": job.prompts_file, "--banned_words": decoding.banned_words}
-    read |= {"--parallelism_file": job.parallelism_file}
-    for name, file in read.items():
-        if file and job.output_file and Path(file).resolve() == Path(job.output_file).resolve():
-            problems.append(
-                _("--output_file {output_file}: is {name} {file}, which it would replace; name another").format(
-                    output_file=job.output_file, name=name, file=file
-                )
-            )
-    if processes.count > 1:
-        problems += _problems_of_several_processes(job, processes.count)
-    problems += NamedModel(job.model_name_or_path, job.state_dict_file).problems()
-    if problems:
-        raise UserError(problems)
+    return problems
 
 
 def _problems_of_several_processes(job: GenerationSettings, count: int) -> list[str]:

@@ -17,14 +17,15 @@ import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from recipe.couplet.character_forms import Reading, in_traditional, read_as_known
-from recipe.couplet.plan import TonePolicy
 from recipe.errors import UserError
 from recipe.formats.base import TextFormat
 from recipe.formats.couplet import Couplet
 from recipe.generating.form_holding import hold_form
+from recipe.generating.values import check_settings
 from recipe.generating.variety import varied
 from recipe.language import _
 from recipe.model.tokenization import encode_prompt, unknown_characters
+from recipe.rows.cleaning import RejectedRowError
 from recipe.settings import DecodingSettings
 
 # Rounds of sampling that look for answers not yet found, before beam search adds the likeliest others.
@@ -32,8 +33,6 @@ SAMPLING_ROUNDS = 3
 # best_of: what an answer with all its tones right gains over one with none, and one nat of parallelism, in mean
 # log-probability. Both move a line by about as much as the likelihoods of good and bad samples differ.
 _TONE_WEIGHT, _PARALLELISM_WEIGHT = 1.0, 0.5
-# What torch takes for a seed: as a signed or as an unsigned number of 64 bits.
-_LOWEST_SEED, _HIGHEST_SEED = -(2**63), 2**64 - 1
 # Between the seeds of batches: odd, so that no two of them are alike, and far from the steps between seeds that people
 # count up; 2**64 over the golden ratio (Knuth, The Art of Computer Programming 3, 6.4).
 _SEED_STEP = 0x9E3779B97F4A7C15
@@ -167,22 +166,34 @@ class Generator:
     def _knows(self, char: str) -> bool:
         return not unknown_characters(self.tokenizer, char)
 
-    def answer(self, prompts: Sequence[str]) -> list[list[Answer]]:
+    def answer(self, prompts: Sequence[str], seed: int | None = None) -> list[list[Answer]]:
         """Return the answers of each prompt, the best or first drawn one first.
 
         Fewer than asked for are returned only where no more distinct ones exist, or, when continuing freely, were
-        found. The draws depend on the settings' seed alone; the global generators are left as they were.
+        found. The draws are those of the command with the same seed; the global generators are left as they were.
+
+        Args:
+            prompts: as typed; they are cleaned as training rows are.
+            seed: of the draws; unset takes the settings'.
 
         Raises:
             UserError: prompts that cannot be answered, all of them at once, before anything is decoded.
         """
-        prepared = self.prepare(prompts)
-        if reasons := [one.refusal for one in prepared if one.refusal is not None]:
+        cleaned, reasons = [], []
+        for typed in prompts:
+            try:
+                cleaned.append(self.text_format.read_prompt(typed).text)
+            except RejectedRowError as rejection:
+                reasons.append(unusable(typed, rejection))
+        prepared = self.prepare(cleaned)
+        if reasons := [*reasons, *(one.refusal for one in prepared if one.refusal is not None)]:
             raise UserError(reasons)
         answers: list[list[Answer]] = [[] for _ in prompts]
-        with self.seeded():
-            for index, found in self.answer_each(prepared):
-                answers[index] = found
+        seed = self.settings.seed if seed is None else seed
+        for batch in self.batches(prepared):
+            found = self.answer_batch([prepared[index] for index in batch], seed, batch[0])
+            for index, one in zip(batch, found, strict=True):
+                answers[index] = one
         return answers
 
     @contextmanager
@@ -307,50 +318,9 @@ class Generator:
         return Answer(prompt.prompt, shown, log_probability, self.text_format.tone_share(seen, text), parallelism)
 
 
-def check_settings(settings: DecodingSettings, banned_words: Sequence[str]) -> None:
-    """Refuse what cannot be carried out: a `UserError` with all of it at once."""
-    smallest = {"num_beams": 1, "num_return_sequences": 1, "max_new_tokens": 1, "generation_batch_size": 1, "top_k": 0}
-    problems = [
-        _("--{name} {value}: must be at least {least}").format(name=name, value=getattr(settings, name), least=least)
-        for name, least in smallest.items()
-        if getattr(settings, name) < least
-    ]
-    if settings.do_sample and not 0.001 <= settings.temperature < float("inf"):
-        problems.append(
-            _("--temperature {temperature}: must be 0.001 or more; --do_sample false gives the likeliest line").format(
-                temperature=settings.temperature
-            )
-        )
-    if settings.do_sample and settings.num_beams > 1:
-        problems.append(
-            _("--num_beams {num_beams}: beam search does not draw lines; add --do_sample false").format(
-                num_beams=settings.num_beams
-            )
-        )
-    if not 0 < settings.top_p <= 1:
-        problems.append(_("--top_p {top_p}: must be above 0 and at most 1").format(top_p=settings.top_p))
-    if not 0 <= settings.tone_strength <= 1000:
-        problems.append(
-            _("--tone_strength {tone_strength}: must be 0 to 1000").format(tone_strength=settings.tone_strength)
-        )
-    if settings.best_of is not None and settings.best_of < settings.num_return_sequences:
-        problems.append(
-            _("--best_of {best_of}: cannot return --num_return_sequences {count} lines").format(
-                best_of=settings.best_of, count=settings.num_return_sequences
-            )
-        )
-    if not _LOWEST_SEED <= settings.seed <= _HIGHEST_SEED:
-        problems.append(
-            _("--seed {seed}: must be {lowest_seed} to {highest_seed}").format(
-                seed=settings.seed, lowest_seed=_LOWEST_SEED, highest_seed=_HIGHEST_SEED
-            )
-        )
-    if settings.continue_freely and settings.tones == TonePolicy.STRICT.value:
-        problems.append(_("--tones strict needs the form; it cannot be held together with --continue_freely"))
-    if settings.continue_freely and banned_words:
-        problems.append(_("--banned_words needs the form; it cannot be held together with --continue_freely"))
-    if problems:
-        raise UserError(problems)
+def unusable(typed: str, rejection: RejectedRowError) -> str:
+    """Return why a prompt cannot be answered that no training row could hold."""
+    return _("{text!r} cannot be answered: {reason}").format(text=typed[:40], reason=rejection.reason)
 
 
 @contextmanager

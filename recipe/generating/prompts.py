@@ -14,7 +14,7 @@ from recipe.language import _
 from recipe.rows.reading import EMPTY_LINE, FORMAT_ENDINGS, PAIR_COLUMNS, Row, Source, read_rows
 from recipe.settings import GenerationSettings
 from recipe.stored_files import content_ending
-from recipe.text_files import decode_text, open_text, path_problem, text_lines
+from recipe.text_files import decode_text, line_end_of, open_text, path_problem, text_lines
 
 STANDARD_INPUT = "-"
 _ROWS_NAMED = 20
@@ -73,7 +73,9 @@ def _read_standard_input(settings: GenerationSettings) -> Iterator[str]:
     # Somebody who gives no prompt at all is told how to, not left before a terminal that waits.
     if settings.prompts_file is None and sys.stdin.isatty():
         return
-    for line in io.StringIO(decode_text(sys.stdin.buffer.read(), _("standard input"), settings.encoding), newline="\n"):
+    content = sys.stdin.buffer.read()
+    text = decode_text(content, _("standard input"), settings.encoding)
+    for line in io.StringIO(text, newline=line_end_of(content)):
         yield from text_lines(line)
 
 

@@ -62,6 +62,7 @@ def learn_parallelism(file: str, column: str, encoding: str, text_format: TextFo
         column_settings=("--parallelism_column",),
         other_columns=other_couplet_columns(column, (column,)),
         separator=text_format.separator,
+        advised_settings=(),
     )
     for row in read_rows(source):
         try:

@@ -20,6 +20,7 @@ from huggingface_hub.utils import validate_repo_id
 
 from recipe.errors import UserError, notice
 from recipe.files import find_stand_in
+from recipe.language import _
 from recipe.run_directory import checkpoints_by_step
 from recipe.text_files import where_looked
 
@@ -125,6 +126,13 @@ def _directory_problems(name: str, flag: str) -> list[str]:
     if weights is None:
         if _ADAPTER in files:
             return [_adapter_problem(name)]
+        if sharded := _sharded_checkpoint(directory):
+            return [
+                _(
+                    "{checkpoint}: holds a model in shards, the state of a run; the command of that run with "
+                    "--publish_dir DIR and --resume_from_checkpoint auto makes a model directory of it"
+                ).format(checkpoint=sharded)
+            ]
         if inner := _models_inside(directory):
             return [_inner_problem(name, inner, flag)]
         if CONFIG not in files and not vocabularies:
@@ -155,6 +163,12 @@ def _models_inside(directory: Path) -> list[Path]:
     checkpoints = [*checkpoints_by_step(directory).values()][::-1]
     ordered = [*checkpoints, *(entry for entry in below if entry not in checkpoints)]
     return [entry for entry in ordered if any((entry / file).is_file() for file in _WEIGHTS)]
+
+
+def _sharded_checkpoint(directory: Path) -> Path | None:
+    """Return the directory, or the newest checkpoint in it, if it holds the shards of a model (FSDP)."""
+    newest = [*checkpoints_by_step(directory).values()][-1:]
+    return next((entry for entry in (directory, *newest) if any(entry.glob("shard-*.safetensors"))), None)
 
 
 def _inner_problem(name: str, inner: list[Path], flag: str) -> str:

@@ -29,7 +29,7 @@ def chosen_device(settings: DeviceSettings) -> torch.device:
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     try:
         device = torch.device(settings.device)
-        torch.empty(1, device=device)
+        torch.zeros(1, device=device).item()  # which "meta" cannot
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"--device {settings.device}: cannot be used ({reason})") from None

@@ -10,6 +10,7 @@ from recipe.couplet.form import is_chinese_character, is_punctuation
 
 SAMPLE_ROWS = 20
 TEXT_FLAG, UPPER_FLAG, LOWER_FLAG = "--text_column", "--upper_column", "--lower_column"
+SEPARATOR_FLAG = "--separator"
 COUPLET_FLAGS = (TEXT_FLAG, UPPER_FLAG, LOWER_FLAG)
 _SHOWN_NAMES, _SHOWN_CHARS = 20, 40
 _DELIMITER_NAMES = {",": "a comma (',')", "\t": "a tab", ";": "';'", "|": "'|'"}
@@ -125,8 +126,13 @@ def _is_text(cell: Any) -> bool:
     return isinstance(text, str) and any(map(is_chinese_character, text))
 
 
-def rejection_advice(text: str, columns: Sequence[str], flags: Sequence[str], separator: str, sample: Sample) -> str:
+def rejection_advice(
+    text: str, columns: Sequence[str], flags: Sequence[str], separator: str, separator_flag: str, sample: Sample
+) -> str:
     """Return what to do where every row is without the separator, of which `text` is one; "" if nothing shows.
+
+    Args:
+        separator_flag: the setting that names another separator; "" where the rows have to have this one.
 
     The other arguments are those of `missing_columns`.
     """
@@ -134,9 +140,13 @@ def rejection_advice(text: str, columns: Sequence[str], flags: Sequence[str], se
         kept = [position for position, name in enumerate(sample.names) if name not in columns]
         rows = [[row[position] for position in kept if position < len(row)] for row in sample.rows]
         return _suggestion(flags, separator, Sample([sample.names[position] for position in kept], rows))
-    if middle := middle_of(text):
-        return f"In the middle of it stands {middle!r}: try --separator {_quoted(middle)}"
-    return f"It has no {separator!r} in it; name what stands between the lines with --separator"
+    middle = middle_of(text)
+    if not separator_flag:
+        instead = f"In the middle of it stands {middle!r}" if middle else f"It has no {separator!r} in it"
+        return f"{instead}; write {separator!r} between the lines of each couplet"
+    if middle:
+        return f"In the middle of it stands {middle!r}: try {separator_flag} {_quoted(middle)}"
+    return f"It has no {separator!r} in it; name what stands between the lines with {separator_flag}"
 
 
 def middle_of(text: str) -> str:

@@ -14,13 +14,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from recipe.characters import is_blank
 from recipe.errors import UserError
 from recipe.formats.base import Text, TextFormat
 from recipe.formats.couplet import NO_SEPARATOR, Couplet, spelled_out
 from recipe.formats.registry import FORMATS
 from recipe.rows.cleaning import RejectedRowError
 from recipe.rows.delimited import DELIMITERS, Record, delimited_records
-from recipe.rows.diagnosis import COUPLET_FLAGS, SAMPLE_ROWS, Sample, missing_columns, rejection_advice
+from recipe.rows.diagnosis import (
+    COUPLET_FLAGS,
+    SAMPLE_ROWS,
+    SEPARATOR_FLAG,
+    Sample,
+    missing_columns,
+    rejection_advice,
+)
 from recipe.rows.json_values import JSON_ENDINGS, Item, KeyTwice, json_items
 from recipe.settings import DataSettings
 from recipe.stored_files import PACKED_ENDINGS, content_ending, head_of, stored
@@ -31,6 +39,8 @@ FORMAT_ENDINGS = (*DELIMITERS, *JSON_ENDINGS, PARQUET)
 # Names of two columns that leave no doubt what they hold.
 PAIR_COLUMNS = (("upper", "lower"), ("上联", "下联"))
 _SHOWN_CHARS = 80  # of a row in a message
+UPPER_FILE_FLAG = "--upper_file"
+_AS_LINE_PAIR = f"; a text file of upper and one of lower lines go with {UPPER_FILE_FLAG} and --lower_file"
 MORE_CELLS, MISSING_CELL, EMPTY_LINE = "more cells than the header", "missing cell", "empty line"
 
 
@@ -56,6 +66,7 @@ class Source:
             message about a column that is not there; none if the names are fixed.
         other_columns: what is taken where a file lacks the wanted columns and its header has these.
         separator: what stands between two lines in one column; "" where that is not known.
+        advised_settings: the flags, of the command that reads, which advice on a file may name.
     """
 
     files: tuple[str, ...]
@@ -65,6 +76,7 @@ class Source:
     column_settings: tuple[str, ...] = COUPLET_FLAGS
     other_columns: tuple[tuple[str, ...], ...] = ()
     separator: str = ""
+    advised_settings: tuple[str, ...] = (SEPARATOR_FLAG, UPPER_FILE_FLAG)
 
     def columns_of(self, names: Sequence[str]) -> tuple[str, ...] | None:
         """Return which columns are taken of a file, or a record, with these names; None if it has not all of any."""
@@ -210,8 +222,8 @@ def _read_file(file: str, source: Source) -> Iterator[Row]:
     expected = f"{', '.join(FORMAT_ENDINGS)}, each of them perhaps with {' or '.join(PACKED_ENDINGS)}"
     raise UserError(
         f"{file}: cannot tell the format from its ending; expected one of {expected}. For one row a line put "
-        f"{source.columns[0]} into a first line above them and end its name in .csv (.tsv if the rows hold commas); a "
-        "text file of upper and one of lower lines go with --upper_file and --lower_file"
+        f"{source.columns[0]} into a first line above them and end its name in .csv (.tsv if the rows hold commas)"
+        + (_AS_LINE_PAIR if UPPER_FILE_FLAG in source.advised_settings else "")
     )
 
 
@@ -247,11 +259,12 @@ def why_rejected(source: Source, first: Mapping[str, Row], counts: Mapping[str, 
         return ""
     row = first[max(first, key=lambda reason: counts[reason])]
     (text,) = row.cells
-    shown = f". The first of them, {row.file}, row {row.number}: {text[:_SHOWN_CHARS]}"
+    shown = f". The first of them, {row.file}, row {row.number}: {' '.join(text.split())[:_SHOWN_CHARS]}"
     if row.fault != NO_SEPARATOR or source.is_line_pair:
         return shown
     sample = _sample(row.file, source)
-    advice = rejection_advice(text, source.columns, source.column_settings, source.separator, sample)
+    separator_flag = SEPARATOR_FLAG if SEPARATOR_FLAG in source.advised_settings else ""
+    advice = rejection_advice(text, source.columns, source.column_settings, source.separator, separator_flag, sample)
     return f"{shown}. {advice}{otherwise}" if advice else shown
 
 
@@ -381,6 +394,8 @@ def _read_line_pair(source: Source) -> Iterator[Row]:
     ):
         for number, (upper, lower) in enumerate(itertools.zip_longest(uppers, lowers), start=1):
             if upper is None or lower is None:
+                if is_blank(lower or upper or ""):
+                    continue  # lines that an editor left at the end of one of the files
                 shorter = upper_file if upper is None else lower_file
                 raise UserError(
                     f"{shorter}: ends after line {number - 1}, the other file goes on; they must answer line by line"

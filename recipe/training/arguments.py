@@ -155,8 +155,7 @@ def _precision(settings: Settings, typed: Mapping[str, Any]) -> dict[str, bool]:
     """Return the library's two switches for the precision that is wanted, where the user has not set them.
 
     Raises:
-        UserError: `--precision` beside a switch of the library's own, or a model whose width has to be known, and
-            which cannot be read.
+        UserError: `--precision` beside a switch of the library's own.
     """
     wanted = settings[RunSettings].precision
     if typed.get("bf16") or typed.get("fp16"):
@@ -180,7 +179,10 @@ def _fastest_precision(model: ModelSettings, on_cpu: bool) -> str:
     if cpu_bf16_unit() is None:
         return "fp32"
     name = model.model_name_or_path
-    width = model.hidden_size if name is None else load_config(name).hidden_size
+    try:
+        width = model.hidden_size if name is None else load_config(name).hidden_size
+    except UserError:
+        return "fp32"  # the check of the model itself says what is wrong with it
     return "bf16" if bf16_trains_faster(width) else "fp32"
 
 

@@ -4,7 +4,8 @@
 process that is killed in between leaves a directory that the next start loads half of, or dies on. Here its save, load
 and rotation go through the store in `recipe.training.checkpoints`.
 
-Loading stays the library's own: it reads safetensors, and everything else with `weights_only=True`.
+Loading stays the library's own: it reads safetensors, and everything else with `weights_only=True`. Only where
+processes share the model out among them (FSDP2) it goes through `recipe.training.sharding`.
 """
 
 from __future__ import annotations
@@ -15,15 +16,16 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+from accelerate.optimizer import AcceleratedOptimizer
 from accelerate.utils import broadcast_object_list, gather_object
 from safetensors import SafetensorError
 from safetensors.torch import load_model
-from torch.optim.lr_scheduler import LambdaLR
-from transformers import Trainer, TrainerState
-from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+from transformers import Trainer, TrainerState, set_seed
+from transformers.trainer import SCHEDULER_NAME, TRAINER_STATE_NAME, TRAINING_ARGS_NAME
 from transformers.trainer_callback import ExportableState
 from transformers.trainer_utils import SaveStrategy
 from transformers.utils import SAFE_WEIGHTS_NAME
@@ -32,17 +34,27 @@ from typing_extensions import override
 from recipe import disk
 from recipe.errors import UserError, notice
 from recipe.files import write_text
+from recipe.language import _
 from recipe.run_directory import checkpoint_directory, checkpoints_by_step
 from recipe.training.checkpoints import (
     Identity,
     Sealer,
     check_same_run,
+    is_sharded,
     newest_verified_checkpoint,
     problems_of,
     progress_name,
     read_manifest,
     remove_leftovers,
     rotate,
+)
+from recipe.training.sharding import (
+    gather_weights,
+    load_optimizer,
+    load_weights,
+    local_part,
+    save_shards,
+    shard_files,
 )
 
 
@@ -55,14 +67,16 @@ class CheckpointedTrainer(Trainer):
         allow_changed: Go on from a checkpoint although something of that changed.
         The other arguments are the library's.
 
-    Sharded states (FSDP, DeepSpeed) are refused: their files are written by other code paths.
+    A model sharded by FSDP2 is saved in shards, one file for each process, which any number of processes goes on from.
+    FSDP's first version and DeepSpeed are refused: their states are of other kinds.
     """
 
     def __init__(
         self, *args: Any, run_identity: Identity | None = None, allow_changed: bool = False, **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.run_identity = {**(run_identity or {}), "processes": self.args.world_size}
+        processes = f"{self.args.world_size}, each with a part of the model" if self.is_fsdp_enabled else None
+        self.run_identity = {**(run_identity or {}), "processes": processes or self.args.world_size}
         self.allow_changed = allow_changed
         self._saved_step: int | None = None
         self._resumed_from: Path | None = None
@@ -109,6 +123,20 @@ class CheckpointedTrainer(Trainer):
         self._earlier_seconds = progress["seconds"]
         self._initial_global_step = 0
 
+    def divided_progress(self, parts: list[dict[str, Any]]) -> dict[str, Any]:
+        """Return this process' part of the open sums that another number of processes left, in the order of those.
+
+        A subclass whose sums differ between processes divides them here.
+        """
+        return parts[0] | {"open_loss": math.fsum(part["open_loss"] for part in parts) / len(parts)}  # logged as a mean
+
+    def gather_weights(self) -> dict[str, Any] | None:
+        """Return a sharded model's whole weights in the first process, nothing in the others; None if it is whole.
+
+        All processes call it together.
+        """
+        return gather_weights(self._bare_model()) if self.is_fsdp_enabled else None
+
     # ---- Overrides of the library ----
 
     @override
@@ -153,6 +181,20 @@ class CheckpointedTrainer(Trainer):
         (Path(output_dir or self._get_output_dir(None)) / TRAINING_ARGS_NAME).unlink(missing_ok=True)
 
     @override
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        """Save a sharded model and its optimizer state in shards.
+
+        The library's (accelerate's `save_fsdp_model` and `save_fsdp_optimizer`) writes pickles of which one is loaded
+        unchecked, and the weights of the whole model in one file beside them.
+        """
+        if not self.is_fsdp_enabled:
+            super()._save_optimizer_and_scheduler(output_dir)
+            return
+        save_shards(output_dir, self._bare_model(), self._bare_optimizer())
+        if self.args.should_save:
+            torch.save(cast(LRScheduler, self.lr_scheduler).state_dict(), Path(output_dir) / SCHEDULER_NAME)
+
+    @override
     def _save_rng_state(self, output_dir: str) -> None:
         """Save this process' random states and, beside them, its open sums: see `progress`."""
         super()._save_rng_state(output_dir)
@@ -160,73 +202,97 @@ class CheckpointedTrainer(Trainer):
 
     @override
     def _load_rng_state(self, checkpoint: str | None) -> None:
-        """Restore this process' random states and open sums: see `progress`."""
+        """Restore this process' random states and open sums: see `progress`.
+
+        Of another number of processes the library restores those that have the same number, and nothing for the rest.
+        Here dropout then goes on by seed and step, alike at every such resume, and the open sums are divided anew.
+        """
         self._resumed_from = None
         if checkpoint is None:
             return
         with _explained(checkpoint):
-            super()._load_rng_state(checkpoint)
-            path = Path(checkpoint) / progress_name(self.args.process_index)
-            if path.is_file():  # absent only with --allow_changed and another number of processes
-                self.restore_progress(json.loads(path.read_text(encoding="utf-8")))
+            paths = [Path(checkpoint) / progress_name(rank) for rank in range(self._processes_of(checkpoint))]
+            progresses = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+            if len(progresses) == self.args.world_size:
+                super()._load_rng_state(checkpoint)
+                self.restore_progress(progresses[self.args.process_index])
+            else:
+                set_seed((self.args.seed + self.state.global_step) % 2**32)
+                self.restore_progress(self.divided_progress(progresses))
 
     @override
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         """Explain a state that does not fit, and let the run's own learning rate hold.
 
         The library checks nothing but that the files are there, and the state of a schedule holds the rate it was made
-        with: a changed --learning_rate would be accepted and do nothing.
+        with: a changed --learning_rate would be accepted and do nothing. Of shards it knows only those of accelerate.
         """
         with _explained(checkpoint):
-            super()._load_optimizer_and_scheduler(checkpoint)
+            if checkpoint and is_sharded(Path(checkpoint)):
+                self._load_sharded_optimizer(Path(checkpoint))
+            else:
+                super()._load_optimizer_and_scheduler(checkpoint)
         if isinstance(self.lr_scheduler, LambdaLR):
             self.lr_scheduler.base_lrs = [self.args.learning_rate] * len(self.lr_scheduler.base_lrs)
 
     @override
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
-        """Load weights by safetensors, which knows of tied ones; the library's own load warns of a missing lm_head."""
+        """Load weights by safetensors, which knows of tied ones; the library's own load warns of a missing lm_head.
+
+        Of a sharded model the library's (accelerate's `load_fsdp_model`) reads the pickles that its save writes.
+        """
         with _explained(resume_from_checkpoint):
-            weights = Path(resume_from_checkpoint) / SAFE_WEIGHTS_NAME
-            load_model(self.accelerator.unwrap_model(model or self.model), weights)
+            if is_sharded(Path(resume_from_checkpoint)):
+                load_weights(resume_from_checkpoint, self._bare_model(model))
+            else:
+                load_model(self._bare_model(model), Path(resume_from_checkpoint) / SAFE_WEIGHTS_NAME)
 
     @override
     def _load_best_model(self) -> None:
         """Load the best checkpoint's weights, verified: the library loads whatever stands there (#40790)."""
-        best = Path(str(self.state.best_model_checkpoint))
-        if problems := problems_of(best):
-            raise UserError(
-                f"The best checkpoint {best} is damaged: {'; '.join(problems)}. Remove it and go on with "
-                "--resume_from_checkpoint auto; the last checkpoint is then the one that counts."
-            )
-        self._load_from_checkpoint(str(best))
+        self._load_from_checkpoint(str(self._on_leader(self._verified_best)))
 
     @override
     def _finalize_training(self, trial: Any, num_train_samples: float, start_time: float) -> Any:
         """Count what was before a resume too: the library divides the whole run's samples by this process' time."""
         if self._resumed_from:  # nothing was left to train, so that nothing has asked for the open sums yet
             self._load_rng_state(str(self._resumed_from))
-        return super()._finalize_training(trial, num_train_samples, start_time - self._earlier_seconds)
+        # At a limit of 1 the library removes whatever is called checkpoint-N… but the best: copies that somebody made
+        # (checkpoint-9-mine) and what was set aside too. `rotate` has kept the limit after each save.
+        limit, self.args.save_total_limit = self.args.save_total_limit, None
+        try:
+            return super()._finalize_training(trial, num_train_samples, start_time - self._earlier_seconds)
+        finally:
+            self.args.save_total_limit = limit
 
     # ---- Parts of a save, in their order ----
 
     def _check_worth_saving(self, output_dir: Path, model: torch.nn.Module) -> None:
         """Raise if the checkpoint would not fit, or would hold weights that nobody can go on from."""
-        if not self.args.should_save:
+        if self.args.should_save:
+            disk.check_space_for_checkpoint(output_dir, disk.checkpoint_bytes(model, self.optimizer))
+        if not (self.args.should_save or self.is_fsdp_enabled):
             return
-        disk.check_space_for_checkpoint(output_dir, disk.checkpoint_bytes(model, self.optimizer))
         for name, weight in model.named_parameters():
-            if not all(math.isfinite(bound.item()) for bound in torch.aminmax(weight.detach())):
+            own = local_part(weight.detach())
+            if own.numel() and not all(math.isfinite(bound.item()) for bound in torch.aminmax(own)):
                 raise ValueError(f"{name} holds numbers that are not finite")
 
     def _write_files(self, staging: str) -> None:
         """Write this process' files by the library's own functions; finished ones are sealed meanwhile."""
-        self.save_model(staging, _internal_call=True)
-        if self.args.should_save:
-            # Other processes are writing their random states into the same directory: those are not complete yet.
-            self._sealer.take_finished("*.safetensors")
+        if not self.is_fsdp_enabled:
+            self.save_model(staging, _internal_call=True)
+            if self.args.should_save:
+                # Other processes are writing their random states into the same directory: those are not complete yet.
+                self._sealer.take_finished("*.safetensors")
         self._save_optimizer_and_scheduler(staging)
         self._save_scaler(staging)
         self._save_rng_state(staging)
+        if self.is_fsdp_enabled:
+            rank = self.args.process_index
+            for own in (shard_files(rank), f"rng_state_{rank}.pth", progress_name(rank)):
+                self._sealer.take_finished(own)
+            self._sealer.write_part(rank)
 
     def _put_in_place(self, output_dir: Path) -> None:
         """Complete the checkpoint, give it its name, and remove what is no longer kept."""
@@ -234,7 +300,7 @@ class CheckpointedTrainer(Trainer):
         if not self.args.should_save:
             return
         self.state.save_to_json(str(self._sealer.directory / TRAINER_STATE_NAME))
-        self._sealer.put_in_place(self.args.world_size, self.run_identity)
+        self._sealer.put_in_place(self.args.world_size, self.run_identity, sharded=self.is_fsdp_enabled)
         rotate(output_dir, self.args.save_total_limit, self.state.best_global_step)
 
     def _update_state(self, output_dir: Path) -> None:
@@ -263,9 +329,16 @@ class CheckpointedTrainer(Trainer):
 
     def _refuse_unsupported(self) -> None:
         problems = []
-        if (self.is_fsdp_enabled or self.is_deepspeed_enabled) and self.args.save_strategy != SaveStrategy.NO:
+        if self.is_deepspeed_enabled and self.args.save_strategy != SaveStrategy.NO:
             problems.append(
-                "Checkpoints of sharded states (FSDP, DeepSpeed) are not supported: use DDP, or --save_strategy no."
+                _(
+                    "Checkpoints of DeepSpeed are not supported: share a large model out with FSDP2 "
+                    "(recipe/launch/fsdp2.yaml), or take --save_strategy no."
+                )
+            )
+        if self.is_fsdp_enabled and not self.accelerator.is_fsdp2:
+            problems.append(
+                _("The first version of FSDP is not supported: set fsdp_version to 2, as in recipe/launch/fsdp2.yaml.")
             )
         if self.args.save_only_model:
             problems.append("--save_only_model makes checkpoints that nothing can resume from; leave it off.")
@@ -287,6 +360,13 @@ class CheckpointedTrainer(Trainer):
             if checkpoint and (problems := problems_of(checkpoint)):
                 raise UserError(f"{checkpoint} cannot be resumed from: {'; '.join(problems)}.")
         if checkpoint:
+            if self.is_fsdp_enabled and not is_sharded(checkpoint):
+                raise UserError(
+                    _(
+                        "{checkpoint} holds a whole model, and this run shares it out among its processes (FSDP): go "
+                        "on with the launch file of the run that wrote it, or start anew in another --output_dir."
+                    ).format(checkpoint=checkpoint)
+                )
             check_same_run(checkpoint, self.run_identity, self.allow_changed)
             with _explained(checkpoint):
                 TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
@@ -301,6 +381,34 @@ class CheckpointedTrainer(Trainer):
         if checkpoint:
             notice(f"Going on from {checkpoint}, verified whole.")
         return checkpoint
+
+    def _verified_best(self) -> Path:
+        best = Path(str(self.state.best_model_checkpoint))
+        if problems := problems_of(best):
+            raise UserError(
+                f"The best checkpoint {best} is damaged: {'; '.join(problems)}. Remove it and go on with "
+                "--resume_from_checkpoint auto; the last checkpoint is then the one that counts."
+            )
+        return best
+
+    def _load_sharded_optimizer(self, checkpoint: Path) -> None:
+        """Load optimizer and schedule, and take from the latter the rates that the library finds in the former."""
+        optimizer, schedule = self._bare_optimizer(), cast(LRScheduler, self.lr_scheduler)
+        load_optimizer(checkpoint, self._bare_model(), optimizer)
+        schedule.load_state_dict(torch.load(checkpoint / SCHEDULER_NAME, weights_only=True))
+        for group, rate in zip(optimizer.param_groups, schedule.get_last_lr(), strict=True):
+            group["lr"] = rate
+
+    def _processes_of(self, checkpoint: str | Path) -> int:
+        return int(read_manifest(Path(checkpoint))["processes"])
+
+    # ---- The model and the optimizer without what accelerate wraps around them ----
+
+    def _bare_model(self, model: torch.nn.Module | None = None) -> torch.nn.Module:
+        return self.accelerator.unwrap_model(model or self.model)
+
+    def _bare_optimizer(self) -> torch.optim.Optimizer:
+        return cast(AcceleratedOptimizer, self.optimizer).optimizer
 
     # ---- All processes together ----
 

@@ -3,6 +3,8 @@
 - A checkpoint is written into a hidden directory beside its place, flushed, listed in `manifest.json` with sizes and
   checksums, and renamed: under the name `checkpoint-N` it is whole.
 - Only a checkpoint whose every file matches its manifest counts; a damaged one is set aside under another name.
+- Where processes share a model out among them, each lists its own files in a manifest of its own, `manifest_N.json`, so
+  that none reads what another has written; `manifest.json` lists those, and is written last.
 - The manifest carries the identity of the run (data, tokenizer, seed, batch, model), which a resume compares.
 - Rotation goes by step number and keeps the best.
 """
@@ -12,8 +14,9 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,43 +35,75 @@ MANIFEST_NAME = "manifest.json"
 # one runs at the speed of memory on every machine, where SHA-256 would make a save half as long again. (`datasets`
 # needs xxhash, so it is installed wherever this runs.)
 _CHECKSUM = "xxh3_128"
-_STATE_FILES = (SAFE_WEIGHTS_NAME, "optimizer.pt", "scheduler.pt", TRAINER_STATE_NAME)
+_STATE_FILES = ("scheduler.pt", TRAINER_STATE_NAME)
+_WHOLE_FILES = (SAFE_WEIGHTS_NAME, "optimizer.pt")
 
 
 # ---- Reading: which checkpoints there are, and whether they are whole ----
 
 
 def read_manifest(checkpoint: Path) -> dict[str, Any]:
-    """Return a checkpoint's manifest.
+    """Return a checkpoint's manifest; of a sharded one's files it lists only those that no process lists itself.
 
     Raises:
         ValueError: the manifest is missing, is not JSON, or lacks one of its parts.
     """
-    try:
+    with _explained(MANIFEST_NAME):
         manifest = json.loads((checkpoint / MANIFEST_NAME).read_text(encoding="utf-8"))
-        files = {str(name): (int(entry["bytes"]), str(entry[_CHECKSUM])) for name, entry in manifest["files"].items()}
         return {
             "step": int(manifest["step"]),
             "processes": int(manifest["processes"]),
+            "sharded": bool(manifest.get("sharded", False)),
             "identity": dict(manifest["identity"]),
-            "files": files,
+            "files": _files_of(manifest),
         }
-    except FileNotFoundError:
-        raise ValueError(f"it has no {MANIFEST_NAME}: it was never finished, or another program wrote it") from None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ValueError(f"its {MANIFEST_NAME} cannot be read ({type(error).__name__}: {error})") from None
+
+
+def is_sharded(checkpoint: Path) -> bool:
+    """Whether weights and optimizer state of a checkpoint stand in shards; ValueError as of `read_manifest`."""
+    return bool(read_manifest(checkpoint)["sharded"])
 
 
 def problems_of(checkpoint: Path) -> list[str]:
     """Compare every file of a checkpoint with its manifest and return what is wrong; nothing means whole."""
     try:
         manifest = read_manifest(checkpoint)
+        files: dict[str, tuple[int, str]] = manifest["files"]
+        problems = [f"{name} is missing" for name in _required_files(manifest) if name not in files]
+        if checkpoint.name != checkpoint_directory(checkpoint.parent, manifest["step"]).name:
+            problems.append(f"its manifest belongs to step {manifest['step']}")
+        problems += _mismatches(checkpoint, files)
+        if not problems and manifest["sharded"]:
+            for rank in range(manifest["processes"]):
+                problems += _mismatches(checkpoint, _read_part(checkpoint, rank))
     except ValueError as error:
         return [str(error)]
-    files: dict[str, tuple[int, str]] = manifest["files"]
-    problems = [f"{name} is missing" for name in _required_files(manifest) if name not in files]
-    if checkpoint.name != checkpoint_directory(checkpoint.parent, manifest["step"]).name:
-        problems.append(f"its manifest belongs to step {manifest['step']}")
+    return problems
+
+
+def _read_part(checkpoint: Path, rank: int) -> dict[str, tuple[int, str]]:
+    """Return bytes and checksum of each file that a process has listed in its own manifest."""
+    with _explained(part_name(rank)):
+        return _files_of(json.loads((checkpoint / part_name(rank)).read_text(encoding="utf-8")))
+
+
+def _files_of(manifest: dict[str, Any]) -> dict[str, tuple[int, str]]:
+    return {str(name): (int(entry["bytes"]), str(entry[_CHECKSUM])) for name, entry in manifest["files"].items()}
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Turn whatever a manifest does that is missing or not one into a ValueError that says so."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise ValueError(f"it has no {name}: it was never finished, or another program wrote it") from None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ValueError(f"its {name} cannot be read ({type(error).__name__}: {error})") from None
+
+
+def _mismatches(checkpoint: Path, files: Mapping[str, tuple[int, str]]) -> list[str]:
+    problems = []
     for name, (size, checksum) in files.items():
         path = checkpoint / name
         if not path.is_file():
@@ -119,12 +154,19 @@ def _required_files(manifest: dict[str, Any]) -> list[str]:
     """Return the files without which the library would go on silently with fresh state (#40790)."""
     processes = manifest["processes"]
     random_states = [f"rng_state_{rank}.pth" for rank in range(processes)] if processes > 1 else ["rng_state.pth"]
-    return [*_STATE_FILES, *random_states, *(progress_name(rank) for rank in range(processes))]
+    if manifest["sharded"]:
+        return [*_STATE_FILES, *map(part_name, range(processes))]  # which list the rest
+    return [*_STATE_FILES, *_WHOLE_FILES, *random_states, *map(progress_name, range(processes))]
 
 
 def progress_name(rank: int) -> str:
     """Return the name of the file that holds what is still open in one process: see `CheckpointedTrainer.progress`."""
     return f"progress_{rank}.json"
+
+
+def part_name(rank: int) -> str:
+    """Return the name of the manifest in which one of several processes lists its own files."""
+    return f"manifest_{rank}.json"
 
 
 def _set_aside(checkpoint: Path) -> Path:
@@ -153,23 +195,33 @@ class Sealer:
         self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="seal")
         self._jobs: dict[str, tuple[Future[None], Future[str]]] = {}
 
-    def take_finished(self, pattern: str = "*") -> None:
+    def take_finished(self, pattern: str = "*", listed_elsewhere: Collection[str] = ()) -> None:
         """Start on every file of that name that has appeared since the last call; all of them must be complete."""
         for path in sorted(self.directory.rglob(pattern)):
             name = path.relative_to(self.directory).as_posix()
-            if path.is_file() and name not in self._jobs:
+            if path.is_file() and name not in self._jobs and name not in listed_elsewhere:
                 self._jobs[name] = (self._pool.submit(sync, path), self._pool.submit(file_checksum, path))
 
-    def put_in_place(self, processes: int, identity: Identity) -> None:
-        """List all files in the manifest and give the checkpoint its name; from here on it counts."""
-        manifest = {"step": self.step, "processes": processes, "identity": identity, "files": self._entries()}
+    def write_part(self, rank: int) -> None:
+        """List the files taken so far, all of this process, in its own manifest; the last thing that it writes."""
+        write_text(self.directory / part_name(rank), json.dumps({"files": self._entries()}, indent=1))
+
+    def put_in_place(self, processes: int, identity: Identity, sharded: bool = False) -> None:
+        """List all files in the manifest and give the checkpoint its name; from here on it counts.
+
+        Args:
+            sharded: each process has listed its own files; what remains is listed here.
+        """
+        listed = [name for rank in range(processes if sharded else 0) for name in _read_part(self.directory, rank)]
+        self.take_finished(listed_elsewhere=listed)
+        files = {name: entry for name, entry in self._entries().items() if name not in listed}
+        manifest = {"step": self.step, "processes": processes, "sharded": sharded, "identity": identity, "files": files}
         write_text(self.directory / MANIFEST_NAME, json.dumps(manifest, indent=1, ensure_ascii=False))
         self.directory.rename(self._target)
         sync(self._target.parent)
 
     def _entries(self) -> dict[str, dict[str, int | str]]:
-        """Wait until all files are on disk and return size and checksum of each by name."""
-        self.take_finished()
+        """Wait until the files that were taken are on disk and return size and checksum of each by name."""
         for flushed, _ in self._jobs.values():
             flushed.result()
         return {
@@ -200,7 +252,8 @@ def rotate(output_dir: Path, keep: int | None, best_step: int | None) -> None:
     """
     if not keep:
         return
-    by_step = checkpoints_by_step(output_dir)
+    # What another program left under such a name is not ours to remove.
+    by_step = {step: path for step, path in checkpoints_by_step(output_dir).items() if (path / MANIFEST_NAME).is_file()}
     for step in list(by_step)[:-keep]:
         if step != best_step:
             _remove(by_step[step])

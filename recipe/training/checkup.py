@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from accelerate.utils import broadcast_object_list
+from transformers import AutoModelForCausalLM, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from recipe import disk
 from recipe.errors import UserError
@@ -23,6 +26,7 @@ from recipe.run_directory import CHECK_PREFIX, checkpoint_directory
 from recipe.training.arguments import make_training_arguments
 from recipe.training.callbacks import format_duration
 from recipe.training.job import Job, make_trainer, planned_evaluations, planned_saves, planned_steps
+from recipe.training.sharding import load_weights
 from recipe.training.trainer import CoupletTrainer
 
 _MIN_STEPS, _MAX_STEPS = 6, 20
@@ -32,7 +36,10 @@ _VALIDATION_ROWS = 64
 
 
 class _Stopwatch(TrainerCallback):
-    """Stop training after some steps and seconds, with an evaluation and a save; the first step only warms up."""
+    """Stop training after some steps and seconds, with an evaluation and a save; the first step only warms up.
+
+    Of several processes the first one's clock decides: all must stop after the same step.
+    """
 
     def __init__(self) -> None:
         self.seconds: list[float] = []  # of each step
@@ -48,7 +55,7 @@ class _Stopwatch(TrainerCallback):
         if state.global_step > 1:
             self.seconds.append(now - self._last)
         self._last = now
-        is_enough = state.global_step >= _MIN_STEPS and now - self._started > _STEP_SECONDS
+        is_enough = broadcast_object_list([state.global_step >= _MIN_STEPS and now - self._started > _STEP_SECONDS])[0]
         if is_enough or state.global_step == args.max_steps:
             control.should_training_stop = control.should_evaluate = control.should_save = True
 
@@ -60,19 +67,33 @@ def check_job(job: Job, typed: dict[str, Any]) -> None:
         UserError: whatever would have stopped the real run.
     """
     steps = planned_steps(job)
-    with tempfile.TemporaryDirectory(prefix=CHECK_PREFIX, dir=str(job.arguments.output_dir)) as directory:
+    with _directory_of_all(job.arguments) as directory:
         miniature = _miniature(job, typed, directory)
         stopwatch = _Stopwatch()
         trainer = make_trainer(miniature)
         trainer.add_callback(stopwatch)
         trainer.train()
         checkpoint = checkpoint_directory(directory, trainer.state.global_step)
-        seconds_saved = _check_reload(miniature, trainer, checkpoint)
+        weights = trainer.gather_weights()
+        if job.arguments.process_index != 0:
+            return
+        seconds_saved = _check_reload(miniature, trainer, checkpoint, weights)
         taken = sum(file.stat().st_size for file in checkpoint.iterdir())
         needed = disk.run_bytes(taken, job.arguments.save_total_limit, planned_saves(job))
         disk.check_space_for_run(str(job.arguments.output_dir), needed)
-    if job.arguments.process_index == 0:
-        print("\n".join(_cost(job, trainer, stopwatch, steps, needed, seconds_saved)), flush=True)
+    print("\n".join(_cost(job, trainer, stopwatch, steps, needed, seconds_saved)), flush=True)
+
+
+@contextlib.contextmanager
+def _directory_of_all(arguments: TrainingArguments) -> Iterator[str]:
+    """Yield one directory to all processes, made and removed by the first."""
+    is_first = arguments.process_index == 0
+    made = tempfile.mkdtemp(prefix=CHECK_PREFIX, dir=str(arguments.output_dir)) if is_first else ""
+    try:
+        yield broadcast_object_list([made])[0]
+    finally:
+        if is_first:
+            shutil.rmtree(made, ignore_errors=True)
 
 
 def _miniature(job: Job, typed: dict[str, Any], directory: str) -> Job:
@@ -90,14 +111,23 @@ def _miniature(job: Job, typed: dict[str, Any], directory: str) -> Job:
     return replace(job, arguments=make_training_arguments(typed | overrides), validation=validation)
 
 
-def _check_reload(job: Job, trainer: CoupletTrainer, checkpoint: Path) -> float:
-    """Load the checkpoint back as a stranger would, compare its logits with the model's; return the seconds it took."""
+def _check_reload(job: Job, trainer: CoupletTrainer, checkpoint: Path, weights: dict[str, Any] | None) -> float:
+    """Load the checkpoint back as a stranger would, compare its logits with the model's; return the seconds it took.
+
+    Args:
+        weights: of a sharded model, whose checkpoint is read back into a whole one.
+    """
     started = time.perf_counter()
-    tokenizer = load_tokenizer(str(checkpoint))
-    reloaded = load_model(str(checkpoint), tokenizer)
     # Without accelerate's autocast around its forward pass: the reloaded model has none.
     unwrapped = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
-    trained = unwrapped.to("cpu", torch.float32).eval()
+    if weights is None:
+        reloaded = load_model(str(checkpoint), load_tokenizer(str(checkpoint)))
+        trained = unwrapped.to("cpu", torch.float32).eval()
+    else:
+        reloaded, trained = (AutoModelForCausalLM.from_config(unwrapped.config).float() for _ in range(2))
+        load_weights(checkpoint, reloaded, alone=True)
+        trained.load_state_dict(weights)
+        trained.eval()
     ids = torch.tensor([job.train.dataset[0]["input_ids"]])
     for model in (reloaded, trained):
         model.set_attn_implementation("eager")  # as training on a CPU has it; another kernel rounds otherwise

@@ -19,6 +19,7 @@ from transformers.utils.logging import disable_progress_bar
 from recipe import disk
 from recipe.cli import Settings, to_yaml
 from recipe.errors import UserError
+from recipe.language import _
 from recipe.run_directory import CONFIG_FILE
 from recipe.screen import outliving_its_reader
 from recipe.settings import RunSettings
@@ -96,9 +97,12 @@ def _lack_of_memory_explained() -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise UserError(
-            f"the GPU has too little memory for this batch ({str(error).splitlines()[0][:160]}). In training halve "
-            "--per_device_train_batch_size and double --gradient_accumulation_steps, which keeps the effective batch; "
-            "in an evaluation halve --per_device_eval_batch_size. Checkpoints so far are good: the same command goes on"
+            _(
+                "the GPU has too little memory for this batch ({error}). In training halve "
+                "--per_device_train_batch_size and double --gradient_accumulation_steps, which keeps the effective "
+                "batch; in an evaluation halve --per_device_eval_batch_size. Checkpoints so far are good: the same "
+                "command resumes"
+            ).format(error=str(error).splitlines()[0][:160])
         ) from None
 
 
@@ -140,12 +144,18 @@ def _check_disk(job: Job, trainer: CoupletTrainer) -> None:
     needed = disk.run_bytes(disk.checkpoint_bytes(job.model), arguments.save_total_limit, planned_saves(job))
     if arguments.process_index == 0:
         free = disk.readable(disk.free_bytes(str(arguments.output_dir)))
-        print(f"{steps:,} steps; checkpoints need up to {disk.readable(needed)} of the {free} free", flush=True)
+        print(
+            _("{steps:,} steps; checkpoints need up to {needed} of the {free} free").format(
+                steps=steps, needed=disk.readable(needed), free=free
+            ),
+            flush=True,
+        )
         disk.check_space_for_run(str(arguments.output_dir), needed)
 
 
 def finish(job: Job, trainer: CoupletTrainer, config: str, push_to: str | None) -> None:
     """Show what training changed and publish the best model."""
+    weights = trainer.gather_weights() if job.run.publish_dir else None  # all processes together
     if not trainer.is_world_process_zero():
         return
     metrics = before_and_after(trainer)
@@ -162,8 +172,9 @@ def finish(job: Job, trainer: CoupletTrainer, config: str, push_to: str | None) 
         config,
         metrics,
         {file: (summary.file_bytes[file], digest) for file, digest in summary.file_hashes.items()},
+        weights,
     )
-    print(f"published: {directory}", flush=True)
+    print(_("published: {directory}").format(directory=directory), flush=True)
     if push_to is not None:
         _push(directory, push_to)
 
@@ -173,11 +184,16 @@ def _push(directory: Path, name: str) -> None:
 
     try:
         HfApi().create_repo(name, exist_ok=True)
-        print(f"pushed: {HfApi().upload_folder(repo_id=name, folder_path=directory)}", flush=True)
+        print(
+            _("pushed: {address}").format(address=HfApi().upload_folder(repo_id=name, folder_path=directory)),
+            flush=True,
+        )
     except OSError as error:  # every error of the network and of the hub is one
         reason = " ".join(str(error).split())[:200]
         raise UserError(
-            f"{directory} is published, but could not be pushed ({reason}); later: hf upload {name} {directory}"
+            _(
+                "{directory} is published, but could not be pushed ({reason}); later: hf upload {name} {directory}"
+            ).format(directory=directory, reason=reason, name=name)
         ) from None
 
 
@@ -205,7 +221,11 @@ def before_and_after(trainer: CoupletTrainer) -> dict[str, tuple[Any, Any]]:
 
 def metrics_table(metrics: dict[str, tuple[Any, Any]], trainer: CoupletTrainer) -> str:
     """Return the table of the held-out figures before and after training."""
-    lines = [f"held-out rows, before training and after {kept_step(trainer):,} steps (the model that is kept):"]
+    lines = [
+        _("held-out rows, before training and after {steps:,} steps (the model that is kept):").format(
+            steps=kept_step(trainer)
+        )
+    ]
     for name, (before, after) in metrics.items():
         cells = [f"{value:12.4f}" if isinstance(value, float) else f"{value:>12}" for value in (before, after)]
         lines.append(f"  {name:24}{cells[0]}{cells[1]}")

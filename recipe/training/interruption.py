@@ -18,6 +18,7 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from recipe.errors import notice
+from recipe.language import _
 from recipe.run_directory import checkpoint_directory
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last: a closed terminal, as a lost ssh leaves it
@@ -85,8 +86,12 @@ class InterruptionCallback(TrainerCallback):
         # Not `print`: the signal may have come in the middle of one, and its buffer refuses to be entered twice.
         os.write(
             sys.stderr.fileno(),
-            f"\n{signal.Signals(number).name} received: finishing this step (and an evaluation that is under way), "
-            "then saving and stopping. Ctrl-C leaves at once.\n".encode(),
+            _(
+                "\n{signal} received: finishing this step (and an evaluation that is under way), then saving and "
+                "stopping. Ctrl-C leaves at once.\n"
+            )
+            .format(signal=signal.Signals(number).name)
+            .encode(),
         )
 
     def _agreed(self) -> int:
@@ -101,11 +106,18 @@ class InterruptionCallback(TrainerCallback):
         self._end()
         if state.is_world_process_zero:
             checkpoint = checkpoint_directory(str(args.output_dir), state.global_step)
-            saved = f"saved {checkpoint}" if checkpoint.is_dir() else "this step could not be saved"
-            notice(
-                f"Stopped by {signal.Signals(number).name} after step {state.global_step} of {state.max_steps}; "
-                f"{saved}. The same command goes on from there (--resume_from_checkpoint auto is the default)."
-            )
+            if checkpoint.is_dir():
+                said = _(
+                    "Stopped by {signal} after step {step} of {steps}; saved {checkpoint}. The same command resumes "
+                    "from there (--resume_from_checkpoint auto is the default)."
+                )
+            else:
+                said = _(
+                    "Stopped by {signal} after step {step} of {steps}; this step could not be saved. The same command "
+                    "resumes from the last checkpoint (--resume_from_checkpoint auto is the default)."
+                )
+            name, done = signal.Signals(number).name, state.global_step
+            notice(said.format(signal=name, step=done, steps=state.max_steps, checkpoint=checkpoint))
         raise SystemExit(128 + number)
 
     def _end(self) -> None:

@@ -9,7 +9,7 @@ from recipe.cli import Settings
 from recipe.errors import UserError, did_you_mean
 from recipe.files import make_directory
 from recipe.formats.registry import FORMATS
-from recipe.model.finding import find_model
+from recipe.model.configuration import load_config
 from recipe.rows.cleaning import RejectedRowError
 from recipe.rows.reading import training_source
 from recipe.settings import DataSettings, ModelSettings, RunSettings
@@ -70,7 +70,7 @@ def _model_problems(model: ModelSettings) -> list[str]:
         problems.append(f"--state_dict_file {problem}")
     if model.model_name_or_path is not None:
         try:
-            find_model(model.model_name_or_path)
+            load_config(model.model_name_or_path)
         except UserError as error:
             problems += error.problems
     return problems

@@ -18,6 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from recipe.errors import UserError
 from recipe.files import atomic_directory
 from recipe.formats.base import TextFormat
+from recipe.language import _
 from recipe.run_directory import CHECKPOINT_PREFIX, CONFIG_FILE
 from recipe.templating import render
 
@@ -41,20 +42,32 @@ def check_publish_dir(directory: str | Path, kept: Mapping[str, str | Path] | No
     """
     path = Path(directory).resolve()  # a link is published to where it leads
     if path.exists() and not path.is_dir():
-        return [f"--publish_dir {directory}: is a file; name a directory"]
-    for name, other in {"the working directory": Path.cwd(), **(kept or {})}.items():
+        return [_("--publish_dir {directory}: is a file; name a directory").format(directory=directory)]
+    for name, other in {_("the working directory"): Path.cwd(), **(kept or {})}.items():
         if Path(other).resolve().is_relative_to(path):
-            return [f"--publish_dir {directory}: would replace {name} {other}; name a directory of its own"]
+            return [
+                _("--publish_dir {directory}: would replace {name} {other}; name a directory of its own").format(
+                    directory=directory, name=name, other=other
+                )
+            ]
         if path.parent == Path(other).resolve() and path.name.startswith(CHECKPOINT_PREFIX):
-            return [f"--publish_dir {directory}: is the name of a checkpoint of this run; name another"]
+            return [
+                _("--publish_dir {directory}: is the name of a checkpoint of this run; name another").format(
+                    directory=directory
+                )
+            ]
     if problem := _foreign_files(path):
-        return [f"--publish_dir {directory}: {problem}"]
+        return [_("--publish_dir {directory}: {problem}").format(directory=directory, problem=problem)]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent):
             pass
     except OSError as error:
-        return [f"--publish_dir {directory}: cannot be written ({error.strerror}); name another"]
+        return [
+            _("--publish_dir {directory}: cannot be written ({reason}); name another").format(
+                directory=directory, reason=error.strerror
+            )
+        ]
     return []
 
 
@@ -64,11 +77,13 @@ def _foreign_files(path: Path) -> str | None:
         return None
     foreign = [name for name in names if not any(fnmatch(name, known) for known in _PUBLISHED)]
     if foreign:
-        return (
-            f"holds other files than a model and would be replaced ({', '.join(foreign[:_FILES_NAMED])}); name another"
+        return _("holds other files than a model and would be replaced ({files}); name another").format(
+            files=", ".join(foreign[:_FILES_NAMED])
         )
     if CONFIG_FILE not in names:
-        return f"holds a model from elsewhere (without a {CONFIG_FILE}) and would be replaced; name another"
+        return _("holds a model from elsewhere (without a {config}) and would be replaced; name another").format(
+            config=CONFIG_FILE
+        )
     return None
 
 
@@ -81,7 +96,11 @@ def check_hub_login() -> list[str]:
         HfApi().whoami()
     except (LocalTokenNotFoundError, HfHubHTTPError, OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
-        return [f"--push_to_hub: the hub does not know who you are ({reason}); run `hf auth login`, or leave it off"]
+        return [
+            _(
+                "--push_to_hub: the hub does not know who you are ({reason}); run `hf auth login`, or leave it off"
+            ).format(reason=reason)
+        ]
     return []
 
 
@@ -93,6 +112,7 @@ def publish(
     resolved_config: str,
     metrics: Mapping[str, Any],
     data: Mapping[str, tuple[int, str]],
+    weights: dict[str, Any] | None = None,
 ) -> Path:
     """Write model, tokenizer, generation config, card, resolved configuration and metrics; return the directory.
 
@@ -101,6 +121,7 @@ def publish(
         resolved_config: YAML text of all settings.
         metrics: figures of the held-out set, before and after training.
         data: name of each data file → its bytes and its SHA-256, when it was read.
+        weights: the whole weights by name of a model that holds only a part of them (FSDP2).
 
     Raises:
         UserError: the disk has no room for it, or files that were not published there have come since the start.
@@ -108,15 +129,17 @@ def publish(
     target = Path(directory).resolve()
     if problem := _foreign_files(target):
         raise UserError(
-            f"--publish_dir {directory}: {problem}. The run is whole: --resume_from_checkpoint auto with another "
-            "--publish_dir publishes it"
+            _(
+                "--publish_dir {directory}: {problem}. The run is whole: --resume_from_checkpoint auto with another "
+                "--publish_dir publishes it"
+            ).format(directory=directory, problem=problem)
         )
     model.config.recipe = text_format.carried()
     # The Trainer switches the cache off for training; without it every token of a generation costs the whole prefix.
     model.config.use_cache = True
     try:
         with atomic_directory(target) as temporary:
-            model.save_pretrained(temporary)
+            model.save_pretrained(temporary, state_dict=weights)
             tokenizer.save_pretrained(temporary)
             (temporary / CONFIG_FILE).write_text(resolved_config, encoding="utf-8")
             (temporary / "metrics.json").write_text(json.dumps(metrics, indent=2, ensure_ascii=False), encoding="utf-8")
@@ -124,8 +147,10 @@ def publish(
             (temporary / "README.md").write_text(card, encoding="utf-8")
     except (OSError, SafetensorError) as error:  # safetensors wraps what the system says of a full disk
         raise UserError(
-            f"{target}: the model could not be published ({error}); what stood there before still stands. "
-            "Free some space, then run the same command with --resume_from_checkpoint auto"
+            _(
+                "{target}: the model could not be published ({error}); what stood there before still stands. Free "
+                "some space, then run the same command with --resume_from_checkpoint auto"
+            ).format(target=target, error=error)
         ) from None
     return Path(directory)
 

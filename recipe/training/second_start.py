@@ -8,8 +8,9 @@ from typing import Any
 from transformers import TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 
+from recipe.language import _
 from recipe.run_directory import CONFIG_FILE, checkpoints_by_step
-from recipe.training.checkpoints import Identity, read_manifest
+from recipe.training.checkpoints import Identity, is_sharded, read_manifest
 
 AUTO = "auto"
 _AUTO = (AUTO, "true", "yes", "on", "1")
@@ -30,11 +31,15 @@ def resume_problem(value: Any) -> str | None:
     wish = resume_wish(value)
     if wish in (None, AUTO):
         return None
-    takes = f"takes {AUTO} (the newest checkpoint, if there is one), none, or the directory of a checkpoint"
     if not wish or not Path(wish).is_dir():
-        return f"--resume_from_checkpoint {wish!r}: there is no such directory; it {takes}"
+        return _(
+            "--resume_from_checkpoint {value!r}: there is no such directory; it takes auto (the newest checkpoint, if "
+            "there is one), none, or the directory of a checkpoint"
+        ).format(value=wish)
     if found := list(checkpoints_by_step(wish).values()):
-        return f"--resume_from_checkpoint {wish}: is a run, not a checkpoint; its newest is {found[-1]}"
+        return _("--resume_from_checkpoint {wish}: is a run, not a checkpoint; its newest is {newest}").format(
+            wish=wish, newest=found[-1]
+        )
     return None
 
 
@@ -55,13 +60,23 @@ def finished_run(
         return None
     model = publish_dir or state.best_model_checkpoint or str(checkpoint)
     freely = " --continue_freely" if is_free else ""
+    answer = _("  answer with it: python run_generate.py --model_name_or_path {model} --prompt …{freely}")
+    if not publish_dir and is_sharded(checkpoint):
+        answer = _("  make a model that answers of its shards: the same command with --publish_dir DIR")
     return "\n".join(
         [
-            f"{output_dir} is finished: all {state.max_steps:,} steps are done, with these very settings.",
-            f"its model: {model}",
-            f"  answer with it: python run_generate.py --model_name_or_path {model} --prompt …{freely}",
-            "  train it longer: the same command with a larger --num_train_epochs (or --max_steps) and --allow_changed",
-            f"  train anew: the same command with another --output_dir, or after removing {output_dir}",
+            _("{output_dir} is finished: all {steps:,} steps are done, with these very settings.").format(
+                output_dir=output_dir, steps=state.max_steps
+            ),
+            _("its model: {model}").format(model=model),
+            answer.format(model=model, freely=freely),
+            _(
+                "  train it longer: the same command with a larger --num_train_epochs (or --max_steps) and "
+                "--allow_changed"
+            ),
+            _("  train anew: the same command with another --output_dir, or after removing {output_dir}").format(
+                output_dir=output_dir
+            ),
         ]
     )
 

@@ -149,6 +149,15 @@ class CoupletTrainer(GuardedTrainer):
         self._window_since, self._window_paused = time.perf_counter() - progress["window"]["seconds"], 0.0
 
     @override
+    def divided_progress(self, parts: list[dict[str, Any]]) -> dict[str, Any]:
+        """Give the open window of all to the first process: the next record adds up those of all."""
+        sums = [part["window"]["sums"] for part in parts]
+        if all(sums):
+            whole = [sum(column) for column in zip(*sums, strict=True)]
+            sums[0] = whole if self.is_world_process_zero() else [0] * len(whole)
+        return super().divided_progress(parts) | {"window": parts[0]["window"] | {"sums": sums[0]}}
+
+    @override
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Start the clock of the first window here, not when the trainer was made."""
         self._window_since = time.perf_counter()

@@ -21,8 +21,18 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from recipe.errors import UserError, did_you_mean, notice, printable
 from recipe.language import speaking
+from recipe.settings import GenerationSettings
 from recipe.web.batching import Batcher, BusyError
-from recipe.web.requests import RefusedError, Wish, checked_line, checked_wish
+from recipe.web.requests import (
+    ACROSTIC,
+    BEGINNING,
+    THEME,
+    RefusedError,
+    Wish,
+    checked_given,
+    checked_line,
+    checked_wish,
+)
 
 if TYPE_CHECKING:  # it imports torch
     from recipe.generating.generator import Answer
@@ -86,14 +96,33 @@ class Interface:
         app.add_route("/v1/models", _answered(self.models, "GET"), methods=["GET", "POST"])
 
     async def couplet(self, request: Request) -> Response:
-        """`{"upper": …, "n": …, "tones": …}` to the answers and what speaks for each."""
+        """`{"upper": …, "n": …, "tones": …}` to the answers and what speaks for each; or whole couplets."""
         body = await _json_body(request)
         name, batcher = self._batcher(body.pop("model", None))
+        if asked := [way for way in (ACROSTIC, THEME, BEGINNING) if way in body]:
+            return await self._composed(asked, name, batcher, body, request)
+        if "line_length" in body:
+            raise HttpError(400, "line_length is for whole couplets: give acrostic, theme or compose")
         text_format = batcher.couplets.ready.text_format
         upper = checked_line(_text(body.pop("upper", None), "upper"), text_format)
         answers = await _answer(batcher, [upper], checked_wish(body), request)
         listed = [described(answer, text_format.violations(upper, answer.text)) for answer in answers[0]]
         return JSONResponse({"upper": upper, "model": name, "answers": listed})
+
+    async def _composed(
+        self, asked: Sequence[str], name: str, batcher: Batcher, body: dict[str, Any], request: Request
+    ) -> Response:
+        """`{"acrostic": …, "n": …}`, or `theme`, or `compose`: to whole couplets around the characters."""
+        if len(named := [*(["upper"] if "upper" in body else []), *asked]) > 1:
+            raise HttpError(400, f"{' and '.join(named)} exclude each other: give one of them")
+        kind, ready = asked[0], batcher.couplets.ready
+        line_length = body.pop("line_length", GenerationSettings.line_length)
+        given = checked_given(_text(body.pop(kind), kind), kind, line_length, ready.tokenizer)
+        wish = checked_wish(body)
+        found = (await _answer(batcher, [given], wish, request, (kind, line_length)))[0]
+        rules = ready.text_format.violations
+        listed = [{"upper": one.prompt, **described(one, rules(one.prompt, one.text))} for one in found]
+        return JSONResponse({kind: given, "model": name, "couplets": listed})
 
     async def completions(self, request: Request) -> Response:
         """OpenAI's completions: `prompt` is an upper line, or several; each is completed by its lower line."""
@@ -272,13 +301,19 @@ def _openai_wish(body: Mapping[str, Any]) -> Wish:
     return checked_wish(options)
 
 
-async def _answer(batcher: Batcher, uppers: Sequence[str], wish: Wish, request: Request) -> list[list[Answer]]:
+async def _answer(
+    batcher: Batcher,
+    uppers: Sequence[str],
+    wish: Wish,
+    request: Request,
+    around: tuple[str, int] | None = None,
+) -> list[list[Answer]]:
     """Queue lines and wait for their answers; all of them or an error."""
     visitor = request.client.host if request.client else ""
     futures = []
     try:
         for upper in uppers:
-            futures.append(batcher.submit(upper, wish.settings, wish.banned_words, wish.seed, visitor))
+            futures.append(batcher.submit(upper, wish.settings, wish.banned_words, wish.seed, visitor, around))
         waiting = asyncio.gather(*map(asyncio.wrap_future, futures))
         return await asyncio.wait_for(waiting, SECONDS_TO_WAIT)
     finally:

@@ -18,6 +18,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from recipe.errors import UserError
+from recipe.facade import kind_of
 from recipe.generating.ranking import with_best_of
 from recipe.settings import DecodingSettings
 
@@ -32,11 +33,14 @@ class BusyError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """A line to answer.
+    """A line to answer, or characters to write whole couplets around.
 
     Attributes:
+        upper: the line, or the characters.
         seed: of the draws; None leaves it to the batch. A request with a seed is answered by itself, since what is
             drawn for a line depends on the lines beside it.
+        around: how couplets are written around `upper`, and the length of their lines; None where it is answered. Such
+            a request is carried out by itself as well: it draws more lines than many others take.
         future: receives the answers, or the `UserError` that says why there are none.
         context: of who asks; it holds the language in which that is said.
     """
@@ -45,6 +49,7 @@ class Request:
     settings: DecodingSettings
     banned_words: tuple[str, ...]
     seed: int | None
+    around: tuple[str, int] | None
     future: Future[list[Answer]]
     context: contextvars.Context
 
@@ -52,6 +57,7 @@ class Request:
         """Whether both may be answered in one batch."""
         return (
             self.seed is other.seed is None
+            and self.around is other.around is None
             and self.settings == other.settings
             and self.banned_words == other.banned_words
         )
@@ -87,14 +93,19 @@ class Batcher:
         banned_words: Sequence[str] = (),
         seed: int | None = None,
         visitor: str = "",
+        around: tuple[str, int] | None = None,
     ) -> Future[list[Answer]]:
         """Put a line into the queue of its visitor and return what will hold its answers.
+
+        Args:
+            around: as `Request` says; by the names of `Couplets.compose`.
 
         Raises:
             BusyError: the queue is full.
         """
         settings = with_best_of(settings, self.couplets.ready.text_format)
-        request = Request(upper, settings, tuple(banned_words), seed, Future(), contextvars.copy_context())
+        context = contextvars.copy_context()
+        request = Request(upper, settings, tuple(banned_words), seed, around, Future(), context)
         with self._changed:
             if self.waiting >= self._most_waiting:
                 raise BusyError
@@ -155,6 +166,11 @@ class Batcher:
     def _answer(self, batch: Sequence[Request]) -> None:
         if not batch:
             return
+        seed = batch[0].seed if batch[0].seed is not None else secrets.randbits(63)
+        if batch[0].around is not None:
+            composed = batch[0].context.run(self._composed, batch[0], batch[0].around, seed)
+            batch[0].future.set_result(composed)
+            return
         generator = self.couplets.generator(batch[0].settings, batch[0].banned_words)
         prepared = generator.prepare([request.upper for request in batch])
         answerable = []
@@ -164,7 +180,12 @@ class Batcher:
             else:
                 (said,) = request.context.run(generator.prepare, [request.upper])  # again, in the visitor's language
                 request.future.set_exception(UserError(str(said.refusal)))
-        seed = batch[0].seed if batch[0].seed is not None else secrets.randbits(63)
         with generator.seeded(seed):
             for place, answers in generator.answer_each([prompt for _, prompt in answerable]):
                 answerable[place][0].future.set_result(answers)
+
+    def _composed(self, request: Request, around: tuple[str, int], seed: int) -> list[Answer]:
+        kind, line_length = around
+        composer = self.couplets.composer(request.settings, request.banned_words, line_length)
+        with composer.generator.seeded(seed):
+            return composer.compose(request.upper, kind_of(kind))

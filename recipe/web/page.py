@@ -15,10 +15,22 @@ from recipe.couplet.form import Violation, form_violations
 from recipe.errors import UserError
 from recipe.language import speaking
 from recipe.model.tokenization import unknown_characters
+from recipe.settings import GenerationSettings
 from recipe.templating import render
 from recipe.web.batching import Batcher, BusyError
 from recipe.web.picture import couplet_svg
-from recipe.web.requests import MOST, MOST_CHARACTERS, RefusedError, Wish, checked_line, checked_wish
+from recipe.web.requests import (
+    ACROSTIC,
+    LINE_LENGTHS,
+    MOST,
+    MOST_CHARACTERS,
+    THEME,
+    RefusedError,
+    Wish,
+    checked_given,
+    checked_line,
+    checked_wish,
+)
 from recipe.web.wording import EXAMPLES, words_of
 
 if TYPE_CHECKING:  # it imports torch
@@ -26,6 +38,7 @@ if TYPE_CHECKING:  # it imports torch
 
 PATHS = {"zh": "/", "en": "/en/"}
 LONGEST_HEADING = 4
+ANSWER = "answer"  # what the page does unless a whole couplet is asked for
 _DIRECTORY = Path(__file__).parent
 _LANGUAGE_TAGS = {"zh": "zh-CN", "en": "en"}
 # Rules in the order in which people check them; a mark's place and the mark itself are one thing to a reader.
@@ -53,11 +66,16 @@ def make_page(batchers: Mapping[str, Batcher], language: str) -> gr.Blocks:
                 autofocus=True,
             )
             ask = gr.Button(words["answer"], variant="primary", elem_id="answer")
+        ways = [(words[f"way_{way}"], way) for way in (ANSWER, ACROSTIC, THEME)]
+        way = gr.Radio(ways, value=ANSWER, label=words["way"], show_label=False, container=False, elem_id="way")
+        way.change(
+            lambda chosen: _asking(words, chosen), way, [upper, ask], api_visibility="private", show_progress="hidden"
+        )
         with gr.Row(elem_id="examples"):
             gr.HTML(f'<span class="examples-label">{escape(words["examples"])}</span>', min_height=0)
             examples = [(line, gr.Button(line, size="sm")) for line in EXAMPLES]
         with gr.Accordion(words["settings"], open=False, elem_id="settings"):
-            settings = _settings(words, has_two=len(batchers) > 1)
+            settings = {"way": way, **_settings(words, has_two=len(batchers) > 1)}
         shown = gr.HTML(f'<p class="waiting">{escape(words["waiting"])}</p>', elem_id="answers")
         gr.HTML(_colophon(words))
         answer = _answering(batchers, language, list(settings))
@@ -65,10 +83,19 @@ def make_page(batchers: Mapping[str, Batcher], language: str) -> gr.Blocks:
         wiring |= {"show_progress": "minimal", "api_visibility": "private"}
         gr.on([ask.click, upper.submit], answer, **wiring)
         for line, button in examples:
-            fill = button.click(None, None, upper, js=f"() => {json.dumps(line)}", api_visibility="private")
+            filled = f"() => {json.dumps([line, ANSWER])}"
+            fill = button.click(None, None, [upper, way], js=filled, api_visibility="private")
             fill.then(answer, **wiring)
         page.load(_line_of_address, None, upper, api_visibility="private")
     return page
+
+
+def _asking(words: Mapping[str, str], way: str) -> Any:
+    """Return what the box for typing and the button say in a way of writing."""
+    if way == ANSWER:
+        return gr.update(label=words["upper"], placeholder=words["placeholder"]), gr.update(value=words["answer"])
+    box = gr.update(label=words[f"given_{way}"], placeholder=words[f"placeholder_{way}"])
+    return box, gr.update(value=words["write"])
 
 
 def style() -> str:
@@ -141,6 +168,8 @@ def _settings(words: Mapping[str, str], has_two: bool) -> dict[str, gr.component
             "heading": gr.Textbox(label=words["heading"], max_lines=1, max_length=LONGEST_HEADING),
             "seed": gr.Textbox(label=words["seed"], max_lines=1, max_length=20),
         }
+    length = GenerationSettings.line_length
+    inputs["line_length"] = gr.Slider(LINE_LENGTHS[0], LINE_LENGTHS[-1], length, step=1, label=words["line_length"])
     if has_two:
         inputs["compare"] = gr.Checkbox(True, label=words["compare"])
     return inputs
@@ -170,7 +199,12 @@ async def _answers_html(
     batchers: Mapping[str, Batcher], language: str, typed: str, options: dict[str, Any], visitor: str
 ) -> str:
     first = next(iter(batchers.values())).couplets.ready
-    upper = checked_line(typed, first.text_format)
+    way, line_length = options.pop("way"), options.pop("line_length")
+    around = None if way == ANSWER else (way, line_length)
+    if around:
+        upper = checked_given(typed, way, line_length, first.tokenizer)
+    else:
+        upper = checked_line(typed, first.text_format)
     heading = (options.pop("heading") or "").strip()
     if heading:
         heading = checked_line(heading, first.text_format)
@@ -179,18 +213,22 @@ async def _answers_html(
     options["banned_words"] = (options["banned_words"] or "").split()
     options["best_of"] = max(options["best_of"], options["n"])
     wish = checked_wish(options)
-    found = await asyncio.gather(*(_ask(batcher, upper, wish, visitor) for batcher in chosen.values()))
+    found = await asyncio.gather(*(_ask(batcher, upper, wish, visitor, around) for batcher in chosen.values()))
+    if not any(found):
+        raise RefusedError("none")
     words = words_of(language)
+    caption = words[f"caption_{way}"].format(given=upper) if around else ""
     systems = [
         {"name": name, "cards": [_card(answer, heading, words) for answer in answers]}
         for name, answers in zip(chosen, found, strict=True)
     ]
     unknown = " ".join(unknown_characters(first.tokenizer, upper))
-    return render("web_answers.html", words=words, systems=systems, unknown=unknown)
+    return render("web_answers.html", words=words, systems=systems, unknown=unknown, caption=caption)
 
 
-async def _ask(batcher: Batcher, upper: str, wish: Wish, visitor: str) -> list[Answer]:
-    return await asyncio.wrap_future(batcher.submit(upper, wish.settings, wish.banned_words, wish.seed, visitor))
+async def _ask(batcher: Batcher, upper: str, wish: Wish, visitor: str, around: tuple[str, int] | None) -> list[Answer]:
+    request = batcher.submit(upper, wish.settings, wish.banned_words, wish.seed, visitor, around)
+    return await asyncio.wrap_future(request)
 
 
 def _card(answer: Answer, heading: str, words: Mapping[str, str]) -> dict[str, Any]:
