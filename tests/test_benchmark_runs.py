@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("lm_eval", reason="lm-eval, of the extra [bench], is not installed")
 
-from benchmark_data import KEYS, MadeUpModel, parquet, write_ceval, write_mirror
+from benchmark_data import KEYS, MadeUpModel, parquet, write_ceval, write_mirror, write_programs
 
 import run_benchmark
 from recipe.benchmarks import benchmark as job
@@ -267,3 +267,13 @@ def test_what_programs_need_is_said_before(run, capsys):
     assert code == 2
     for part in ("--allow_code_execution", "Pass@5 needs at least 5", "--code_temperature above 0"):
         assert part in said
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 no parquet"])
+def test_damaged_problems_are_a_reason_and_no_traceback(run, tmp_path, capsys, content):
+    write_programs(tmp_path / "m")
+    (tmp_path / "m/google-research-datasets/mbpp/full/test-0.parquet").write_bytes(content)
+    words = ("--tasks", "mbpp", "--allow_code_execution", "--data_dir", tmp_path / "m")
+    assert run(MadeUpModel(), *words)[0] == 2
+    said = capsys.readouterr().err
+    assert "not a single question was answered" in said and "Traceback" not in said and "Failed to read" not in said

@@ -191,12 +191,14 @@ def test_auto_in_an_empty_directory_starts_fresh(finished: GuardedTrainer, tmp_p
 def test_rotation_goes_by_step_and_keeps_the_best(tmp_path: Path) -> None:
     for age, step in enumerate([300, 100, 1000, 200]):
         (tmp_path / f"checkpoint-{step}").mkdir()
+        (tmp_path / f"checkpoint-{step}/manifest.json").touch()
         os.utime(tmp_path / f"checkpoint-{step}", (age, age))
+    (tmp_path / "checkpoint-7").mkdir()  # another program's, without a manifest
     (tmp_path / "checkpoint-50.damaged").mkdir()
     rotate(tmp_path, keep=2, best_step=100)
-    assert list(checkpoints_by_step(tmp_path)) == [100, 300, 1000]
+    assert list(checkpoints_by_step(tmp_path)) == [7, 100, 300, 1000]
     rotate(tmp_path, keep=None, best_step=None)
-    assert list(checkpoints_by_step(tmp_path)) == [100, 300, 1000]
+    assert list(checkpoints_by_step(tmp_path)) == [7, 100, 300, 1000]
     assert (tmp_path / "checkpoint-50.damaged").is_dir()
 
 

@@ -785,7 +785,7 @@ case("24-an-evaluation-into-a-file", "evaluate --test_file rows.csv --model_name
 
 # 26. Unknown characters in one line at the end.
 case("26-unknown-characters", "generate --prompts_file p.txt", {"p.txt": lines(*(f"{u}龘" for u in UPPERS[:5]))}, 0, "5 prompts hold characters that the model does not know", "answered without them\n" + UPPERS[1])
-case("26-many-unknown-characters", "generate --prompts_file p.txt", {"p.txt": lines(*(f"{u}{chr(0x9f00 + n)}" for n, u in enumerate(UPPERS)))}, 0, ("30 upper lines hold", "and 10 more", "--extend_vocabulary"))
+case("26-many-unknown-characters", "generate --prompts_file p.txt", {"p.txt": lines(*(f"{u}{chr(0x9f00 + n)}" for n, u in enumerate(UPPERS)))}, 0, ("30 prompts hold", "and 10 more", "--extend_vocabulary"))
 case("26-unknown-characters-interactively", "generate --interactive", {}, 0, ("下联>", "1 prompt holds characters that the model does not know (龘)"), stdin=lines(f"{U}龘"))
 case("26-unknown-characters-of-one-line", f"generate --prompt {U}龘", {}, 0, "龘")
 

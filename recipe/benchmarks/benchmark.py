@@ -12,6 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from datasets.exceptions import DatasetsError
+
 from recipe.benchmarks.couplets import run_couplets
 from recipe.benchmarks.definitions import definitions_of
 from recipe.benchmarks.language_model import ScoredModel, load_scored_model
@@ -137,7 +139,7 @@ def _program_rows(benchmark: str, part: Part, models: Models, settings: Benchmar
         problems = read_problems(part, needed, settings.data_dir, settings.limit)
         run = run_programs(part, problems, models.model, sampling)
         baseline = run_programs(part, problems, models.baseline, sampling) if models.baseline else None
-    except (UserError, OSError, ValueError) as error:  # `datasets` raises the last two for damaged files
+    except (UserError, OSError, ValueError, DatasetsError) as error:  # the last three for damaged files
         reason = " ".join(str(error).split())[:240]
         return [failed_row(benchmark, part.title, 1, {needed.task: reason}, reason)]
     return rows_of(benchmark, part.title, 1, run, baseline)

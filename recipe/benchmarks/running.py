@@ -34,6 +34,7 @@ from recipe.screen import progress_bar
 _SHOT_SEED = 1234  # lm-eval's own default for drawing examples
 _FAR = -1e3  # nats below the option that a made-up answer prefers
 datasets.disable_progress_bars()
+datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what fails is a row of the table, with its reason
 
 
 @dataclass

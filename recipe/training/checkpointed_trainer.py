@@ -257,7 +257,13 @@ class CheckpointedTrainer(Trainer):
         """Count what was before a resume too: the library divides the whole run's samples by this process' time."""
         if self._resumed_from:  # nothing was left to train, so that nothing has asked for the open sums yet
             self._load_rng_state(str(self._resumed_from))
-        return super()._finalize_training(trial, num_train_samples, start_time - self._earlier_seconds)
+        # At a limit of 1 the library removes whatever is called checkpoint-N… but the best: copies that somebody made
+        # (checkpoint-9-mine) and what was set aside too. `rotate` has kept the limit after each save.
+        limit, self.args.save_total_limit = self.args.save_total_limit, None
+        try:
+            return super()._finalize_training(trial, num_train_samples, start_time - self._earlier_seconds)
+        finally:
+            self.args.save_total_limit = limit
 
     # ---- Parts of a save, in their order ----
 
