@@ -220,7 +220,7 @@ def test_other_tables_and_damaged_workbooks_are_refused(tmp_path):
     with pytest.raises(UserError) as caught:
         read_ratings([tmp_path / name for name in ("other.csv", "bad.xlsx", "empty.csv", "long.csv")])
     assert len(caught.value.problems) == 4
-    assert "has no column item and system; its headings begin with: a, b" in caught.value.problems[0]
+    assert "has no column item, system; its headings begin with: a, b" in caught.value.problems[0]
     assert "cannot be read as XLSX" in caught.value.problems[1]
 
 
