@@ -11,13 +11,14 @@ from recipe.couplet.form import DEFAULT_SEPARATOR, form_violations, is_same_mark
 from recipe.couplet.plan import FormPlan, TonePolicy, plan_form
 from recipe.couplet.tones import choose_system, rhythm_positions, tones_opposed
 from recipe.formats.base import ModelCard, PlannedForm, Text, TextFormat, TextSettings
+from recipe.language import N_
 from recipe.rows.cleaning import EMPTY, Cleaned, RejectedRowError, clean_answer, clean_line, kinds_of
 
-NO_SEPARATOR = "no separator"
-EMPTY_LINE = "empty upper or lower line"
-UNEQUAL = "lines of unequal length"
-SAME_LINES = "both lines are the same"
-LABELS = "labels such as 下联："
+NO_SEPARATOR = N_("no separator")
+EMPTY_LINE = N_("empty upper or lower line")
+UNEQUAL = N_("lines of unequal length")
+SAME_LINES = N_("both lines are the same")
+LABELS = N_("labels such as 下联：")
 
 # How other tools announce the lines: 上联：…；下联：…。横批：…
 # Behind a label stands a colon, or it stands in brackets.

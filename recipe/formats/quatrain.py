@@ -16,6 +16,7 @@ from typing import Any, Self
 from recipe.couplet.form import DEFAULT_SEPARATOR, is_chinese_character, is_same_mark
 from recipe.formats.base import Choice, ModelCard, SteppedChoices, SteppedForm, Text, TextFormat, TextSettings
 from recipe.formats.rhymes import common_rhymes, rhymes
+from recipe.language import N_
 from recipe.rows.cleaning import Cleaned, RejectedRowError, clean_line, kinds_of
 
 COMMA, STOP = "，。"
@@ -24,8 +25,8 @@ POEM_LENGTHS = (4, 8)  # lines
 _MOST_RHYMES = POEM_LENGTHS[-1] // 2
 _NOTHING: frozenset[str] = frozenset()
 
-NOT_CHINESE = "other characters than Chinese ones and the marks ， and 。"
-WRONG_SHAPE = "not four or eight lines of five or seven characters with ， and 。 in turn"
+NOT_CHINESE = N_("other characters than Chinese ones and the marks ， and 。")
+WRONG_SHAPE = N_("not four or eight lines of five or seven characters with ， and 。 in turn")
 
 
 def poem_lines(poem: str) -> list[str] | None:

@@ -13,21 +13,22 @@ from typing import NamedTuple
 
 from recipe.characters import is_invisible
 from recipe.couplet.form import is_chinese_character
+from recipe.language import N_, _
 
-EMPTY = "empty"
-NOT_TEXT = "not text"
-CONTROL = "control or damaged characters"
-LINE_BREAK = "line break inside a cell (an unbalanced quote?)"
+EMPTY = N_("empty")
+NOT_TEXT = N_("not text")
+CONTROL = N_("control or damaged characters")
+LINE_BREAK = N_("line break inside a cell (an unbalanced quote?)")
 
-LOST = "an unknown token ([UNK]) in the place of a character"
-MARKUP = "HTML (<br>, &nbsp;) in the text"
+LOST = N_("an unknown token ([UNK]) in the place of a character")
+MARKUP = N_("HTML (<br>, &nbsp;) in the text")
 
 # What is taken out, as the counts name it.
-INVISIBLE = "invisible characters"
-COMBINING = "combining marks"
-SPECIAL_TOKENS = "special tokens of other tools"
+INVISIBLE = N_("invisible characters")
+COMBINING = N_("combining marks")
+SPECIAL_TOKENS = N_("special tokens of other tools")
 # In lines that are scored these stay as wrong as they are, but count as one character.
-LOST_IN_ANSWER = "unknown tokens ([UNK]), each scored as one wrong character"
+LOST_IN_ANSWER = N_("unknown tokens ([UNK]), each scored as one wrong character")
 MARKUP_IN_ANSWER = "HTML"
 
 # What tokenizers put around texts and print with them: BERT's, sentencepiece's, those of chat models. Characters may
@@ -73,7 +74,7 @@ def kinds_of(parts: Iterable[Cleaned]) -> tuple[str, ...]:
 
 def listed(removed: Mapping[str, int]) -> str:
     """Return the kinds of what was taken out, and of how many texts, for a message."""
-    return ", ".join(f"{kind} ({count:,})" for kind, count in removed.items())
+    return ", ".join(f"{_(kind)} ({count:,})" for kind, count in removed.items())
 
 
 def clean(cell: object, *, joins_lines: bool) -> Cleaned:

@@ -13,6 +13,7 @@ from datasets import Dataset, Features, List, Value
 from datasets.utils.logging import disable_progress_bar, enable_progress_bar
 from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerFast
 
+from recipe.language import _
 from recipe.model.tokenization import CharacterTable, tokenizer_hash
 from recipe.rows.cleaning import listed
 from recipe.rows.corpus import Corpus
@@ -127,16 +128,40 @@ def make_collator(tokenizer: PreTrainedTokenizerFast) -> DataCollatorForLanguage
 def describe_rows(corpus: Corpus, train: EncodedRows, data: DataSettings, effective_batch_size: int) -> list[str]:
     """Say what became of the rows, and what a batch will look like, in lines for the screen."""
     summary = corpus.summary
-    rejected = ", ".join(f"{count:,} {reason}" for reason, count in summary.rejected.items()) or "none"
+    rejected = ", ".join(f"{count:,} {_(reason)}" for reason, count in summary.rejected.items()) or _("none")
     quantiles = np.quantile(train.lengths, [0.5, 0.95, 0.99, 1.0], method="lower")
     tokens = int(train.lengths.sum())
     grouped, padded = padding_share(train.lengths, effective_batch_size, seed=0)
     return [
-        f"rows: {summary.read:,} read = {summary.kept:,} to train on + {summary.validation:,} held out "
-        f"+ {sum(summary.rejected.values()):,} rejected ({rejected})",
-        *([f"taken out of rows: {listed(summary.cleaned)}"] if summary.cleaned else []),
-        f"tokens of a row: median {quantiles[0]}, p95 {quantiles[1]}, p99 {quantiles[2]}, max {quantiles[3]}; "
-        f"{train.truncated:,} rows cut at max_length {data.max_length}",
-        f"{tokens:,} tokens an epoch, {train.unknown_tokens / tokens:.3%} of them [UNK]; padding in batches of "
-        f"{effective_batch_size}: {grouped:.1%} grouped by length, {padded:.1%} in random order",
+        _(
+            "rows: {read:,} read = {kept:,} to train on + {held_out:,} held out + {count:,} rejected ({rejected})"
+        ).format(
+            read=summary.read,
+            kept=summary.kept,
+            held_out=summary.validation,
+            count=sum(summary.rejected.values()),
+            rejected=rejected,
+        ),
+        *([_("taken out of rows: {kinds}").format(kinds=listed(summary.cleaned))] if summary.cleaned else []),
+        _(
+            "tokens of a row: median {median}, p95 {p95}, p99 {p99}, max {most}; "
+            "{cut:,} rows cut at max_length {length}"
+        ).format(
+            median=quantiles[0],
+            p95=quantiles[1],
+            p99=quantiles[2],
+            most=quantiles[3],
+            cut=train.truncated,
+            length=data.max_length,
+        ),
+        _(
+            "{tokens:,} tokens an epoch, {unknown:.3%} of them [UNK]; padding in batches of {batch}: "
+            "{grouped:.1%} grouped by length, {padded:.1%} in random order"
+        ).format(
+            tokens=tokens,
+            unknown=train.unknown_tokens / tokens,
+            batch=effective_batch_size,
+            grouped=grouped,
+            padded=padded,
+        ),
     ]

@@ -19,6 +19,7 @@ from transformers import AutoModelForCausalLM, TrainerCallback, TrainerControl, 
 
 from recipe import disk
 from recipe.errors import UserError
+from recipe.language import _
 from recipe.memory import peak_memory
 from recipe.model.modeling import load_model
 from recipe.model.tokenization import load_tokenizer
@@ -157,11 +158,28 @@ def _cost(
     low, high = likely_range(stopwatch.seconds)
     evaluating = likely_range([evaluations * an_evaluation])
     whole = [format_duration(steps * pace + rest) for pace, rest in zip((low, high), evaluating, strict=True)]
-    memory = f"{disk.readable(peak_memory())} of {'the GPU’s ' if torch.cuda.is_available() else ''}memory"
+    on_gpu = torch.cuda.is_available()
+    memory = (_("{size} of the GPU’s memory") if on_gpu else _("{size} of memory")).format(
+        size=disk.readable(peak_memory())
+    )
     return [
-        f"check passed: {trainer.state.global_step} training steps, an evaluation of {rows} rows, a checkpoint saved "
-        f"and reloaded ({seconds_reload:.1f} s, the same logits), the sample lines above",
-        f"the full run: {' to '.join(whole)}, for {steps:,} steps of {low:.2f} to {high:.2f} s (timed: "
-        f"{len(stopwatch.seconds)}) and {evaluations} evaluations of about {format_duration(an_evaluation)}; disk "
-        f"{disk.readable(needed)}; peak {memory}",
+        _(
+            "check passed: {steps} training steps, an evaluation of {rows} rows, a checkpoint saved and reloaded "
+            "({seconds:.1f} s, the same logits), the sample lines above"
+        ).format(steps=trainer.state.global_step, rows=rows, seconds=seconds_reload),
+        _(
+            "the full run: {least} to {most}, for {steps:,} steps of {low:.2f} to {high:.2f} s (timed: {timed}) and "
+            "{evaluations} evaluations of about {evaluation}; disk {disk}; peak {memory}"
+        ).format(
+            least=whole[0],
+            most=whole[1],
+            steps=steps,
+            low=low,
+            high=high,
+            timed=len(stopwatch.seconds),
+            evaluations=evaluations,
+            evaluation=format_duration(an_evaluation),
+            disk=disk.readable(needed),
+            memory=memory,
+        ),
     ]

@@ -21,6 +21,7 @@ from recipe.cli import Settings
 from recipe.errors import UserError
 from recipe.formats.base import TextFormat
 from recipe.formats.registry import FORMATS
+from recipe.language import _
 from recipe.model.modeling import load_model, new_model
 from recipe.model.placement import cpu_bf16_unit
 from recipe.model.tokenization import (
@@ -145,15 +146,23 @@ def _describe(job: Job) -> None:
     if job.corpus.summary.rejected:
         rejected = Path(str(job.arguments.output_dir)) / REJECTED_ROWS_FILE
         shutil.copyfile(job.corpus.rejected_file, rejected)
-        lines.append(f"rejected rows, with reasons: {rejected}")
+        lines.append(_("rejected rows, with reasons: {file}").format(file=rejected))
     lines += [
-        f"a row: {job.corpus.train[0]['text']}",
-        f"  encoded: {' '.join(map(str, row))}",
-        f"  decoded: {tokenizer.decode(row)}",
-        f"model: {job.model.num_parameters() / 1e6:.1f} million parameters, vocabulary {len(tokenizer):,}; "
-        f"device {job.arguments.device}, {_precision_name(job.arguments)}",
-        f"effective batch {job.effective_batch_size} rows = {job.arguments.train_batch_size} a device × "
-        f"{job.arguments.world_size} processes × {job.arguments.gradient_accumulation_steps} accumulated",
+        _("a row: {text}").format(text=job.corpus.train[0]["text"]),
+        _("  encoded: {ids}").format(ids=" ".join(map(str, row))),
+        _("  decoded: {text}").format(text=tokenizer.decode(row)),
+        _("model: {millions:.1f} million parameters, vocabulary {words:,}; device {device}, {precision}").format(
+            millions=job.model.num_parameters() / 1e6,
+            words=len(tokenizer),
+            device=job.arguments.device,
+            precision=_precision_name(job.arguments),
+        ),
+        _("effective batch {rows} rows = {each} a device × {processes} processes × {accumulated} accumulated").format(
+            rows=job.effective_batch_size,
+            each=job.arguments.train_batch_size,
+            processes=job.arguments.world_size,
+            accumulated=job.arguments.gradient_accumulation_steps,
+        ),
     ]
     print("\n".join([*lines, *_warnings(job)]), flush=True)
 
@@ -165,30 +174,42 @@ def _warnings(job: Job) -> list[str]:
     if share > _MOST_UNKNOWN:
         known = characters_known(job.tokenizer, [*job.corpus.summary.characters])  # the most frequent first
         lacking = [char for char, is_known in known.items() if not is_known]
-        cure = f"add them to {model.vocabulary_file}" if model.from_scratch else "--extend_vocabulary adds them"
+        cure = _("--extend_vocabulary adds them")
+        if model.from_scratch:
+            cure = _("add them to {file}").format(file=model.vocabulary_file)
         warnings.append(
-            f"warning: {share:.1%} of the tokens are [UNK]. The vocabulary lacks {len(lacking):,} characters of the "
-            f"rows ({' '.join(lacking[:_CHARACTERS_SHOWN])} …): the model can neither tell them apart nor write them; "
-            f"{cure}"
+            _(
+                "warning: {share:.1%} of the tokens are [UNK]. The vocabulary lacks {count:,} characters of the rows "
+                "({characters} …): the model can neither tell them apart nor write them; {cure}"
+            ).format(share=share, count=len(lacking), characters=" ".join(lacking[:_CHARACTERS_SHOWN]), cure=cure)
         )
     steps, rows, batch = planned_steps(job), len(job.train.lengths), job.effective_batch_size
     # Whoever sets the number of steps itself knows it.
     if steps < _FEW_STEPS and job.arguments.max_steps <= 0:
         epochs = -(-_FEW_STEPS // _steps_an_epoch(job))
         warnings.append(
-            f"warning: {steps} steps of training are too few to learn from ({rows:,} rows in batches of {batch}, "
-            f"{job.arguments.num_train_epochs:g} epochs): the model will write much as it did before. "
-            f"--num_train_epochs {epochs} makes {epochs * _steps_an_epoch(job)} steps, smaller batches "
-            "(--per_device_train_batch_size) make more of each epoch"
+            _(
+                "warning: {steps} steps of training are too few to learn from ({rows:,} rows in batches of {batch}, "
+                "{epochs:g} epochs): the model will write much as it did before. --num_train_epochs {more_epochs} "
+                "makes {more_steps} steps, smaller batches (--per_device_train_batch_size) make more of each epoch"
+            ).format(
+                steps=steps,
+                rows=rows,
+                batch=batch,
+                epochs=job.arguments.num_train_epochs,
+                more_epochs=epochs,
+                more_steps=epochs * _steps_an_epoch(job),
+            )
         )
     return warnings
 
 
 def _precision_name(arguments: TrainingArguments) -> str:
     if not arguments.bf16:
-        return "fp16 over fp32 weights" if arguments.fp16 else "fp32"
-    unit = cpu_bf16_unit() if arguments.device.type == "cpu" else None
-    return f"bf16 over fp32 weights{f' (the processor has {unit})' if unit else ''}"
+        return _("fp16 over fp32 weights") if arguments.fp16 else "fp32"
+    if arguments.device.type == "cpu" and (unit := cpu_bf16_unit()):
+        return _("bf16 over fp32 weights (the processor has {unit})").format(unit=unit)
+    return _("bf16 over fp32 weights")
 
 
 def make_trainer(job: Job) -> CoupletTrainer:
