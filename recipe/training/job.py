@@ -21,6 +21,7 @@ from recipe.cli import Settings
 from recipe.errors import UserError
 from recipe.formats.base import TextFormat
 from recipe.formats.registry import FORMATS
+from recipe.language import _
 from recipe.model.modeling import load_model, new_model
 from recipe.model.placement import cpu_bf16_unit
 from recipe.model.tokenization import (
@@ -226,8 +227,10 @@ def make_trainer(job: Job) -> CoupletTrainer:
 
 def describe_model(job: Job) -> str:
     """Return what is trained on what, in a line."""
-    millions, kind = job.model.num_parameters() / 1e6, job.text_format.name
-    return f"{millions:.1f} million parameters, {job.corpus.summary.kept:,} rows of format {kind}"
+    count = f"{job.model.num_parameters() / 1e6:.1f}"
+    return _("{count} million parameters, {rows} rows of format {format}").format(
+        count=count, rows=f"{job.corpus.summary.kept:,}", format=job.text_format.name
+    )
 
 
 def run_identity(job: Job) -> dict[str, str | int | float]:
