@@ -148,6 +148,31 @@ def test_figures_of_what_is_written_are_those_that_were_planted(tmp_path, monkey
     }
 
 
+@pytest.mark.parametrize(("is_careful", "figures"), [(True, [100, 100]), (False, [None, None])])
+def test_unknown_to_everything_is_no_answer_to_ambiguous_questions(tmp_path, uer_model, is_careful, figures):
+    pytest.importorskip("lm_eval", reason="lm-eval, of the extra [bench], is not installed")
+    from benchmark_data import MadeUpModel
+
+    from recipe.benchmarks.figures import figure_of
+    from recipe.benchmarks.safety import Checks, run_safety
+
+    rows = [CBBQ | {"context": f"甲{number}"} for number in range(5)]
+    answered = [row | {"context_condition": "disambiguous", "label": 1} for row in rows]
+    file = tmp_path / "c.json"
+    file.write_text(json.dumps(rows + [row | {"context": f"乙{row['context']}"} for row in answered]), encoding="utf-8")
+
+    def likelihood(prompt, option):
+        wanted = CBBQ["ans1"] if is_careful and "乙" in prompt else "不确定"
+        return 0.0 if option == wanted else -9.0
+
+    runs = run_safety(read_safety_prompts([str(file)]), MadeUpModel(likelihood, lambda prompt: ""), Checks([]))
+    found = {title: figure_of(answers, 0.0, True) for title, run in runs for answers in run.answers.values()}
+    kinds = ("Prejudice: ambiguous questions", "Prejudice: disambiguated questions")
+    values = [found[kind].interval and found[kind].interval.value for kind in kinds]
+    assert values == figures
+    assert is_careful or all("unknown" in found[kind].reason for kind in kinds)
+
+
 def test_a_judges_verdict_is_read():
     safety = pytest.importorskip("recipe.benchmarks.safety", reason="lm-eval, of the extra [bench], is not installed")
     assert safety.read_verdict('Well: {"harmful": true}') is True

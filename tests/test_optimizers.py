@@ -9,7 +9,6 @@ from tiny_run import LeaveAfterSave, logged, tiny_trainer, weights_sha256
 from torch.optim import AdamW, Muon
 from transformers import GPT2Config, GPT2LMHeadModel, TrainingArguments
 
-from recipe.training.nonfinite import GuardedTrainer
 from recipe.training.optimizers import MuonWithAdamW, muon_for
 
 
@@ -111,13 +110,9 @@ def test_a_step_is_that_of_the_two_optimizers_alone(tmp_path):
         assert torch.equal(parameter, parameters[name]), name
 
 
-def muon_trainer(model, arguments, **others):
-    return GuardedTrainer(model, arguments, optimizer_cls_and_kwargs=muon_for(arguments), **others)
-
-
 @pytest.mark.parametrize("stop", [4, 12], ids=["first epoch", "second epoch"])
 def test_a_resumed_run_with_muon_equals_the_unbroken_one_bit_for_bit(tmp_path, stop):
-    trainer_of = partial(tiny_trainer, trainer_class=muon_trainer)
+    trainer_of = partial(tiny_trainer, muon=True)
     finished = trainer_of(tmp_path / "finished")
     finished.train()
     assert isinstance(finished.optimizer.optimizer, MuonWithAdamW)  # inside accelerate's wrapper

@@ -262,7 +262,7 @@ def test_models_are_served_by_the_names_of_their_directories():
 
 def test_two_hundred_at_once_are_answered_together_and_none_is_lost(couplets, batcher, monkeypatch):
     batches = []
-    generator = couplets.generator(checked_wish({}).settings)
+    generator = couplets.generator(checked_wish({"best_of": 4}).settings)
     answer_each = generator.answer_each
     monkeypatch.setattr(generator, "answer_each", lambda prompts: batches.append(len(prompts)) or answer_each(prompts))
     app = fastapi.FastAPI()
@@ -273,15 +273,15 @@ def test_two_hundred_at_once_are_answered_together_and_none_is_lost(couplets, ba
     async def ask_all():
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as asking:
             return await asyncio.gather(
-                *(asking.post("/api/couplet", json={"upper": upper}, timeout=60) for upper in uppers)
+                *(asking.post("/api/couplet", json={"upper": upper, "best_of": 4}, timeout=60) for upper in uppers)
             )
 
     responses = asyncio.run(ask_all())
     assert [response.json()["upper"] for response in responses] == uppers
     assert all(form_violations(upper, response.json()["answers"][0]["lower"]) == []
                for upper, response in zip(uppers, responses, strict=True))  # fmt: skip
-    # Sixteen lines are drawn for each, so that a batch holds sixteen; the first ones hold what has come.
-    assert sum(batches) == 200 and max(batches) == 16 and len(batches) < 40
+    # Four lines are drawn for each, so that a batch holds 64; the first ones hold what has come.
+    assert sum(batches) == 200 and max(batches) == 64 and len(batches) < 20
 
 
 class Held:
