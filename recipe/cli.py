@@ -24,7 +24,7 @@ import yaml
 from recipe import __version__
 from recipe.errors import UserError, did_you_mean
 from recipe.files import at_home, find_shipped
-from recipe.language import _, asked_language, choose_language
+from recipe.language import N_, _, asked_language, choose_language
 from recipe.settings import CONFIG_DIRECTORY, ScreenSettings
 from recipe.text_files import where_looked
 from recipe.unknown_flags import unknown_flags, unknown_key, with_plain_dashes
@@ -33,7 +33,7 @@ from recipe.yaml_files import read_settings
 Group = typing.TypeVar("Group")
 
 _CHINESE_QUOTES = "“”‘’＂＇"
-_EMPTY = "is empty; name a file or directory, or leave it out"
+_EMPTY = N_("is empty; name a file or directory, or leave it out")
 # Fields of the library that name a file or directory, or may.
 _TRAINING_PATHS = ("output_dir", "resume_from_checkpoint", "deepspeed", "accelerator_config", "fsdp_config")
 _SWITCHES_TOO = ("resume_from_checkpoint",)  # a text to the library, which reads "true" out of it
@@ -65,7 +65,7 @@ def _training_annotations() -> Mapping[str, str]:
     """
     package = importlib.util.find_spec("transformers")
     if package is None or package.origin is None:
-        raise UserError("the package transformers is not installed; run: pip install -c constraints.txt -e .")
+        raise UserError(_("the package transformers is not installed; run: pip install -c constraints.txt -e ."))
     source = Path(package.origin).with_name("training_args.py").read_text(encoding="utf-8")
     for node in ast.parse(source).body:
         if isinstance(node, ast.ClassDef) and node.name == "TrainingArguments":
@@ -102,7 +102,9 @@ def parse_settings(
         given, unknown = parser.parse_known_args(argv)
     except argparse.ArgumentError as error:
         is_bare = error.message.startswith("expected")  # "one argument", "at least one argument"
-        raise UserError(f"{error.argument_name} needs a value" if is_bare else f"{error} (see --help)") from None
+        raise UserError(
+            _("{name} needs a value").format(name=error.argument_name) if is_bare else f"{error} (see --help)"
+        ) from None
     command_line = {key: value for key, value in vars(given).items() if value is not _UNSET}
     problems += unknown_flags(program, unknown, known)
     values: dict[str, tuple[Any, str]] = {}
@@ -175,13 +177,17 @@ def convert(value: Any, hint: Any, choices: Sequence[str] = ()) -> Any:
         return [convert(item, typing.get_args(kind)[0]) for item in items]
     if isinstance(value, list):
         if len(value) != 1:
-            raise ValueError(f"takes one value, found {len(value)}: {value}")
+            raise ValueError(_("takes one value, found {count}: {value}").format(count=len(value), value=value))
         value = value[0]
     if type(None) in options and (value is None or value in ("none", "None", "null")):
         return None
     result = _convert_scalar(value, kind)
     if choices and result not in choices:
-        raise ValueError(f"takes one of {', '.join(choices)}; found {value!r}{did_you_mean(str(value), choices)}")
+        raise ValueError(
+            _("takes one of {choices}; found {value!r}{hint}").format(
+                choices=", ".join(choices), value=value, hint=did_you_mean(str(value), choices)
+            )
+        )
     return result
 
 
@@ -196,8 +202,8 @@ def _convert_scalar(value: Any, kind: type) -> Any:
             return kind(text.replace("_", ""))
         except ValueError:
             pass
-    names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
-    raise ValueError(f"takes {names[kind]}; found {value!r}")
+    names = {bool: _("true or false"), int: _("a whole number"), float: _("a number"), str: _("a text")}
+    raise ValueError(_("takes {kind}; found {value!r}").format(kind=names[kind], value=value))
 
 
 _UNSET: Any = argparse.SUPPRESS
@@ -269,9 +275,11 @@ def _placeholder(hint: Any) -> str:
 def _name_problem(name: str) -> str | None:
     """Why a text cannot be meant as the name of a file or directory."""
     if not name:
-        return _EMPTY
+        return _(_EMPTY)
     if name[0] in _CHINESE_QUOTES and name[-1] in _CHINESE_QUOTES:
-        return f"{name} stands in Chinese quotation marks, which would be part of the name; take them away"
+        return _("{name} stands in Chinese quotation marks, which would be part of the name; take them away").format(
+            name=name
+        )
     return None
 
 
@@ -302,10 +310,16 @@ def _read_yaml(path: str | None, problems: list[str]) -> dict[str, Any]:
         shipped = sorted(file.stem for file in Path(find_shipped(CONFIG_DIRECTORY)).glob("*.yaml"))
         hint = did_you_mean(Path(path).stem, shipped)
         problems.append(
-            f"--config {path}: no such file{where_looked(Path(path))}; shipped ones: {', '.join(shipped)}{hint}"
+            _("--config {path}: no such file{where}; shipped ones: {shipped}{hint}").format(
+                path=path, where=where_looked(Path(path)), shipped=", ".join(shipped), hint=hint
+            )
         )
     except OSError as error:
-        problems.append(f"--config {path}: cannot be read ({error.strerror}); it takes a file of lines `key: value`")
+        problems.append(
+            _("--config {path}: cannot be read ({reason}); it takes a file of lines `key: value`").format(
+                path=path, reason=error.strerror
+            )
+        )
     except ValueError as error:
         problems.append(f"--config {path}: {error}")
     return {}

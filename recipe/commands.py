@@ -13,6 +13,7 @@ from pathlib import Path
 
 from recipe.cli import parse_settings
 from recipe.errors import UserError, run_or_explain
+from recipe.language import _
 from recipe.published import model_to_use
 from recipe.settings import (
     PUBLISHED_MODEL,
@@ -192,9 +193,9 @@ def _demo(argv: Sequence[str]) -> int:
 def _demo_problems(job: DemoSettings) -> list[str]:
     problems = []
     if importlib.util.find_spec("gradio") is None:
-        problems.append("the page needs Gradio; run: pip install -c constraints.txt -e '.[web]'")
+        problems.append(_("the page needs Gradio; run: pip install -c constraints.txt -e '.[web]'"))
     if not 0 <= job.port <= 65535:
-        problems.append(f"--port {job.port}: must be 0 to 65535")
+        problems.append(_("--port {port}: must be 0 to 65535").format(port=job.port))
     if not 1 <= job.max_waiting <= 100_000:
-        problems.append(f"--max_waiting {job.max_waiting}: must be 1 to 100,000")
+        problems.append(_("--max_waiting {number}: must be 1 to 100,000").format(number=job.max_waiting))
     return problems

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from recipe.errors import UserError
+from recipe.language import _
 from recipe.run_directory import checkpoints_by_step
 
 # Tokenizer, configuration, random states, logs of a long run, and the file system's own rounding.
@@ -63,9 +64,10 @@ def check_space_for_run(directory: str | Path, needed: int) -> None:
     missing = needed - held_bytes(directory) - free
     if missing > 0:
         raise UserError(
-            f"The disk of {directory} has {readable(free)} free, but the checkpoints of this run take up to "
-            f"{readable(needed)}. Free {readable(missing)} more, choose another --output_dir, or keep fewer "
-            "checkpoints with --save_total_limit."
+            _(
+                "The disk of {directory} has {free} free, but the checkpoints of this run take up to {needed}. Free "
+                "{missing} more, choose another --output_dir, or keep fewer checkpoints with --save_total_limit."
+            ).format(directory=directory, free=readable(free), needed=readable(needed), missing=readable(missing))
         )
 
 

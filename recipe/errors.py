@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from tqdm import tqdm
 
 from recipe.characters import is_invisible
+from recipe.language import _
 from recipe.screen import take_every_character
 from recipe.threads import wait_without_spinning
 
@@ -30,9 +31,9 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         if len(self.problems) == 1:
-            return f"error: {self.problems[0]}"
+            return _("error: {problem}").format(problem=self.problems[0])
         listed = "\n".join(f"  {number}. {problem}" for number, problem in enumerate(self.problems, start=1))
-        return f"error: {len(self.problems)} problems\n{listed}"
+        return _("error: {count} problems\n{listed}").format(count=len(self.problems), listed=listed)
 
 
 class Problems:
@@ -79,7 +80,7 @@ def notice(message: str) -> None:
 def did_you_mean(word: str, possibilities: Iterable[str], prefix: str = "") -> str:
     """Return a suggestion to append to the message about a mistyped word; nothing if no possibility is near."""
     matches = difflib.get_close_matches(word, sorted(possibilities), n=1)
-    return f"; did you mean {prefix}{matches[0]}?" if matches else ""
+    return _("; did you mean {suggestion}?").format(suggestion=prefix + matches[0]) if matches else ""
 
 
 def run_or_explain(main: Callable[[Sequence[str]], int], argv: Sequence[str] | None = None) -> int:
@@ -104,6 +105,11 @@ def run_or_explain(main: Callable[[Sequence[str]], int], argv: Sequence[str] | N
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
             raise
-        where = f" ({error.filename})" if error.filename else ""
-        print(f"error: {error.strerror}{where}. Free some space or choose another directory.", file=sys.stderr)
+        where = _(" ({file})").format(file=error.filename) if error.filename else ""
+        print(
+            _("error: {reason}{where}. Free some space or choose another directory.").format(
+                reason=error.strerror, where=where
+            ),
+            file=sys.stderr,
+        )
         return USAGE_EXIT_CODE

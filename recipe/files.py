@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from recipe.language import _
+
 
 def sync(path: Path) -> None:
     """Flush a file's bytes, or a directory's entries, without which a rename can be lost in a power cut."""
@@ -93,7 +95,7 @@ def unwritable(path: str | Path) -> str | None:
         with tempfile.TemporaryDirectory(dir=nearest):
             return None
     except OSError as error:
-        return f"nothing can be written into {nearest} ({error.strerror})"
+        return _("nothing can be written into {nearest} ({reason})").format(nearest=nearest, reason=error.strerror)
 
 
 def at_home(name: str) -> str:
@@ -120,11 +122,13 @@ def find_stand_in(file: Path) -> str | None:
     with file.open("rb") as opened:
         start = opened.read(64)
     if not start:
-        return "is empty"
+        return _("is empty")
     if start.startswith(b"version https://git-lfs.github.com/"):
-        return "is a Git LFS pointer, three lines that stand for the file: `git lfs pull` in its directory fetches it"
+        return _(
+            "is a Git LFS pointer, three lines that stand for the file: `git lfs pull` in its directory fetches it"
+        )
     if start.lstrip().lower().startswith((b"<!doctype html", b"<html")):
-        return "is a web page, which the download gave in the place of the file; fetch the file itself"
+        return _("is a web page, which the download gave in the place of the file; fetch the file itself")
     return None
 
 

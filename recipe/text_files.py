@@ -12,6 +12,7 @@ from typing import IO
 
 from recipe.errors import UserError
 from recipe.files import find_stand_in
+from recipe.language import _
 from recipe.stored_files import foreign_content, head_of, open_bytes
 
 _UTF_32_MARKS = (b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff")
@@ -29,20 +30,24 @@ def path_problem(file: str) -> str | None:
         if path.is_dir():
             names = sorted(entry.name for entry in path.iterdir() if entry.is_file())[:_NAMED_FILES]
             holds = f" ({', '.join(names)})" if names else ""
-            return f"{file}: is a directory; name a file in it{holds}"
+            return _("{file}: is a directory; name a file in it{holds}").format(file=file, holds=holds)
         if path.exists():
             stand_in = find_stand_in(path) if path.is_file() and path.stat().st_size else None
             return stand_in and f"{file}: {stand_in}"
     except OSError as error:  # a line of text in the place of a name is too long for one
-        return f"{file[:40]}: cannot be opened ({error.strerror}); it takes the name of a file"
+        return _("{file}: cannot be opened ({reason}); it takes the name of a file").format(
+            file=file[:40], reason=error.strerror
+        )
     if path.parts[:3] in (("/", "dev", "fd"), ("/", "proc", "self")):
-        return f"{file}: a launcher does not pass <(…) on to what it starts; write the rows into a file"
-    return f"{file}: no such file{where_looked(path)}"
+        return _("{file}: a launcher does not pass <(…) on to what it starts; write the rows into a file").format(
+            file=file
+        )
+    return _("{file}: no such file{where}").format(file=file, where=where_looked(path))
 
 
 def where_looked(path: Path) -> str:
     """Return what to add to the message about a file that is not there: where a relative name was looked up."""
-    return "" if path.is_absolute() else f" (looked in {Path.cwd()})"
+    return "" if path.is_absolute() else _(" (looked in {directory})").format(directory=Path.cwd())
 
 
 def rows_file_problem(file: str) -> str | None:
@@ -51,10 +56,12 @@ def rows_file_problem(file: str) -> str | None:
         return problem
     if not Path(file).is_file():
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            return f"{file}: is no ordinary file, and several processes read its rows; copy them into one"
+            return _("{file}: is no ordinary file, and several processes read its rows; copy them into one").format(
+                file=file
+            )
         return None
     if not Path(file).stat().st_size:
-        return f"{file}: is empty"
+        return _("{file}: is empty").format(file=file)
     if Path(file).suffix.lower() == ".parquet":
         return None
     try:
@@ -123,7 +130,7 @@ def read_utf8(file: str) -> str:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeError as error:
-        raise UserError(f"{file}: is not UTF-8 ({error}); save it as UTF-8") from None
+        raise UserError(_("{file}: is not UTF-8 ({error}); save it as UTF-8").format(file=file, error=error)) from None
     return text.replace("\r", "\n") if line_end_of(head) == "\r" else text
 
 
@@ -151,7 +158,9 @@ def encoding_problem(encoding: str) -> str | None:
         codecs.lookup(encoding)
         io.TextIOWrapper(io.BytesIO(), encoding)
     except LookupError:
-        return f"--encoding {encoding or repr('')}: Python knows no such encoding; try utf-8 or gb18030"
+        return _("--encoding {encoding}: Python knows no such encoding; try utf-8 or gb18030").format(
+            encoding=encoding or repr("")
+        )
     return None
 
 
@@ -171,17 +180,24 @@ def _undecodable(name: str, encoding: str, error: UnicodeError, head: bytes, lin
         if begins_in_chinese and _is_utf8(encoding):
             return UserError(f"{name}, line {number}: {_damage(fault)}")
     likely = _likely_encoding(head, line, encoding)
-    advice = f". If it is Chinese text from a spreadsheet, try --encoding {likely}" if likely else ""
-    return UserError(f"{name}: is not {encoding} ({error}){advice}")
+    advice = (
+        _(". If it is Chinese text from a spreadsheet, try --encoding {likely}").format(likely=likely) if likely else ""
+    )
+    return UserError(
+        _("{name}: is not {encoding} ({error}){advice}").format(
+            name=name, encoding=encoding, error=error, advice=advice
+        )
+    )
 
 
 def _damage(fault: UnicodeDecodeError) -> str:
     if fault.reason == "unexpected end of data":
-        return "the file is cut in the middle of its last character (an unfinished copy or download?); fetch it again"
-    return (
-        f"a damaged character (byte 0x{fault.object[fault.start]:02x}) in a file that is UTF-8 otherwise; repair the "
-        "line or take it out"
-    )
+        return _(
+            "the file is cut in the middle of its last character (an unfinished copy or download?); fetch it again"
+        )
+    return _(
+        "a damaged character (byte 0x{byte:02x}) in a file that is UTF-8 otherwise; repair the line or take it out"
+    ).format(byte=fault.object[fault.start])
 
 
 def _holds_chinese(text: str) -> bool:
