@@ -8,6 +8,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree as ET
 from urllib.parse import urlsplit
 
@@ -125,6 +126,16 @@ def test_from_typing_to_the_picture(visit, tmp_path, language, width):
     first.get_by_role("button", name=words["copy_lines"]).click()
     first.get_by_role("button", name=words["copied_lines"]).wait_for()
     assert page.evaluate("navigator.clipboard.readText()") == f"{UPPER}\n{lowers[0]}"
+
+
+def test_what_is_typed_before_the_server_answers_stays(visit):
+    page = visit()
+    page.route("**/queue/join*", lambda route: (time.sleep(1), route.continue_()))
+    page.reload()
+    box = page.locator("#upper :is(input, textarea)")
+    box.fill(UPPER)
+    page.wait_for_timeout(2000)
+    assert box.input_value() == UPPER
 
 
 def test_the_keyboard_is_enough(visit):

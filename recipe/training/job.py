@@ -247,8 +247,10 @@ def make_trainer(job: Job) -> CoupletTrainer:
 
 def describe_model(job: Job) -> str:
     """Return what is trained on what, in a line."""
-    millions, kind = job.model.num_parameters() / 1e6, job.text_format.name
-    return f"{millions:.1f} million parameters, {job.corpus.summary.kept:,} rows of format {kind}"
+    count = f"{job.model.num_parameters() / 1e6:.1f}"
+    return _("{count} million parameters, {rows} rows of format {format}").format(
+        count=count, rows=f"{job.corpus.summary.kept:,}", format=job.text_format.name
+    )
 
 
 def run_identity(job: Job) -> dict[str, str | int | float]:

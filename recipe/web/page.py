@@ -39,6 +39,12 @@ if TYPE_CHECKING:  # it imports torch
 PATHS = {"zh": "/", "en": "/en/"}
 LONGEST_HEADING = 4
 ANSWER = "answer"  # what the page does unless a whole couplet is asked for
+# The line that the page's address carries, as the link to the other language makes it carry one. The browser reads it
+# itself: an answer of the server would come after the first characters were typed and erase them.
+LINE_OF_ADDRESS = (
+    "typed => typed || [...new URLSearchParams(location.search).get('upper') ?? '']"
+    f".slice(0, {MOST_CHARACTERS}).join('')"
+)
 _DIRECTORY = Path(__file__).parent
 _LANGUAGE_TAGS = {"zh": "zh-CN", "en": "en"}
 # Rules in the order in which people check them; a mark's place and the mark itself are one thing to a reader.
@@ -86,7 +92,7 @@ def make_page(batchers: Mapping[str, Batcher], language: str) -> gr.Blocks:
             filled = f"() => {json.dumps([line, ANSWER])}"
             fill = button.click(None, None, [upper, way], js=filled, api_visibility="private")
             fill.then(answer, **wiring)
-        page.load(_line_of_address, None, upper, api_visibility="private")
+        page.load(None, upper, upper, js=LINE_OF_ADDRESS, api_visibility="private")
     return page
 
 
@@ -249,8 +255,3 @@ def _card(answer: Answer, heading: str, words: Mapping[str, str]) -> dict[str, A
             if value is not None
         ],
     }
-
-
-def _line_of_address(request: gr.Request) -> str:
-    """Return the line that the page's address carries, as the link to the other language makes it carry one."""
-    return str(request.query_params.get("upper", ""))[:MOST_CHARACTERS]
