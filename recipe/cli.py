@@ -101,7 +101,7 @@ def parse_settings(
     try:
         given, unknown = parser.parse_known_args(argv)
     except argparse.ArgumentError as error:
-        is_bare = error.message.startswith("expected")  # "one argument", "at least one argument"
+        is_bare = error.message in (_("expected one argument"), _("expected at least one argument"))  # argparse's words
         raise UserError(
             _("{name} needs a value").format(name=error.argument_name) if is_bare else f"{error} (see --help)"
         ) from None

@@ -77,3 +77,12 @@ def test_help_and_mistakes_are_chinese(in_chinese, capsys):
     assert "上联" in page and "show this help" not in page
     assert (DIRECTORY / "zh/LC_MESSAGES/recipe.mo").exists()
     assert ngettext("{count} row", "{count} rows", 2).format(count=2) in ("2 rows", "2 行")
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", "--prompt needs a value"), ("zh", "--prompt 后面要有值")])
+@pytest.mark.parametrize("flag", ["--prompt", "--output_file"])
+def test_a_flag_without_its_value_is_said_alike_in_both_languages(monkeypatch, capsys, language, words, flag):
+    monkeypatch.setenv("LANGUAGE", "en")  # so that the environment is restored at the end
+    assert generate(["--language", language, flag]) == 2
+    assert words.replace("--prompt", flag) in capsys.readouterr().err
+    choose_language("en")
