@@ -257,7 +257,7 @@ def _cleaned_words(words: Sequence[str]) -> list[str]:
         try:
             found.append(clean_line(word).text)
         except RejectedRowError as rejection:
-            reasons.append(_("{word!r} is no word ({reason})").format(word=word[:40], reason=rejection.reason))
+            reasons.append(_("{word!r} is no word ({reason})").format(word=word[:40], reason=_(rejection.reason)))
     if reasons:
         raise UserError(reasons)
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from recipe.characters import is_blank
 from recipe.errors import UserError
+from recipe.language import _
 from recipe.rows.cleaning import RejectedRowError, clean_line
 from recipe.text_files import read_utf8, text_lines
 
@@ -32,4 +33,4 @@ def _word(setting: str, file: str, number: int, line: str) -> str:
     try:
         return clean_line(line).text
     except RejectedRowError as rejection:
-        raise UserError(f"{setting} {file}, line {number}: {line!r} is no word ({rejection.reason})") from None
+        raise UserError(f"{setting} {file}, line {number}: {line!r} is no word ({_(rejection.reason)})") from None

@@ -56,3 +56,10 @@ def test_a_character_has_one_traditional_form_in_a_line():
 def test_opencc_tells_words_apart():
     pytest.importorskip("opencc")
     assert in_traditional("头发") == "頭髮" and in_traditional("出发") == "出發"
+
+
+def test_the_upper_lines_characters_and_the_lines_own_are_not_met_again(monkeypatch, with_opencc):
+    # 干 is written 乾 in 干燥, which the upper line 乾坤 has already.
+    assert "乾" not in in_traditional("干燥", set("乾坤"))
+    monkeypatch.setattr(character_forms, "_converted", lambda line, direction, table: "覆覆")
+    assert in_traditional("复覆") == "复覆" and in_traditional("覆复") == "覆复"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -61,14 +62,23 @@ def read_as_known(line: str, knows: Callable[[str], bool]) -> Reading:
     return Reading(text, is_traditional, tuple(variants.items()))
 
 
-def in_traditional(line: str) -> str:
-    """Return a line of simplified characters in traditional ones: each character in one form wherever it stands."""
+def in_traditional(line: str, avoid: AbstractSet[str] = frozenset()) -> str:
+    """Return a line of simplified characters in traditional ones, which keeps its pattern of repetition.
+
+    Each character has one form wherever it stands, and no two have the same: a form that is taken, or among those to
+    `avoid` (the upper line's), is left out, and the character stays as it is.
+    """
     _, traditional = _tables()
     converted = _converted(line, "s2t", traditional)
     form_of: dict[str, str] = {}
     for char, form in zip(line, converted, strict=True):
         if form_of.setdefault(char, form) != form:
             form_of[char] = traditional.get(char, char)
+    taken = avoid | {char for char, form in form_of.items() if form == char}
+    for char, form in form_of.items():
+        if form != char:
+            form_of[char] = char if form in taken else form
+            taken |= {form_of[char]}
     return "".join(form_of[char] for char in line)
 
 

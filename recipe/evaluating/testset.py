@@ -89,7 +89,7 @@ def read_test_set(settings: EvaluationSettings) -> TestSet:
 
 def counted(rejected: Mapping[str, int]) -> str:
     """Return how many rows were rejected for which reason, in words."""
-    return "; ".join(f"{count:,} {reason}" for reason, count in rejected.items())
+    return "; ".join(f"{count:,} {_(reason)}" for reason, count in rejected.items())
 
 
 def check_training_file(settings: EvaluationSettings) -> None:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from recipe.couplet.character_forms import Reading
@@ -21,6 +20,7 @@ from recipe.generating.processes import Processes
 from recipe.language import _
 from recipe.model.finding import LOAD_ERRORS
 from recipe.model.placement import chosen_device, chosen_dtype
+from recipe.screen import progress_bar
 from recipe.settings import DecodingSettings, DeviceSettings
 
 Conversation = tuple[tuple[str, str], ...]  # (role, text), roles "user" and "assistant" in turn, the user last
@@ -83,7 +83,9 @@ class Converser:
         kept = KeptAnswers(directory / f"{job[:16]}-seed{seed}.jsonl", processes)
         self._kept.append(kept)
         kept.open({"job": job, "seed": seed})
-        with tqdm(total=len(prompts), initial=kept.taken_up, desc=title, unit=" answers", delay=2, leave=False) as bar:
+        with progress_bar(
+            total=len(prompts), initial=kept.taken_up, desc=title, unit=" answers", delay=2, leave=False
+        ) as bar:
             answer_all(self.generator, prompts, kept, seed, bar.update)
         found = answers_in_order(self.generator, prompts, kept)
         texts = [""] * len(prepared)

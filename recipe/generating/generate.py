@@ -310,8 +310,8 @@ class PromptJob:
 
     def _state(self, prompts_digest: str) -> dict[str, Any]:
         """Return what is finished: that of an interrupted start of this very job, or nothing."""
-        fresh: dict[str, Any] = {"job": "", "prompts": 0, "done": 0, "answers": 0, "empty": 0, "fewer": 0}
-        fresh["bytes"] = 0
+        counts = dict.fromkeys(("prompts", "done", "answers", "empty", "fewer", "bytes"), 0)
+        fresh: dict[str, Any] = {"job": "", **counts}
         if self._partial is None or self._kept.file is None:
             return fresh
         fresh["job"] = self._fingerprint(prompts_digest)

@@ -313,14 +313,14 @@ class Generator:
 
     def _rated(self, prompt: PreparedPrompt, text: str, log_probability: float) -> Answer:
         seen = prompt.reading.text
-        shown = in_traditional(text) if prompt.reading.is_traditional else text
+        shown = in_traditional(text, set(prompt.prompt)) if prompt.reading.is_traditional else text
         parallelism = self._parallelism(seen, text) if self._parallelism else None
         return Answer(prompt.prompt, shown, log_probability, self.text_format.tone_share(seen, text), parallelism)
 
 
 def unusable(typed: str, rejection: RejectedRowError) -> str:
     """Return why a prompt cannot be answered that no training row could hold."""
-    return _("{text!r} cannot be answered: {reason}").format(text=typed[:40], reason=rejection.reason)
+    return _("{text!r} cannot be answered: {reason}").format(text=typed[:40], reason=_(rejection.reason))
 
 
 @contextmanager

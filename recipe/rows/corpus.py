@@ -25,6 +25,7 @@ from datasets import Dataset
 from recipe.errors import UserError, printable
 from recipe.files import atomic_directory, atomic_open, sha256_of
 from recipe.formats.registry import FORMATS
+from recipe.language import _
 from recipe.rows.cleaning import RejectedRowError
 from recipe.rows.reading import (
     Row,
@@ -193,7 +194,7 @@ def _build(
         counts = dict(summary.rejected)
         if summary.validation:
             counts["held out with their upper line"] = summary.validation
-        found = "; ".join(f"{count:,} {reason}" for reason, count in counts.items()) or "no rows at all"
+        found = "; ".join(f"{count:,} {_(reason)}" for reason, count in counts.items()) or "no rows at all"
         raise UserError(
             f"{', '.join(source.files)}: no row is left to train on (read {summary.read:,}: {found})"
             + why_rejected(source, quarantine.first, quarantine.counts, "; or set --text_format plain for other texts")

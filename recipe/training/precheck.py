@@ -9,6 +9,7 @@ from recipe.cli import Settings
 from recipe.errors import UserError, did_you_mean
 from recipe.files import make_directory
 from recipe.formats.registry import FORMATS
+from recipe.language import _
 from recipe.model.configuration import load_config
 from recipe.rows.cleaning import RejectedRowError
 from recipe.rows.reading import training_source
@@ -96,7 +97,7 @@ def _sample_problems(settings: Settings) -> list[str]:
         try:
             text_format.read_prompt(prompt)
         except RejectedRowError as rejection:
-            problems.append(f"--sample_prompts {prompt!r}: {rejection.reason}")
+            problems.append(f"--sample_prompts {prompt!r}: {_(rejection.reason)}")
     return problems
 
 
