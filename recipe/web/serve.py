@@ -125,13 +125,11 @@ def _invitation(demo: DemoSettings, listening: socket.socket) -> str:
     at_all = demo.host in ("0.0.0.0", "::")  # an address to listen on, not one to go to
     host = "localhost" if at_all or demo.host in ("127.0.0.1", "::1") else demo.host
     lines = [_("open {address} (Ctrl-C ends)").format(address=f"http://{host}:{port}")]
+    if at_all:
+        named = _("from other machines of the network, if it knows this one's name: {address}")
+        lines.append(named.format(address=f"http://{socket.gethostname()}:{port}"))
     if demo.rating_sheet is not None:
         lines.append(_("ratings are stored in {directory}").format(directory=demo.rating_sheet))
-    if at_all:
-        other = f"http://{socket.gethostname()}:{port}"
-        lines.append(
-            _("from other machines of the network, if it knows this one's name: {address}").format(address=other)
-        )
     if demo.share:
         lines.append(_("shared with whoever has the address: {address}").format(address=_tunnel(port)))
     return "\n".join(lines)
