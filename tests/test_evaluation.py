@@ -229,7 +229,7 @@ def test_bad_input_gets_one_clear_message(folder, tmp_path, capsys):
     message = failure(capsys, "--test_file", test_file, "--num_return_sequences", "2")
     assert "for several answers raise --seeds" in message
     message = failure(capsys, "--test_file", test_file, "--model_name_or_path", str(tmp_path))
-    assert "is no model: no config.json" in message
+    assert "is not a model; it has no config.json" in message
     partial = tmp_path / "partial.tsv"
     partial.write_text("青山\t红日\n", encoding="utf-8")
     assert "of 30 upper lines of the test file have no lower line" in failure(
