@@ -37,7 +37,7 @@ from recipe.settings import (
 def finetune(argv: Sequence[str] | None = None) -> int:
     """Fine-tune a small Chinese GPT-2 to write couplets, or any other short texts.
 
-    The default run: the base that ships, on the corpus that ships with the project, three minutes on two cores.
+    The default run: the base that ships, on the corpus that ships with the project, about two minutes on two cores.
         accelerate launch run_finetune.py
     The tutorial's job: the Chinese GPT-2 on your CSV of 600,000 couplets.
         accelerate launch run_finetune.py --config recipe/configs/couplet-600k.yaml --train_file couplets.csv

@@ -211,7 +211,7 @@ def test_bad_input_gets_one_clear_message(folder, tmp_path, capsys):
     short.write_text("东西\n南北\n", encoding="utf-8")
     message = failure(capsys, "--test_file", test_file, "--predictions", str(short))
     assert "has 2 lines, the test file 30 couplets" in message
-    assert "goes on; they must answer line by line" in failure(
+    assert "the other file goes on; the two must answer each other" in failure(
         capsys, "--test_file", test_file, "--predictions", str(short), str(folder / "test.csv")
     )
     assert "has no column named 'wrong'" in failure(

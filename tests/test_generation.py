@@ -194,6 +194,16 @@ def test_a_theme_may_stand_anywhere_and_repeat_a_character():
     assert all(form_violations(couplet.prompt, couplet.text) == [] for couplet in couplets)
 
 
+@pytest.mark.parametrize(("kind", "given"), [(Kind.THEME, "萬丁"), (Kind.ACROSTIC, "丁萬")])
+def test_a_theme_in_traditional_characters_is_kept_as_typed(kind, given):
+    for couplet in Composer(generator(num_return_sequences=3), 5).compose(given, kind):
+        upper, lower = couplet.prompt, couplet.text
+        assert given in upper if kind is Kind.THEME else (upper[0], lower[0]) == tuple(given)
+        assert "万" not in upper + lower and form_violations(upper, lower) == []
+    with pytest.raises(UserError, match="contains the banned word '万'"):
+        Composer(generator(banned=["万"]), 5).compose(given, kind)
+
+
 def test_the_same_seed_composes_the_same():
     composer = Composer(generator(num_return_sequences=2), 5)
     found = []

@@ -164,9 +164,7 @@ def test_a_pickled_object_is_never_loaded(uer_model, tokenizer, tmp_path):
     assert "whole.pth: is not a state dict of tensors" in message and "save model.state_dict() instead" in message
     torch.save({"epoch": 3, "model": model.state_dict()}, tmp_path / "bundle.pth")
     message = refusal(uer_model, tokenizer, state_dict_file=str(tmp_path / "bundle.pth"))
-    assert (
-        "bundle.pth: is a training checkpoint with 'epoch', 'model'" in message and "['model'], 'weights.pth')" in message
-    )
+    assert "bundle.pth: is a training checkpoint with 'epoch'" in message and "['model'], 'weights.pth')" in message
     torch.save({"epoch": 3}, tmp_path / "bundle.pth")
     message = refusal(uer_model, tokenizer, state_dict_file=str(tmp_path / "bundle.pth"))
     assert "bundle.pth: holds dict, expected a state dict" in message
@@ -237,9 +235,7 @@ def test_a_damaged_configuration_is_explained(directory, content):
 
 def test_missing_weights_are_explained(directory, tokenizer):
     (directory / "pytorch_model.bin").unlink()
-    assert "model: holds no weights; model.safetensors or pytorch_model.bin is missing" in refusal(
-        directory, tokenizer
-    )
+    assert "model: holds no weights; model.safetensors or pytorch_model.bin is missing" in refusal(directory, tokenizer)
     assert "no_such_dir: neither a directory here nor downloaded before" in refusal("no_such_dir", tokenizer)
 
 
@@ -258,7 +254,7 @@ def test_weights_that_do_not_fill_the_configuration_are_refused(uer_model, direc
 def test_a_tokenizer_larger_than_the_embeddings_is_refused_or_extends_them(uer_model, tokenizer):
     extended = extend_tokenizer(tokenizer, "“”…")
     message = refusal(uer_model, extended)
-    assert f"the tokenizer has {len(extended):,} tokens, but the embeddings have only {len(tokenizer):,} rows" in message
+    assert f"has {len(extended):,} tokens, but the embeddings have only {len(tokenizer):,} rows" in message
     torch.manual_seed(0)
     model = load_model(str(uer_model), extended, ModelSettings(extend_vocabulary=True))
     old = load_model(str(uer_model), tokenizer)

@@ -397,15 +397,18 @@ def _interrupted(done: str, writer: AnswerWriter | None, *, is_resumable: bool) 
 
 def compose_all(composer: Composer, generator: Generator, kind: Kind, given: Sequence[str], settings: Settings) -> int:
     """Write couplets around each of `given`; what is finished is written even if the rest is not."""
-    themes, refused, finished = [], Refusals(), 0
+    themes, refused, seen, finished = [], Refusals(), Checked(), 0
     for theme in given:
         try:
             themes.append(clean_line(theme).text)
         except RejectedRowError as rejection:
             refused.add(unusable(theme, rejection))
+        else:
+            seen.see_reading(composer.read(themes[-1]))
     for reason in composer.refusals(themes, kind):
         refused.add(reason)
     refused.raise_any()
+    _say_other_forms(seen)
     writer = _open_output(generator, settings)
     _end_by_kill_as_by_ctrl_c()
     try:

@@ -15,6 +15,7 @@ import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from recipe.couplet.character_forms import Reading, read_as_known
 from recipe.errors import UserError
 from recipe.language import _
 from recipe.model.configuration import load_config
@@ -177,6 +178,11 @@ def unknown_characters(tokenizer: PreTrainedTokenizerFast, text: str) -> list[st
     characters = list(dict.fromkeys(text))
     encoded = tokenizer(characters, add_special_tokens=False).input_ids if characters else []
     return [char for char, ids in zip(characters, encoded, strict=True) if ids == [tokenizer.unk_token_id]]
+
+
+def read_by(tokenizer: PreTrainedTokenizerFast, text: str) -> Reading:
+    """Return how a model with this tokenizer sees a text that may hold characters it lacks."""
+    return read_as_known(text, lambda char: not unknown_characters(tokenizer, char))
 
 
 def encode_prompt(tokenizer: PreTrainedTokenizerFast, opening: str) -> list[int]:

@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 from recipe.couplet.form import Violation, form_violations
 from recipe.errors import UserError
 from recipe.language import speaking
-from recipe.model.tokenization import unknown_characters
+from recipe.model.tokenization import read_by, unknown_characters
 from recipe.settings import GenerationSettings
 from recipe.templating import render
 from recipe.web.batching import Batcher, BusyError
@@ -228,7 +228,7 @@ async def _answers_html(
         {"name": name, "cards": [_card(answer, heading, words) for answer in answers]}
         for name, answers in zip(chosen, found, strict=True)
     ]
-    unknown = " ".join(unknown_characters(first.tokenizer, upper))
+    unknown = " ".join(unknown_characters(first.tokenizer, read_by(first.tokenizer, upper).text))
     return render("web_answers.html", words=words, systems=systems, unknown=unknown, caption=caption)
 
 

@@ -117,8 +117,14 @@ def _listen(host: str, port: int) -> socket.socket:
 def _invitation(demo: DemoSettings, listening: socket.socket) -> str:
     """Say where the page is, and, where somebody asked for it, under which address the world reaches it."""
     port = listening.getsockname()[1]
-    host = "localhost" if demo.host in ("127.0.0.1", "::1") else demo.host
+    at_all = demo.host in ("0.0.0.0", "::")  # an address to listen on, not one to go to
+    host = "localhost" if at_all or demo.host in ("127.0.0.1", "::1") else demo.host
     lines = [_("open {address} (Ctrl-C ends)").format(address=f"http://{host}:{port}")]
+    if at_all:
+        other = f"http://{socket.gethostname()}:{port}"
+        lines.append(
+            _("from other machines of the network, if it knows this one's name: {address}").format(address=other)
+        )
     if demo.share:
         lines.append(_("shared with whoever has the address: {address}").format(address=_tunnel(port)))
     return "\n".join(lines)
