@@ -109,6 +109,8 @@ def demo(argv: Sequence[str] | None = None) -> int:
     Another one, or two side by side.
         python run_demo.py --model_name_or_path models/mine
         python run_demo.py --model_name_or_path models/new --compare_with models/old
+    With a tab on which visitors rate the couplets of blind sheets.
+        python run_demo.py --rating_sheet sheets
     """
     return run_or_explain(_demo, argv)
 
@@ -198,4 +200,11 @@ def _demo_problems(job: DemoSettings) -> list[str]:
         problems.append(_("--port {port}: must be 0 to 65535").format(port=job.port))
     if not 1 <= job.max_waiting <= 100_000:
         problems.append(_("--max_waiting {number}: must be 1 to 100,000").format(number=job.max_waiting))
+    if job.rating_sheet is not None:
+        from recipe.rating.desk import Desk
+
+        try:
+            Desk(job.rating_sheet)
+        except UserError as error:
+            problems += error.problems
     return problems

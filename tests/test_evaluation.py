@@ -274,6 +274,7 @@ def test_all_problems_come_at_once_and_before_any_model(folder, tmp_path, capsys
         (["--train_file", "{no_couplets}"], "holds no couplet; is it the training file?"),
         (["--baseline", "{short}"], "has 2 lines, the test file 30 couplets"),
         (["--banned_words", "nowhere.txt"], "--banned_words nowhere.txt: no such file"),
+        (["--top_k", "5", "--do_sample", "false"], "--top_k: has no effect with --do_sample false"),
         (["--top_p", "2"], "--top_p 2.0: must be above 0 and at most 1"),
         (["--baseline", "{short}", "--train_file", "{no_couplets}"], "2 problems"),
     ],

@@ -16,6 +16,7 @@ from recipe.files import unwritable
 from recipe.formats.couplet import separator_problem
 from recipe.generating.loading import NamedModel
 from recipe.generating.values import check_settings as check_decoding
+from recipe.generating.values import left_aside
 from recipe.language import _
 from recipe.metrics.model_based import scorer_source
 from recipe.model.tokenization import load_tokenizer
@@ -97,6 +98,7 @@ def check_names(
     with problems.collected():
         banned_words = read_word_list("--banned_words", decoding.banned_words)
         if models:
+            problems.found += left_aside(decoding)
             check_decoding(decoding, banned_words)
     if reason := unwritable(settings.output_dir):
         problems.found.append(

@@ -34,7 +34,7 @@ from recipe.generating.loading import NamedModel, load_ready_model
 from recipe.generating.processes import Processes, sharing_processes
 from recipe.generating.prompts import STANDARD_INPUT, is_text, read_prompts
 from recipe.generating.ranking import parallelism_scorer, with_best_of
-from recipe.generating.values import check_settings
+from recipe.generating.values import check_settings, left_aside
 from recipe.language import _, ngettext
 from recipe.rows.cleaning import RejectedRowError, clean_line, listed
 from recipe.screen import outliving_its_reader, progress_bar
@@ -158,6 +158,7 @@ def _check_job(job: GenerationSettings, decoding: DecodingSettings, processes: P
     if job.output_file is not None and (problem := output_problem(job.output_format, job.output_file)):
         problems.append(problem)
     problems += _problems_of_files(job, decoding)
+    problems += left_aside(decoding, is_composed=bool(_to_compose(job)[1]))
     if processes.count > 1:
         problems += _problems_of_several_processes(job, processes.count)
     problems += NamedModel(job.model_name_or_path, job.state_dict_file).problems()
