@@ -24,6 +24,7 @@ from babel.messages.pofile import read_po, write_po
 from recipe import __version__
 from recipe.files import atomic_open
 from recipe.language import DIRECTORY, DOMAIN
+from recipe.settings import DataSettings
 
 PACKAGE = DIRECTORY.parent
 PO_FILE = DIRECTORY / "zh" / "LC_MESSAGES" / f"{DOMAIN}.po"
@@ -48,6 +49,8 @@ def messages() -> Iterator[str | tuple[str, ...]]:
         if file.suffix in (".html", ".md"):
             yield from (found[1] for found in extract("jinja2.ext:babel_extract", io.BytesIO(file.read_bytes())))
     yield from ARGPARSE
+    # Put together from what each format says of itself.
+    yield DataSettings.__dataclass_fields__["text_format"].metadata["help"]
 
 
 def _marked(source: str) -> Iterator[str | tuple[str, ...]]:
