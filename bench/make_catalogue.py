@@ -34,7 +34,9 @@ KEYWORDS = {"_": (0,), "N_": (0,), "ngettext": (0, 1), "setting": (1,)}
 # What argparse says in a help page and of flags.
 ARGPARSE = (
     *("usage: ", "options", "positional arguments", "show this help message and exit"),
-    *("expected one argument", "expected at least one argument"),
+    *("expected one argument", "expected at least one argument", "argument %(argument_name)s: %(message)s"),
+    *("the following arguments are required: %s", "unrecognized arguments: %s", "invalid %(type)s value: %(value)r"),
+    *("invalid choice: %(value)r (choose from %(choices)s)", "%(prog)s: error: %(message)s\n"),
 )
 
 

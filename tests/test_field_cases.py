@@ -819,6 +819,18 @@ case("30-parallelism-in-two-columns", f"generate --prompt {U} --best_of 2 --para
 case("30-a-tsv-and-json-lines", "prepare --train_file t.tsv t.jsonl", {"t.tsv": lines("上联\t下联", *("\t".join(pair) for pair in PAIRS)), "t.jsonl": jsonl({"upper": "春来", "lower": "秋去"})}, 0, ("rows: 31 read", "row: 春来-秋去"))
 case("30-columns-of-the-training-file-alone", "evaluate --test_file rows.csv --train_file t.csv --upper_column u --lower_column l --predictions l.txt", {"t.csv": lines("u,l", *(",".join(pair) for pair in PAIRS)), "l.txt": lines(*LOWERS)}, 0, "written to")
 
+# 31. In Chinese to the last word.
+case("31-a-column-called-otherwise", "prepare --language zh --train_file a.csv", {"a.csv": csv(ROWS[0], header="对联")}, 2, ("没有名为 'text1' 的列", "请指定列名：--text_column 对联"), "column named")
+case("31-a-column-that-is-there-twice", "prepare --language zh --train_file a.csv", {"a.csv": lines("text1,text1", f"{ROWS[0]},x")}, 2, "有 2 列都叫 'text1'", "columns")
+case("31-semicolons", "prepare --language zh --train_file a.csv", {"a.csv": lines("id;text1", f"1;{ROWS[0]}")}, 2, "各列之间是分号（;），而不是逗号（,）", "separated")
+case("31-json-that-is-cut", "prepare --language zh --train_file a.json", {"a.json": '[{"text1": "春来-秋去"} {'}, 2, "第 1 个值之后不是合法的 JSON（这里是 '{'，应为 ','）", ("valid", "expected"))
+case("31-a-text-file", "prepare --language zh --train_file a.txt", {"a.txt": lines(*ROWS)}, 2, ("从扩展名看不出格式", "--upper_file"), "ending")
+case("31-a-record-with-another-key", "prepare --language zh --train_file a.jsonl rows.csv", {"a.jsonl": jsonl({"text1": ROWS[0]}, {"文": "春"})}, 0, "没有键 'text1' 1 行", "no key")
+case("31-rows-of-prompts-that-are-none", "generate --language zh --prompts_file p.jsonl", {"p.jsonl": '{"text1": "春来-秋去"}\n[1]\n'}, 2, ("第 2 行", "不是 JSON 对象"), "JSON object")
+case("31-a-model-without-its-vocabulary", f"prepare --language zh {A} --model_name_or_path m", {"m": model(without=("vocab.txt",))}, 2, "没有词表（vocab.txt 或 tokenizer.json）", "vocabulary")
+case("31-a-directory-with-other-files", f"generate --language zh --prompt {U} --model_name_or_path m", {"m/a.txt": "x"}, 2, ("不是模型目录", "只有 a.txt"), "model;")
+case("31-heads-that-do-not-divide", f"prepare --language zh {A} --hidden_size 25 --num_heads 4", {}, 2, "--hidden_size 25：必须是 --num_heads 4 的倍数", "multiple")
+
 # fmt: on
 
 # What is not mended yet, kind by kind: the reason, and the cases that a mend takes away from here.

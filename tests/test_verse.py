@@ -257,6 +257,18 @@ def test_errors_say_what_was_found_and_what_to_do(tmp_path, tarball, unpacked):
     assert not (tmp_path / "out").exists()
 
 
+def test_errors_are_chinese_where_that_is_asked_for(tmp_path, capsys):
+    for path, words in (
+        (tmp_path / "nowhere", "没有这个文件或目录"),
+        (tmp_path, "里面没有 quantangshi/poet.tang.N.json"),
+    ):
+        with pytest.raises(UserError, match=f"{words}.*npm pack chinese-poetry@2.0.1` 可以获取"):
+            main(["--language", "zh", "--poems", str(path)])
+    with pytest.raises(SystemExit):
+        main(["--language", "zh"])
+    assert "缺少参数：--poems" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("content", ["[{", '{"a": 1}', '[{"title": "無題"}]', '["詩"]', '[{"paragraphs": 3}]'])
 def test_a_damaged_file_is_named(content, tmp_path):
     (tmp_path / "quantangshi").mkdir()

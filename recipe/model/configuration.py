@@ -78,7 +78,7 @@ def _plausible(name_or_path: str, source: str, config: PreTrainedConfig) -> GPT2
         raise UserError(
             _(
                 "{name}: its config.json describes {described:,} weights, but its files have only {held:,} bytes; the "
-                "files do not belong together"
+                "weights are cut off, or the files do not belong together"
             ).format(name=name_or_path, described=described, held=held)
         )
     return config
