@@ -252,7 +252,7 @@ def test_a_validation_file_of_ones_own_takes_its_upper_lines_out_of_the_training
     assert corpus.validation["text"] == ROWS[:10]
     assert corpus.train["text"] == ROWS[10:60]
     assert corpus.summary.rejected == {
-        "upper line stands in the validation file": 6,
+        "upper line is in the validation file": 6,
         "no separator": 1,
         "duplicate": 1,
     }
