@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 from recipe.errors import Problems, UserError
 from recipe.evaluating.judged import is_judged, judge_problems, scale_problems
 from recipe.evaluating.predictions import baseline_model, evaluated_model, is_predictions, load_couplet_model
-from recipe.evaluating.rated import ReadRatings, rating_problems, read_rating_files
+from recipe.evaluating.rated import ReadRatings, decoding_without_effect, rating_problems, read_rating_files
 from recipe.evaluating.results import WRITTEN
 from recipe.evaluating.served import endpoint_problems
 from recipe.evaluating.testset import TestSet, check_training_file, read_predictions, read_test_set, refuse_missing
@@ -130,8 +129,8 @@ def _setting_problems(settings: EvaluationSettings, decoding: DecodingSettings, 
         problems.append(_("--state_dict_file replaces the weights of a model; --predictions are scored without one"))
     if settings.baseline_state_dict_file and not (settings.baseline and not is_predictions(settings.baseline)):
         problems.append(_("--baseline_state_dict_file replaces the weights of a --baseline that is a model directory"))
-    if not needs_model and dataclasses.replace(decoding, seed=DecodingSettings().seed) != DecodingSettings():
-        problems.append(_("no model is evaluated, so decoding settings have no effect; leave them out"))
+    if not needs_model:
+        problems += decoding_without_effect(decoding)
     if decoding.num_return_sequences != 1:
         problems.append(_("--num_return_sequences: one lower line a seed is scored; for several answers raise --seeds"))
     if not settings.test_file:

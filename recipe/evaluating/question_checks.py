@@ -6,9 +6,9 @@ import dataclasses
 
 from recipe.errors import UserError
 from recipe.evaluating.judged import is_judged, judge_problems
+from recipe.evaluating.rated import decoding_without_effect, output_problems
 from recipe.evaluating.served import endpoint_problems
 from recipe.evaluating.testset import refuse_missing
-from recipe.files import unwritable
 from recipe.generating.values import check_settings as check_decoding
 from recipe.language import _
 from recipe.rating.calls import call_problems
@@ -48,18 +48,7 @@ def question_problems(
         problems.append(
             _("ratings and sheets are of couplets and dialogues; leave their settings out with --questions")
         )
-    if reason := unwritable(evaluation.output_dir):
-        problems.append(
-            _("--output_dir {output_dir}: {reason}; name another").format(
-                output_dir=evaluation.output_dir, reason=reason
-            )
-        )
-    if evaluation.bootstrap_samples < 1:
-        problems.append(
-            _("--bootstrap_samples {bootstrap_samples}: must be at least 1").format(
-                bootstrap_samples=evaluation.bootstrap_samples
-            )
-        )
+    problems += output_problems(evaluation)
     if settings.max_questions is not None and settings.max_questions < 1:
         problems.append(
             _("--max_questions {max_questions}: must be at least 1").format(max_questions=settings.max_questions)
@@ -67,8 +56,7 @@ def question_problems(
     if settings.answers and (evaluation.model_name_or_path or served.endpoint):
         problems.append(_("--answers, --model_name_or_path and --endpoint each say what to judge; give one of them"))
     if settings.answers or served.endpoint:
-        if dataclasses.replace(decoding, seed=DecodingSettings().seed) != DecodingSettings():
-            problems.append(_("no model is loaded, so decoding settings have no effect; leave them out"))
+        problems += decoding_without_effect(decoding)
     else:
         try:
             check_decoding(dataclasses.replace(decoding, continue_freely=True), ())
