@@ -71,6 +71,10 @@ def checked(settings: BenchmarkSettings) -> Asked:
                 command=f"python -m nltk.downloader -d {Path(settings.data_dir) / 'nltk_data'} punkt_tab"
             )
         )
+    if settings.export and settings.mcq_file is None:
+        problems.append(
+            _("--export {kind} writes the questions of --mcq_file FILE; name it").format(kind=settings.export)
+        )
     problems += _safety_problems(settings, SAFETY in names)
     mcq_file, listed_words = settings.mcq_file, settings.listed_words
     questions = _collected(problems, lambda: read_questions(mcq_file) if mcq_file else []) or []

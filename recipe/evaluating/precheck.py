@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from recipe.errors import Problems, UserError
+from recipe.evaluating.exporting import export_problems
 from recipe.evaluating.judged import is_judged, judge_problems, scale_problems
 from recipe.evaluating.predictions import baseline_model, evaluated_model, is_predictions, load_couplet_model
 from recipe.evaluating.rated import ReadRatings, decoding_without_effect, rating_problems, read_rating_files
@@ -102,7 +103,9 @@ def check_names(
             _("--output_dir {output_dir}: {reason}; name another").format(output_dir=settings.output_dir, reason=reason)
         )
     written = {(Path(settings.output_dir) / name).resolve() for name in WRITTEN}
-    for files in (settings.test_file, settings.train_file, *_prediction_files(settings).values()):
+    read = [settings.test_file, settings.train_file, *_prediction_files(settings).values()]
+    problems.found += export_problems(settings, [file for files in read for file in files])
+    for files in read:
         with problems.collected():
             refuse_missing(files)
         problems.found += [

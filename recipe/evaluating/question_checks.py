@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from recipe.errors import UserError
+from recipe.evaluating.exporting import HELM, export_problems
 from recipe.evaluating.judged import is_judged, judge_problems
 from recipe.evaluating.rated import decoding_without_effect, output_problems
 from recipe.evaluating.served import endpoint_problems
@@ -22,7 +23,7 @@ from recipe.settings import (
 )
 
 # Settings of an evaluation that a run over questions takes too.
-_SHARED = ("model_name_or_path", "output_dir", "bootstrap_samples")
+_SHARED = ("model_name_or_path", "output_dir", "bootstrap_samples", "export")
 
 
 def question_problems(
@@ -49,6 +50,13 @@ def question_problems(
             _("ratings and sheets are of couplets and dialogues; leave their settings out with --questions")
         )
     problems += output_problems(evaluation)
+    given = [settings.questions, settings.answers, settings.compared_answers, *settings.facts]
+    named = [file for file in given if file]
+    problems += export_problems(evaluation, named)
+    if HELM in evaluation.export:
+        problems.append(
+            _("--export helm: it takes questions with options to choose from, which those of --questions lack")
+        )
     if settings.max_questions is not None and settings.max_questions < 1:
         problems.append(
             _("--max_questions {max_questions}: must be at least 1").format(max_questions=settings.max_questions)
@@ -70,11 +78,10 @@ def question_problems(
         problems.append(_("--judge_reference is of couplets; references in a file of questions are always shown"))
     problems += judge_problems(judging, served) + endpoint_problems(evaluation, served)
     problems += call_problems(served, served.endpoint is not None or is_judged(judging))
-    for files in ([settings.questions], [settings.answers], [settings.compared_answers], settings.facts):
-        try:
-            refuse_missing([file for file in files if file])
-        except UserError as error:
-            problems += error.problems
+    try:
+        refuse_missing(named)
+    except UserError as error:
+        problems += error.problems
     return problems
 
 
