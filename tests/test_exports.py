@@ -152,7 +152,7 @@ def test_questions_change_their_shape(tmp_path):
         (["--test_file", "IN", "--predictions", "P", "--export", "alpaca"], ["stands where the export is written"]),
         (
             ["--questions", "Q", "--answers", "A", "--export", "helm"],
-            ["--export helm: it takes questions with options"],
+            ["--export helm takes questions with options"],
         ),
         (["--questions", "Q", "--answers", "A", "--export", "mt-bench", "alpaca"], ["question 7 has several"]),
         (["--questions", "Q", "--answers", "IN", "--export", "alpaca"], ["stands where the export is written"]),

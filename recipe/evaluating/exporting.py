@@ -66,9 +66,9 @@ def turns_problems(settings: EvaluationSettings, asked: QuestionFile) -> list[st
     if ALPACA not in settings.export or not longer:
         return []
     return [
-        _("--export alpaca: its questions have one turn, but question {name} has several; name mt-bench alone").format(
-            name=longer[0]
-        )
+        _(
+            "--export alpaca: AlpacaEval's questions have one turn, but question {name} has several; name mt-bench alone"
+        ).format(name=longer[0])
     ]
 
 

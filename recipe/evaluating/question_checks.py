@@ -54,9 +54,7 @@ def question_problems(
     named = [file for file in given if file]
     problems += export_problems(evaluation, named)
     if HELM in evaluation.export:
-        problems.append(
-            _("--export helm: it takes questions with options to choose from, which those of --questions lack")
-        )
+        problems.append(_("--export helm takes questions with options to choose from; those of --questions have none"))
     if settings.max_questions is not None and settings.max_questions < 1:
         problems.append(
             _("--max_questions {max_questions}: must be at least 1").format(max_questions=settings.max_questions)

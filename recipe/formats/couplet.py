@@ -11,7 +11,7 @@ from recipe.couplet.form import DEFAULT_SEPARATOR, form_violations, is_same_mark
 from recipe.couplet.plan import FormPlan, TonePolicy, plan_form
 from recipe.couplet.tones import choose_system, rhythm_positions, tones_opposed
 from recipe.formats.base import ModelCard, PlannedForm, Text, TextFormat, TextSettings
-from recipe.language import N_
+from recipe.language import N_, _
 from recipe.rows.cleaning import EMPTY, Cleaned, RejectedRowError, clean_answer, clean_line, kinds_of
 
 NO_SEPARATOR = N_("no separator")
@@ -45,7 +45,7 @@ def separator_problem(separator: str) -> str | None:
     """Return what is wrong with what stands between the lines; None if nothing."""
     if spelled_out(separator):
         return None
-    return r"--separator is empty; give what stands between the lines, such as - or ； or —— or \n"
+    return _("--separator is empty; give what stands between the lines, such as - or ； or —— or \\n")
 
 
 class LowerLineForm(PlannedForm):
@@ -99,7 +99,7 @@ class Couplet(TextFormat):
     def from_carried(cls, carried: Mapping[str, Any]) -> Self:
         separator = carried.get("separator")
         if not isinstance(separator, str) or len(separator) != 1:
-            raise ValueError(f"its separator is {separator!r}, expected one character")
+            raise ValueError(_("its separator is {separator!r}, expected one character").format(separator=separator))
         return cls(separator)
 
     def carried(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Any, Self
 from recipe.couplet.form import DEFAULT_SEPARATOR, is_chinese_character, is_same_mark
 from recipe.formats.base import Choice, ModelCard, SteppedChoices, SteppedForm, Text, TextFormat, TextSettings
 from recipe.formats.rhymes import common_rhymes, rhymes
-from recipe.language import N_
+from recipe.language import N_, _
 from recipe.rows.cleaning import Cleaned, RejectedRowError, clean_line, kinds_of
 
 COMMA, STOP = "，。"
@@ -25,7 +25,7 @@ POEM_LENGTHS = (4, 8)  # lines
 _MOST_RHYMES = POEM_LENGTHS[-1] // 2
 _NOTHING: frozenset[str] = frozenset()
 
-NOT_CHINESE = N_("other characters than Chinese ones and the marks ， and 。")
+NOT_CHINESE = N_("characters other than Chinese ones and the marks ， and 。")
 WRONG_SHAPE = N_("not four or eight lines of five or seven characters with ， and 。 in turn")
 
 
@@ -87,12 +87,14 @@ class PoemChoices(SteppedChoices):
 
     def refusal(self, prompt: str) -> str | None:
         if not self._can_be_written:
-            return f"the vocabulary has no rhyme of {_MOST_RHYMES} characters that no banned word could take away"
+            return _(
+                "the vocabulary has no rhyme with {count} characters that stay allowed whatever words are banned"
+            ).format(count=_MOST_RHYMES)
         if self._has_titles:
-            return None if prompt else "an empty title has no poem"
+            return None if prompt else _("the title is empty; a poem needs one")
         if len(prompt) in LINE_LENGTHS and all(map(is_chinese_character, prompt)):
             return None
-        return f"{prompt!r}: a poem's first line has five or seven Chinese characters"
+        return _("{line!r}: the first line of a poem has five or seven Chinese characters").format(line=prompt)
 
     def next(self, prompt: str, written: str) -> Choice:
         poem = written if self._has_titles else prompt + COMMA + written
@@ -144,13 +146,22 @@ class Quatrain(TextFormat):
     def problems(cls, settings: TextSettings) -> list[str]:
         if len(settings.separator) == 1:
             return []
-        return [f"--separator, between a title and its poem, takes one character; found {settings.separator!r}"]
+        return [
+            _("--separator {separator!r}: must be one character, which stands between a title and its poem").format(
+                separator=settings.separator
+            )
+        ]
 
     @classmethod
     def from_carried(cls, carried: Mapping[str, Any]) -> Self:
         has_titles, separator = carried.get("has_titles"), carried.get("separator")
         if not isinstance(has_titles, bool) or not isinstance(separator, str) or len(separator) != 1:
-            raise ValueError(f"its titles are {has_titles!r} and its separator {separator!r}")
+            raise ValueError(
+                _(
+                    "has_titles is {has_titles!r}, expected true or false; separator is {separator!r}, expected one "
+                    "character"
+                ).format(has_titles=has_titles, separator=separator)
+            )
         return cls(has_titles, separator)
 
     def carried(self) -> dict[str, Any]:
