@@ -67,7 +67,8 @@ def turns_problems(settings: EvaluationSettings, asked: QuestionFile) -> list[st
         return []
     return [
         _(
-            "--export alpaca: AlpacaEval's questions have one turn, but question {name} has several; name mt-bench alone"
+            "--export alpaca: AlpacaEval's questions have one turn, but question {name} has several; name mt-bench "
+            "alone"
         ).format(name=longer[0])
     ]
 
