@@ -86,14 +86,14 @@ def in_words(reason: str) -> str:
 
 def counted(rejected: Mapping[str, int]) -> str:
     """Return how many rows were rejected for which reason, for a message."""
-    return "; ".join(
+    return _("; ").join(
         _("{count:,} {reason}").format(count=count, reason=in_words(reason)) for reason, count in rejected.items()
     )
 
 
 def listed(removed: Mapping[str, int]) -> str:
     """Return the kinds of what was taken out, and of how many texts, for a message."""
-    return ", ".join(_("{kind} ({count:,})").format(kind=_(kind), count=count) for kind, count in removed.items())
+    return _(", ").join(_("{kind} ({count:,})").format(kind=_(kind), count=count) for kind, count in removed.items())
 
 
 def clean(cell: object, *, joins_lines: bool) -> Cleaned:
