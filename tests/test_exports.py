@@ -182,6 +182,18 @@ def test_what_cannot_be_exported_is_said_first(evaluated, tmp_path, capsys, argu
     assert inside.read_bytes() == (evaluated / "test.csv").read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("kind", "file"), [("alpaca", "alpaca"), ("helm", "helm"), ("mt-bench", "mt-bench/model_answer")]
+)
+def test_a_file_in_the_place_of_a_directory_is_said_first(evaluated, capsys, kind, file):
+    place = evaluated / f"taken-{kind}" / file
+    place.parent.mkdir(parents=True)
+    place.write_text("mine", encoding="utf-8")
+    assert evaluate(evaluated, "--export", kind, output_dir=f"taken-{kind}") == 2
+    assert f"--output_dir {place}: nothing can be written into {place}" in capsys.readouterr().err
+    assert place.read_text("utf-8") == "mine" and not (evaluated / f"taken-{kind}/results.json").exists()
+
+
 def test_own_choices_become_instances(tmp_path):
     rows = [
         {"question": "问1", "choices": ["甲", "乙", "丙"], "answer": "B"},
@@ -195,10 +207,13 @@ def test_own_choices_become_instances(tmp_path):
     assert [instance["id"] for instance in instances] == ["id0", "id1"]
 
 
-def test_helm_wants_a_file_of_questions(capsys):
+def test_helm_wants_a_file_of_questions_and_a_directory(tmp_path, capsys):
     pytest.importorskip("lm_eval")
-    assert run_or_explain(run_benchmark, ["--tasks", "ceval", "--export", "helm"]) == 2
-    assert "--export helm writes the questions of --mcq_file FILE" in capsys.readouterr().err
+    (tmp_path / "helm").write_text("mine", encoding="utf-8")
+    assert run_or_explain(run_benchmark, ["--tasks", "ceval", "--export", "helm", "--output_dir", str(tmp_path)]) == 2
+    shown = capsys.readouterr().err
+    assert "--export helm writes the questions of --mcq_file FILE" in shown
+    assert f"nothing can be written into {tmp_path / 'helm'}" in shown
 
 
 def test_long_names_fit_a_file_system():

@@ -20,11 +20,13 @@ from recipe.errors import notice
 from recipe.evaluating.results import BASELINE, CHANCE, MODEL, REFERENCES
 from recipe.evaluating.scoring import System
 from recipe.evaluating.testset import TestSet
+from recipe.files import output_dir_problems
 from recipe.language import _, ngettext
 from recipe.rating import helm
 from recipe.rating.judge_prompts import filled
 from recipe.rating.questions import (
     ALPACA_EVAL,
+    ANSWERS_DIRECTORY,
     MT_BENCH,
     ModelAnswers,
     Question,
@@ -46,10 +48,12 @@ _OUTPUTS = {
 
 
 def export_problems(settings: EvaluationSettings, files: Iterable[str]) -> list[str]:
-    """Return which of the files that a run reads stand where it is to write an export."""
+    """Return which of the files that a run reads stand where it is to write an export, and where it cannot write."""
     problems = []
     for kind in dict.fromkeys(settings.export):
         directory = (Path(settings.output_dir) / kind).resolve()
+        if directory.exists():  # else the output directory decides, which is looked at with or without an export
+            problems += output_dir_problems(str(directory / ANSWERS_DIRECTORY if kind == MT else directory))
         problems += [
             _("--export {kind}: {file} stands where the export is written; name another --output_dir").format(
                 kind=kind, file=file

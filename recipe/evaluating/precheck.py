@@ -12,7 +12,7 @@ from recipe.evaluating.rated import ReadRatings, decoding_without_effect, rating
 from recipe.evaluating.results import WRITTEN
 from recipe.evaluating.served import endpoint_problems
 from recipe.evaluating.testset import TestSet, check_training_file, read_predictions, read_test_set, refuse_missing
-from recipe.files import unwritable
+from recipe.files import output_dir_problems
 from recipe.formats.couplet import separator_problem
 from recipe.generating.loading import NamedModel
 from recipe.generating.values import check_settings as check_decoding
@@ -100,10 +100,7 @@ def check_names(
         if models:
             problems.found += left_aside(decoding)
             check_decoding(decoding, banned_words)
-    if reason := unwritable(settings.output_dir):
-        problems.found.append(
-            _("--output_dir {output_dir}: {reason}; name another").format(output_dir=settings.output_dir, reason=reason)
-        )
+    problems.found += output_dir_problems(settings.output_dir)
     written = {(Path(settings.output_dir) / name).resolve() for name in WRITTEN}
     read = [settings.test_file, settings.train_file, *_prediction_files(settings).values()]
     problems.found += export_problems(settings, [file for files in read for file in files])

@@ -15,7 +15,7 @@ from recipe.evaluating.rating_tables import rating_summary, rating_tables
 from recipe.evaluating.resampling import Interval
 from recipe.evaluating.results import Description, JudgeBiases, RatersPanel, RatingResults, without_non_numbers
 from recipe.evaluating.scoring import LineFigures
-from recipe.files import make_directory, sha256_of, unwritable, write_text
+from recipe.files import make_directory, output_dir_problems, sha256_of, unwritable, write_text
 from recipe.language import _, ngettext
 from recipe.rating.analysis import (
     AgreementRow,
@@ -330,13 +330,7 @@ def made_sheets(
 
 def output_problems(evaluation: EvaluationSettings) -> list[str]:
     """Return what is wrong with where a job without a test set writes, and with the draws behind its intervals."""
-    problems = []
-    if reason := unwritable(evaluation.output_dir):
-        problems.append(
-            _("--output_dir {output_dir}: {reason}; name another").format(
-                output_dir=evaluation.output_dir, reason=reason
-            )
-        )
+    problems = output_dir_problems(evaluation.output_dir)
     if evaluation.bootstrap_samples < 1:
         problems.append(
             _("--bootstrap_samples {bootstrap_samples}: must be at least 1").format(

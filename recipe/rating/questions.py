@@ -21,6 +21,7 @@ from recipe.language import _
 from recipe.text_files import read_utf8, text_lines
 
 MT_BENCH, ALPACA_EVAL = "mt_bench", "alpaca_eval"
+ANSWERS_DIRECTORY = "model_answer"
 _LONGEST_NAME = 200  # bytes of a file's name, which gets an ending, and for a moment a process's number
 
 
@@ -219,7 +220,7 @@ def write_answers(
         }
         for question in asked.questions
     ]
-    return _write_lines(directory / f"model_answer/{file_name(answers.model)}.jsonl", lines)
+    return _write_lines(directory / ANSWERS_DIRECTORY / f"{file_name(answers.model)}.jsonl", lines)
 
 
 def write_scores(directory: Path, judge: str, rows: Iterable[Mapping[str, Any]]) -> Path:
