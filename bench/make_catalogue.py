@@ -33,7 +33,8 @@ KEYWORDS = {"_": (0,), "N_": (0,), "ngettext": (0, 1), "setting": (1,)}
 # What argparse says in a help page and of flags.
 ARGPARSE = (
     *("usage: ", "options", "positional arguments", "show this help message and exit"),
-    *("expected one argument", "expected at least one argument"),
+    *("expected one argument", "expected at least one argument", "ignored explicit argument %r"),
+    "argument %(argument_name)s: %(message)s",
 )
 
 

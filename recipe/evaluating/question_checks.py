@@ -10,7 +10,7 @@ from recipe.evaluating.served import endpoint_problems
 from recipe.evaluating.testset import refuse_missing
 from recipe.files import unwritable
 from recipe.generating.values import check_settings as check_decoding
-from recipe.language import _
+from recipe.language import _, enumerated
 from recipe.rating.calls import call_problems
 from recipe.settings import (
     DecodingSettings,
@@ -91,4 +91,4 @@ def question_problems(
 
 
 def _listed() -> str:
-    return ", ".join(f"--{name}" for name in _SHARED)
+    return enumerated(f"--{name}" for name in _SHARED)

@@ -11,7 +11,7 @@ from recipe.evaluating.rating_tables import rating_summary
 from recipe.evaluating.results import MODEL, Results
 from recipe.evaluating.scoring import LineFigures
 from recipe.evaluating.testset import TestSet
-from recipe.language import _
+from recipe.language import _, enumerated
 from recipe.rating.evidence import gather
 from recipe.rating.sheet_files import write_sheets
 from recipe.settings import EvaluationSettings, JudgeSettings, RatingSettings, ServedSettings
@@ -60,7 +60,7 @@ class Rated:
             names = write_sheets(self.rating.rating_sheet, self.made)
             print(
                 _("rating sheets written to {directory}: {files}; keep the key from raters").format(
-                    directory=self.rating.rating_sheet, files=", ".join(names)
+                    directory=self.rating.rating_sheet, files=enumerated(names)
                 )
             )
         if self.read is None and not is_judged(self.judging):

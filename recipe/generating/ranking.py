@@ -73,7 +73,7 @@ def learn_parallelism(file: str, column: str, encoding: str, text_format: TextFo
         else:
             pairs.append(text_format.split(text, opening_length))
             cleaned.update(removed)
-    found = "; ".join(f"{count:,} {_(reason)}" for reason, count in rejected.most_common()) or _("no rows at all")
+    found = _("; ").join(f"{count:,} {_(reason)}" for reason, count in rejected.most_common()) or _("no rows at all")
     if not pairs:
         raise UserError(
             _(

@@ -9,6 +9,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments, get_scheduler
 
 from recipe.errors import UserError
+from recipe.language import _
 
 # What a schedule cannot do without, with a value to begin with.
 _SCHEDULE_NEEDS = {
@@ -50,11 +51,14 @@ def _try_schedule(arguments: TrainingArguments, optimizer: Optimizer, steps: int
                 [rate(step) for step in (0, warmup, steps)]
     except Exception as error:
         given = f" --lr_scheduler_kwargs {options}" if options else ""
-        needed = _SCHEDULE_NEEDS.get(kind)
-        hint = f". It needs more: --lr_scheduler_kwargs '{needed}', say" if needed and not options else ""
-        raise UserError(
-            f"--lr_scheduler_type {kind}{given}, over {steps:,} steps, {warmup:,} of warm-up: {_reason(error)}{hint}"
-        ) from None
+        problem = _("--lr_scheduler_type {kind}{given}, over {steps:,} steps, {warmup:,} of warm-up: {reason}").format(
+            kind=kind, given=given, steps=steps, warmup=warmup, reason=_reason(error)
+        )
+        if kind in _SCHEDULE_NEEDS and not options:
+            problem = _("{problem}. This schedule needs more, for example --lr_scheduler_kwargs '{needed}'").format(
+                problem=problem, needed=_SCHEDULE_NEEDS[kind]
+            )
+        raise UserError(problem) from None
 
 
 def _value(kind: Any) -> str:
