@@ -34,7 +34,7 @@ from recipe.yaml_files import read_settings
 Group = typing.TypeVar("Group")
 
 _CHINESE_QUOTES = "“”‘’＂＇"
-_CHINESE_HEADING = re.compile(r"(?<=[\u3000-\u9fff\uff00-\uffef]):$", re.MULTILINE)
+_CHINESE_HEADING = re.compile(r"^(\S.*[\u3000-\u9fff].*):$", re.MULTILINE)
 _EMPTY = N_("is empty; name a file or directory, or leave it out")
 # Fields of the library that name a file or directory, or may.
 _TRAINING_PATHS = ("output_dir", "resume_from_checkpoint", "deepspeed", "accelerator_config", "fsdp_config")
@@ -217,7 +217,7 @@ _UNSET: Any = argparse.SUPPRESS
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
     def format_help(self) -> str:
         """Return the page; behind the heading of a group argparse writes a half-width colon in Chinese too."""
-        return _CHINESE_HEADING.sub("：", super().format_help())
+        return _CHINESE_HEADING.sub(r"\1：", super().format_help())
 
 
 def _build_parser(

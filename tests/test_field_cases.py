@@ -713,6 +713,8 @@ case("17-resume-from-an-empty-name", f"train {A} --resume_from_checkpoint ''", {
 case("17-resume-in-yaml", "train --config c.yaml --from_scratch", {"c.yaml": lines("train_file: rows.csv", "resume_from_checkpoint: true")}, 0, (), left=("run/checkpoint-1",))
 for flag, instead in {"--max_seq_len 64": "--max_length", "--val_size 0.1": "--validation_size", "--finetuning_type lora": "all weights", "--gradient_clipping 1": "--max_grad_norm", "--nproc_per_node 2": "before run_finetune.py", "--num-workers 4": "--dataloader_num_workers"}.items():
     case(f"17-elsewhere-{flag.removeprefix('--').replace(' ', '-')}", f"prepare {A} {flag}", {}, 2, (flag.split()[0], instead))
+for command, flag, instead in (("generate", "--lenght 5", "--line_length"), ("generate", "--modle x", "use --model_name_or_path"), ("prepare", "--batch_sze 8", "--per_device_train_batch_size"), ("prepare", "--filee x", ""), ("evaluate", "--hypothesis l.txt", "use --predictions")):
+    case(f"17-mistyped-{flag.split()[0].removeprefix('--')}", f"{command} {flag}", {}, 2, (f"unknown setting {flag.split()[0]}", instead), "_file" if not instead else ())
 case("17-of-another-script-in-yaml", f"prepare {A} --config c.yaml --from_scratch", {"c.yaml": lines("cutoff_len: 50", "warmup_ratio: 0.1")}, 2, ("cutoff_len: use --max_length", "--warmup_steps 0.1"))
 case("17-evaluating-as-elsewhere", "evaluate --test_file rows.csv --predictions l.txt --output_file x --beam_size 4", {"l.txt": lines(*LOWERS)}, 2, ("--output_dir", "--num_beams"))
 

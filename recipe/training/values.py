@@ -82,7 +82,7 @@ def _number_sentence(name: str, value: Any, least: float, most: float) -> str | 
         return _("--{name} {value}: takes a number above 0")
     if name in _FROM_TO and not value >= least:
         return _("--{name} {value}: takes {least} or more")
-    if value > most:
+    if most < math.inf and value > most:
         if most == _A_CORE:
             return _("--{name} {value}: takes {most:,.0f} or less on this machine")
         return _("--{name} {value}: takes {most:,.0f} or less")
