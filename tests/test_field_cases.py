@@ -711,6 +711,8 @@ case("17-a-dash-in-a-prompt", ask("—春风"), {}, 0, "—春风-", "another ki
 case("17-resume-from-nowhere", f"train {A} --resume_from_checkpoint run/checkpoint-9", {}, 2, ("run/checkpoint-9", "no such directory", "auto"))
 case("17-resume-from-an-empty-name", f"train {A} --resume_from_checkpoint ''", {}, 2, "--resume_from_checkpoint is empty")
 case("17-resume-in-yaml", "train --config c.yaml --from_scratch", {"c.yaml": lines("train_file: rows.csv", "resume_from_checkpoint: true")}, 0, (), left=("run/checkpoint-1",))
+case("17-a-schedule-that-lacks-its-numbers", f"train {A} --lr_scheduler_type cosine_with_min_lr --muon true", {}, 2, ("--lr_scheduler_type cosine_with_min_lr", "min_lr_rate"))
+case("17-refused-and-out-of-range", f"train {A} --label_names x --seed -1 --warmup_steps 3.5 --fsdp_config nowhere --muon true", {}, 2, ("--label_names x", "--seed -1", "--warmup_steps 3.5", "--fsdp_config 'nowhere'"))
 for flag, instead in {"--max_seq_len 64": "--max_length", "--val_size 0.1": "--validation_size", "--finetuning_type lora": "all weights", "--gradient_clipping 1": "--max_grad_norm", "--nproc_per_node 2": "before run_finetune.py", "--num-workers 4": "--dataloader_num_workers"}.items():
     case(f"17-elsewhere-{flag.removeprefix('--').replace(' ', '-')}", f"prepare {A} {flag}", {}, 2, (flag.split()[0], instead))
 for command, flag, instead in (("generate", "--lenght 5", "--line_length"), ("generate", "--modle x", "use --model_name_or_path"), ("prepare", "--batch_sze 8", "--per_device_train_batch_size"), ("prepare", "--filee x", ""), ("evaluate", "--hypothesis l.txt", "use --predictions")):

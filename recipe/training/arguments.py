@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import json
 import os
 import platform
@@ -82,11 +83,10 @@ def reuse_freed_memory() -> None:
     libc.mallopt(_M_MMAP_MAX, 0)
 
 
-def typed_training_settings(settings: Settings) -> dict[str, Any]:
-    """Return the passed-through settings converted to the types of `TrainingArguments`.
+def typed_training_settings(settings: Settings) -> tuple[dict[str, Any], list[str]]:
+    """Return the passed-through settings converted to the types of `TrainingArguments`, and what is wrong with them.
 
-    Raises:
-        UserError: every value of a wrong type, and every field that the recipe refuses, at once.
+    A value of a wrong type is left out; a field that the recipe refuses is a problem too.
     """
     parser = _OneSetting(cast(Any, TrainingArguments))
     problems, typed = [], {}
@@ -98,10 +98,12 @@ def typed_training_settings(settings: Settings) -> dict[str, Any]:
         if key in _REFUSED:
             problems.append(_("--{name} {value}: {reason}").format(name=key, value=value, reason=_(_REFUSED[key])))
     problems += _missing_trackers(typed.get("report_to"))
-    if problems:
-        raise UserError(problems)
-    typed |= _processes(typed)
-    return typed | _precision(settings, typed)
+    for switches in (_processes, functools.partial(_precision, settings)):
+        try:
+            typed |= switches(typed)
+        except UserError as error:
+            problems += error.problems
+    return typed, problems
 
 
 def _processes(typed: Mapping[str, Any]) -> dict[str, bool]:

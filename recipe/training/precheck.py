@@ -33,7 +33,8 @@ def check_settings(settings: Settings) -> dict[str, Any]:
         except UserError as error:
             problems.extend(error.problems)
 
-    typed: dict[str, Any] = collect(lambda: typed_training_settings(settings)) or {}
+    typed, found = typed_training_settings(settings)
+    problems += found
     collect(lambda: training_source(settings[DataSettings]))
     problems += _model_problems(settings[ModelSettings])
     values = {key: value for group in settings.groups.values() for key, value in vars(group).items()}
@@ -42,7 +43,7 @@ def check_settings(settings: Settings) -> dict[str, Any]:
     problems += _sample_problems(settings)
     if problem := resume_problem(typed.get("resume_from_checkpoint")):
         problems.append(problem)
-    if typed and not problems:
+    if not problems:
         typed |= collect(lambda: fitting_intervals(typed, settings.given)) or {}
     for name, directory in (("output_dir", typed.get("output_dir")), ("cache_dir", settings[DataSettings].cache_dir)):
         problems += _directory_problems(name, directory) if directory else []
