@@ -24,6 +24,7 @@ from babel.messages.pofile import read_po, write_po
 from recipe import __version__
 from recipe.files import atomic_open
 from recipe.language import DIRECTORY, DOMAIN
+from recipe.settings import DataSettings
 
 PACKAGE = DIRECTORY.parent
 PO_FILE = DIRECTORY / "zh" / "LC_MESSAGES" / f"{DOMAIN}.po"
@@ -33,8 +34,10 @@ KEYWORDS = {"_": (0,), "N_": (0,), "ngettext": (0, 1), "setting": (1,)}
 # What argparse says in a help page and of flags.
 ARGPARSE = (
     *("usage: ", "options", "positional arguments", "show this help message and exit"),
-    *("expected one argument", "expected at least one argument", "ignored explicit argument %r"),
-    "argument %(argument_name)s: %(message)s",
+    *("expected one argument", "expected at least one argument", "argument %(argument_name)s: %(message)s"),
+    *("the following arguments are required: %s", "unrecognized arguments: %s", "invalid %(type)s value: %(value)r"),
+    *("invalid choice: %(value)r (choose from %(choices)s)", "ignored explicit argument %r"),
+    "%(prog)s: error: %(message)s\n",
 )
 
 
@@ -49,6 +52,8 @@ def messages() -> Iterator[str | tuple[str, ...]]:
         if file.suffix in (".html", ".md"):
             yield from (found[1] for found in extract("jinja2.ext:babel_extract", io.BytesIO(file.read_bytes())))
     yield from ARGPARSE
+    # Put together from what each format says of itself.
+    yield DataSettings.__dataclass_fields__["text_format"].metadata["help"]
 
 
 def _marked(source: str) -> Iterator[str | tuple[str, ...]]:

@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import collections
 import csv
+import sys
 import time
 from pathlib import Path
 
@@ -48,7 +49,10 @@ def main() -> None:
         lines = [row["text1"].split("-")[0] for row in csv.DictReader(file)]
     uppers = [lines[place % len(lines)] for place in range(options.requests)]
     started = time.perf_counter()
-    answers = asyncio.run(ask_all(options.url, uppers))
+    try:
+        answers = asyncio.run(ask_all(options.url, uppers))
+    except httpx.ConnectError:
+        sys.exit(f"{options.url}: nothing listens there; start python run_demo.py first")
     total = time.perf_counter() - started
     waited = sorted(seconds for _, seconds, _ in answers)
     print(f"answers by status: {dict(collections.Counter(status for status, _, _ in answers))}")

@@ -37,7 +37,7 @@ from recipe.settings import (
 def finetune(argv: Sequence[str] | None = None) -> int:
     """Fine-tune a small Chinese GPT-2 to write couplets, or any other short texts.
 
-    The default run: the base that ships, on the corpus that ships with the project, three minutes on two cores.
+    The default run: the base that ships, on the corpus that ships with the project, about two minutes on two cores.
         accelerate launch run_finetune.py
     The tutorial's job: the Chinese GPT-2 on your CSV of 600,000 couplets.
         accelerate launch run_finetune.py --config recipe/configs/couplet-600k.yaml --train_file couplets.csv
@@ -109,6 +109,8 @@ def demo(argv: Sequence[str] | None = None) -> int:
     Another one, or two side by side.
         python run_demo.py --model_name_or_path models/mine
         python run_demo.py --model_name_or_path models/new --compare_with models/old
+    With a tab on which visitors rate the couplets of blind sheets.
+        python run_demo.py --rating_sheet sheets
     """
     return run_or_explain(_demo, argv)
 
@@ -198,4 +200,11 @@ def _demo_problems(job: DemoSettings) -> list[str]:
         problems.append(_("--port {port}: must be 0 to 65535").format(port=job.port))
     if not 1 <= job.max_waiting <= 100_000:
         problems.append(_("--max_waiting {number}: must be 1 to 100,000").format(number=job.max_waiting))
+    if job.rating_sheet is not None:
+        from recipe.rating.desk import Desk
+
+        try:
+            Desk(job.rating_sheet)
+        except UserError as error:
+            problems += error.problems
     return problems

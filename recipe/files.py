@@ -50,6 +50,25 @@ def write_text(path: str | Path, text: str) -> None:
         file.write(text)
 
 
+def append_lines(path: str | Path, lines: str) -> None:
+    """Append whole lines of UTF-8 text to a file and flush them to disk; after an error it is as it was before.
+
+    A line that an earlier writer left unfinished, in a power cut for one, is ended first.
+    """
+    with Path(path).open("ab+") as file:
+        size = file.seek(0, os.SEEK_END)
+        if size:
+            file.seek(size - 1)
+            lines = lines if file.read(1) == b"\n" else f"\n{lines}"
+        try:
+            file.write(lines.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError:
+            os.truncate(path, size)
+            raise
+
+
 @contextmanager
 def atomic_directory(path: str | Path) -> Iterator[Path]:
     """Yield an empty directory that replaces `path` when the block ends without an exception.

@@ -20,7 +20,7 @@ def model_to_use(name: str) -> str:
     print(
         _(
             "{name}: nothing is published there yet, so the base that ships answers, a model of Tang and Song verse; "
-            "`accelerate launch run_finetune.py` fine-tunes it in three minutes"
+            "`accelerate launch run_finetune.py` fine-tunes it in about two minutes"
         ).format(name=name),
         file=sys.stderr,
     )

@@ -135,7 +135,10 @@ class DataSettings:
         None, "column of lower lines (of other formats: of what answers the prompts); used with upper_column"
     )
     text_format: str = setting(
-        "couplet", "; ".join(f"{name}: {kind.summary}" for name, kind in FORMATS.items()), choices=tuple(FORMATS)
+        "couplet",
+        "what the rows are. couplet: two lines under the rules of the form; plain: any short texts; quatrain: poems of "
+        "four or eight lines (绝句, 律诗)",
+        choices=tuple(FORMATS),
     )
     separator: str = setting(
         "-",
@@ -607,6 +610,12 @@ class DemoSettings:
         False, "open Gradio's tunnel too, which gives everybody on the internet who knows its address this page"
     )
     max_waiting: int = setting(256, "lines that may wait for an answer; what comes beyond is asked to come again")
+    rating_sheet: str | None = setting(
+        None,
+        "add a tab on which visitors fill in the blind sheets of this directory, which run_evaluate.py --rating_sheet "
+        "wrote; their ratings are stored there",
+        is_file=True,
+    )
     parallelism_file: str | None = setting(
         None,
         "couplets (CSV, TSV, JSON Lines, Parquet) to learn from which characters answer which, for the ranking and the "

@@ -265,7 +265,7 @@ def test_every_problem_is_said_at_once_before_a_model_is_loaded(tmp_path, uer_mo
         "--shots -1",
         "--batch_size 0",
         "--state_dict_file nothing.pth",
-        f"{tmp_path}: is no model",
+        f"{tmp_path}: is not a model",
     ):
         assert part in said
 

@@ -63,3 +63,9 @@ def test_the_upper_lines_characters_and_the_lines_own_are_not_met_again(monkeypa
     assert "乾" not in in_traditional("干燥", set("乾坤"))
     monkeypatch.setattr(character_forms, "_converted", lambda line, direction, table: "覆覆")
     assert in_traditional("复覆") == "复覆" and in_traditional("覆复") == "覆复"
+
+
+def test_given_forms_stand_and_are_not_met_again(monkeypatch, with_opencc):
+    assert in_traditional("屋后杏花红", given={"杏": "蘂"}) == "屋後蘂花紅"
+    monkeypatch.setattr(character_forms, "_converted", lambda line, direction, table: "後后")
+    assert in_traditional("后後", given={"後": "后"})[1] == "后"

@@ -9,7 +9,9 @@ from finetune_helpers import COMPOSED_ROWS, invented_couplets, write_rows
 
 from recipe.errors import UserError
 from recipe.formats.couplet import Couplet
+from recipe.language import choose_language
 from recipe.rows import corpus as corpus_module
+from recipe.rows.cleaning import counted
 from recipe.rows.corpus import prepare_corpus
 from recipe.settings import DataSettings
 
@@ -102,6 +104,20 @@ def test_a_cell_that_is_no_text_is_rejected(prepare, tmp_path):
         (5, "not JSON"),
     ]
     assert adds_up(corpus.summary)
+
+
+def test_reasons_are_chinese_on_the_screen_and_english_in_files(prepare, tmp_path):
+    choose_language("zh")
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"text1": "山高-水低"}\n{"x": 1}\n[1]\n{"text1": "a", "text1": "b"}\n', encoding="utf-8")
+    corpus = prepare([], train_file=[str(path)])
+    reasons = ["no key 'text1'", "not a JSON object", "key 'text1' twice"]
+    assert [reason for _, reason, _ in rejected(corpus)] == reasons == list(corpus.summary.rejected)
+    assert counted(corpus.summary.rejected) == "没有键 'text1' 1 行; 不是 JSON 对象 1 行; 键 'text1' 重复 1 行"
+    with pytest.raises(
+        UserError, match=r"没有剩下可训练的数据行（读入 2 行：没有分隔符 2 行）。第一处在 .*第 2 行：山高水低。"
+    ):
+        prepare(["山高水低", "风清月明"])
 
 
 def test_words_that_other_readers_take_for_missing_values_are_text(prepare):

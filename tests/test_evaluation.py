@@ -211,7 +211,7 @@ def test_bad_input_gets_one_clear_message(folder, tmp_path, capsys):
     short.write_text("东西\n南北\n", encoding="utf-8")
     message = failure(capsys, "--test_file", test_file, "--predictions", str(short))
     assert "has 2 lines, the test file 30 couplets" in message
-    assert "goes on; they must answer line by line" in failure(
+    assert "the other file goes on; the two must answer each other" in failure(
         capsys, "--test_file", test_file, "--predictions", str(short), str(folder / "test.csv")
     )
     assert "has no column named 'wrong'" in failure(
@@ -229,7 +229,7 @@ def test_bad_input_gets_one_clear_message(folder, tmp_path, capsys):
     message = failure(capsys, "--test_file", test_file, "--num_return_sequences", "2")
     assert "for several answers raise --seeds" in message
     message = failure(capsys, "--test_file", test_file, "--model_name_or_path", str(tmp_path))
-    assert "is no model: no config.json" in message
+    assert "is not a model; it has no config.json" in message
     partial = tmp_path / "partial.tsv"
     partial.write_text("青山\t红日\n", encoding="utf-8")
     assert "of 30 upper lines of the test file have no lower line" in failure(
@@ -274,6 +274,7 @@ def test_all_problems_come_at_once_and_before_any_model(folder, tmp_path, capsys
         (["--train_file", "{no_couplets}"], "holds no couplet; is it the training file?"),
         (["--baseline", "{short}"], "has 2 lines, the test file 30 couplets"),
         (["--banned_words", "nowhere.txt"], "--banned_words nowhere.txt: no such file"),
+        (["--top_k", "5", "--do_sample", "false"], "--top_k: has no effect with --do_sample false"),
         (["--top_p", "2"], "--top_p 2.0: must be above 0 and at most 1"),
         (["--baseline", "{short}", "--train_file", "{no_couplets}"], "2 problems"),
     ],

@@ -97,7 +97,7 @@ def test_what_was_read_is_said_before_anything_is_trained(run):
     lines = run.stdout.splitlines()
     assert lines[0] == (
         "rows: 243 read = 220 to train on + 20 held out + 3 rejected "
-        "(1 no separator, 1 lines of unequal length, 1 duplicate)"
+        "(1 no separator; 1 lines of unequal length; 1 duplicate)"
     )
     assert any(line.startswith("tokens of a row: median ") for line in lines)
     assert any("of them [UNK]; padding in batches of 8" in line for line in lines)
@@ -461,7 +461,7 @@ MISTAKES = {
     "no file": ({"train_file": "no.csv"}, "no.csv: no such file"),
     "no column": ({"text_column": "text"}, "has no column named 'text'; its header is: text1"),
     "another encoding": ({"encoding": "ascii"}, "is not ascii"),
-    "heads": ({"num_heads": 3}, "--hidden_size 16 is no multiple of --num_heads 3"),
+    "heads": ({"num_heads": 3}, "--hidden_size 16: must be a multiple of --num_heads 3"),
     "too long": ({"max_length": 3}, "--max_length 3: takes 4 or more"),
     "nothing held out": ({"validation_size": 0}, "no rows are held out: --validation_size is 0"),
     "not a number": ({"learning_rate": "nan"}, "--learning_rate nan: takes a number above 0"),

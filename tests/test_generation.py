@@ -194,6 +194,16 @@ def test_a_theme_may_stand_anywhere_and_repeat_a_character():
     assert all(form_violations(couplet.prompt, couplet.text) == [] for couplet in couplets)
 
 
+@pytest.mark.parametrize(("kind", "given"), [(Kind.THEME, "萬丁"), (Kind.ACROSTIC, "丁萬")])
+def test_a_theme_in_traditional_characters_is_kept_as_typed(kind, given):
+    for couplet in Composer(generator(num_return_sequences=3), 5).compose(given, kind):
+        upper, lower = couplet.prompt, couplet.text
+        assert given in upper if kind is Kind.THEME else (upper[0], lower[0]) == tuple(given)
+        assert "万" not in upper + lower and form_violations(upper, lower) == []
+    with pytest.raises(UserError, match="contains the banned word '万'"):
+        Composer(generator(banned=["万"]), 5).compose(given, kind)
+
+
 def test_the_same_seed_composes_the_same():
     composer = Composer(generator(num_return_sequences=2), 5)
     found = []
@@ -334,16 +344,22 @@ def test_an_interrupted_batch_leaves_what_is_finished(model_directory, tmp_path,
         (["--theme", "丁七", "--acrostic", "丁七"], "--acrostic, --theme exclude each other"),
         (["--prompt", "丁", "--line_length", "5"], "needs --compose, --acrostic or --theme"),
         (["--prompt", "丁", "--tones", "strict", "--continue_freely"], "--tones strict needs the form"),
+        (["--prompt", "丁", "--do_sample", "false", "--temperature", "0.5"], "--temperature: has no effect with"),
+        (["--prompt", "丁", "--max_new_tokens", "5"], "--max_new_tokens has no effect"),
+        (
+            ["--prompt", "丁", "--tones", "off", "--tone_strength", "2"],
+            "--tone_strength has no effect with --tones off",
+        ),
         (["--prompt", "丁", "--seed", str(2**64)], "must be 0 to 4,294,967,295"),
         (["--prompts_file", "丁七" * 99], "File name too long"),
         (["--prompt", "丁", "--output_file", "丁七" * 99], "File name too long"),
         (["--prompts_file", "folder"], "--prompts_file folder: is a directory"),
         (["--prompts_file", "empty.txt"], "no upper line to answer in empty.txt"),
         (["--prompts_file", "list.jsonl"], "list.jsonl: row 2: ['丁'] is not a text"),
-        (["--prompts_file", "other.csv"], "Name it with --prompt_column text"),
+        (["--prompts_file", "other.csv"], "Name the column: --prompt_column text"),
         (
             ["--prompt", "丁", "--best_of", "2", "--parallelism_file", "other.csv"],
-            "Name it with --parallelism_column text",
+            "Name the column: --parallelism_column text",
         ),
         (["--prompt", "丁", "--best_of", "2", "--parallelism_file", "folder"], "folder: is a directory"),
     ],

@@ -123,7 +123,7 @@ def test_a_new_model_is_what_was_asked_for_and_depends_on_the_seed_alone():
     assert torch.equal(first_weight(models[0]), first_weight(models[1]))
     assert not torch.equal(first_weight(models[0]), first_weight(models[2]))
     assert new_model(settings, vocabulary, max_length=2000).config.n_positions == 2000
-    with pytest.raises(UserError, match="--hidden_size 25 is no multiple of --num_heads 4"):
+    with pytest.raises(UserError, match="--hidden_size 25: must be a multiple of --num_heads 4"):
         new_model(ModelSettings(hidden_size=25, num_heads=4), vocabulary, 80)
 
 
@@ -164,9 +164,7 @@ def test_a_pickled_object_is_never_loaded(uer_model, tokenizer, tmp_path):
     assert "whole.pth: is not a state dict of tensors" in message and "save model.state_dict() instead" in message
     torch.save({"epoch": 3, "model": model.state_dict()}, tmp_path / "bundle.pth")
     message = refusal(uer_model, tokenizer, state_dict_file=str(tmp_path / "bundle.pth"))
-    assert (
-        "bundle.pth: is a training checkpoint of 'epoch', 'model'" in message and "['model'], 'weights.pth')" in message
-    )
+    assert "bundle.pth: is a training checkpoint with 'epoch'" in message and "['model'], 'weights.pth')" in message
     torch.save({"epoch": 3}, tmp_path / "bundle.pth")
     message = refusal(uer_model, tokenizer, state_dict_file=str(tmp_path / "bundle.pth"))
     assert "bundle.pth: holds dict, expected a state dict" in message
@@ -187,9 +185,9 @@ def test_state_dicts_of_other_models_and_files_that_are_none_are_refused(uer_mod
     wider = {name: torch.cat([value, value]) for name, value in other_weights.items() if value.dim()}
     assert "of another shape: " in refusal_of("wider.pth", wider)
     shorter = {name: value for name, value in other_weights.items() if ".h.1." not in name}
-    assert "(12 parameters missing, 0 foreign" in refusal_of("shorter.pth", shorter)
+    assert "(parameters: 12 missing, 0 unknown" in refusal_of("shorter.pth", shorter)
     foreign = other_weights | {"transformer.h.7.mlp.c_fc.weight": torch.zeros(2)}
-    assert "1 foreign" in refusal_of("foreign.pth", foreign)
+    assert "1 unknown" in refusal_of("foreign.pth", foreign)
     assert "is not a state dict of this model" in refusal_of("empty.pth", {})
     (tmp_path / "text.pth").write_text("no tensors here", encoding="utf-8")
     assert "is not a state dict of tensors" in refusal(uer_model, tokenizer, state_dict_file=str(tmp_path / "text.pth"))
@@ -206,7 +204,7 @@ def test_a_truncated_safetensors_file_is_explained(uer_model, tokenizer, tmp_pat
     weights = tmp_path / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
     message = refusal(tmp_path, tokenizer)
-    assert "this directory holds no model that can be loaded" in message and str(tmp_path) in message
+    assert "the model in this directory cannot be loaded" in message and str(tmp_path) in message
 
 
 def test_a_truncated_pickle_and_an_empty_one_are_explained(directory, tokenizer):
@@ -224,22 +222,20 @@ def test_a_pickle_with_code_in_it_is_not_run(directory, tokenizer, tmp_path):
 
     padding = torch.zeros(100_000)  # a file too small for the model would not be opened at all
     torch.save({"transformer.wte.weight": Harmful(), "padding": padding}, directory / "pytorch_model.bin")
-    assert "this directory holds no model that can be loaded" in refusal(directory, tokenizer)
+    assert "the model in this directory cannot be loaded" in refusal(directory, tokenizer)
     assert not (tmp_path / "harmed").exists()
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"model_type": "gpt9"}', "{}"])
 def test_a_damaged_configuration_is_explained(directory, content):
     (directory / "config.json").write_text(content, encoding="utf-8")
-    with pytest.raises(UserError, match=r"config\.json is empty|this directory holds no model that can be loaded"):
+    with pytest.raises(UserError, match=r"config\.json is empty|the model in this directory cannot be loaded"):
         load_tokenizer(str(directory))
 
 
 def test_missing_weights_are_explained(directory, tokenizer):
     (directory / "pytorch_model.bin").unlink()
-    assert "model: holds no weights; model.safetensors or pytorch_model.bin belongs there" in refusal(
-        directory, tokenizer
-    )
+    assert "model: holds no weights; model.safetensors or pytorch_model.bin is missing" in refusal(directory, tokenizer)
     assert "no_such_dir: neither a directory here nor downloaded before" in refusal("no_such_dir", tokenizer)
 
 
@@ -249,7 +245,7 @@ def test_weights_that_do_not_fill_the_configuration_are_refused(uer_model, direc
     state = load_file(directory / "model.safetensors")
     partial = {name: value for name, value in state.items() if ".h.1.mlp" not in name}
     save_file(partial, directory / "model.safetensors", metadata={"format": "pt"})
-    assert "(4 missing, 0 foreign, 0 of another shape: transformer.h.1.mlp.c_fc.bias" in refusal(directory, tokenizer)
+    assert "(4 missing, 0 unknown, 0 of another shape: transformer.h.1.mlp.c_fc.bias" in refusal(directory, tokenizer)
     shrunk = state | {"transformer.wpe.weight": state["transformer.wpe.weight"][:10].clone()}
     save_file(shrunk, directory / "model.safetensors", metadata={"format": "pt"})
     assert "of another shape: transformer.wpe.weight" in refusal(directory, tokenizer)
@@ -258,7 +254,7 @@ def test_weights_that_do_not_fill_the_configuration_are_refused(uer_model, direc
 def test_a_tokenizer_larger_than_the_embeddings_is_refused_or_extends_them(uer_model, tokenizer):
     extended = extend_tokenizer(tokenizer, "“”…")
     message = refusal(uer_model, extended)
-    assert f"the tokenizer has {len(extended):,} tokens but the embeddings only {len(tokenizer):,} rows" in message
+    assert f"has {len(extended):,} tokens, but the embeddings have only {len(tokenizer):,} rows" in message
     torch.manual_seed(0)
     model = load_model(str(uer_model), extended, ModelSettings(extend_vocabulary=True))
     old = load_model(str(uer_model), tokenizer)

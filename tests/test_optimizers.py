@@ -12,9 +12,10 @@ from transformers import GPT2Config, GPT2LMHeadModel, TrainingArguments
 from recipe.training.optimizers import MuonWithAdamW, muon_for
 
 
-def small_model():
+def small_model(is_tied=True):
     torch.manual_seed(0)
     config = GPT2Config(vocab_size=20, n_embd=8, n_layer=1, n_head=2, n_positions=16, bos_token_id=1, eos_token_id=2)
+    config.tie_word_embeddings = is_tied
     model = GPT2LMHeadModel(config)
     model.loss_type = "ForCausalLM"
     return model
@@ -34,15 +35,16 @@ def take_steps(model, optimizer, count, seed):
         optimizer.zero_grad()
 
 
-def test_only_matrices_inside_the_blocks_go_to_muon(tmp_path):
-    model = small_model()
+@pytest.mark.parametrize("is_tied", [True, False])
+def test_only_matrices_inside_the_blocks_go_to_muon(tmp_path, is_tied):
+    model = small_model(is_tied)
     optimizer = optimizer_of(model, tmp_path)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     muon, tables, vectors = ([names[id(p)] for p in group["params"]] for group in optimizer.param_groups)
     assert muon == [
         f"transformer.h.0.{part}.weight" for part in ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
     ]
-    assert tables == ["transformer.wte.weight", "transformer.wpe.weight"]
+    assert tables == ["transformer.wte.weight", "transformer.wpe.weight", *([] if is_tied else ["lm_head.weight"])]
     assert len(muon) + len(tables) + len(vectors) == len(names)
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0.1, 0.0]
 

@@ -83,7 +83,7 @@ def test_the_summary_says_what_became_of_the_rows(prepared):
     corpus, data = prepared(rows, max_length=9)
     train, _ = encode_corpus(corpus, character_tokenizer("-山高水低春夏冬东"), data)
     text = "\n".join(describe_rows(corpus, train, data, effective_batch_size=2))
-    assert "rows: 7 read = 4 to train on + 1 held out + 2 rejected (1 no separator, 1 duplicate)" in text
+    assert "rows: 7 read = 4 to train on + 1 held out + 2 rejected (1 no separator; 1 duplicate)" in text
     assert "median 7, p95 7, p99 7, max 9; 1 rows cut at max_length 9" in text
     assert "28 tokens an epoch, 25.000% of them [UNK]" in text  # 7 of the 8 foreign characters survive the cut
     assert "padding in batches of 2:" in text

@@ -151,7 +151,7 @@ def test_what_cannot_be_promised_is_refused():
     # Three characters of each rhyme stay: not enough for the four rhymes of a long poem.
     few = [*EAST[3:], *(f"山{char}" for char in FIRST[3:])]
     poor = Generator(generating_gpt2(TOKENIZER), TOKENIZER, DecodingSettings(), few, Quatrain())
-    assert "no rhyme of 4 characters" in poor.prepare(["春日云山水"])[0].refusal
+    assert "no rhyme with 4 characters" in poor.prepare(["春日云山水"])[0].refusal
     with pytest.raises(UserError, match="holds one of the marks"):
         Generator(generating_gpt2(TOKENIZER), TOKENIZER, DecodingSettings(), ["明。"], Quatrain())
     with pytest.raises(UserError, match="--tones strict applies to couplets"):

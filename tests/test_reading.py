@@ -82,7 +82,7 @@ def test_the_public_pair_of_files(tmp_path):
 
 def test_a_pair_of_unequal_length_names_the_shorter_file(tmp_path):
     upper, lower = write(tmp_path, "in.txt", "山 高\n风 清\n"), write(tmp_path, "out.txt", "水 低\n")
-    with pytest.raises(UserError, match=r"out\.txt: ends after line 1, the other file goes on"):
+    with pytest.raises(UserError, match=r"out\.txt: ends after line 1, but the other file goes on"):
         list(read_rows(training_source(DataSettings(upper_file=str(upper), lower_file=str(lower)))))
 
 
@@ -239,14 +239,14 @@ def test_an_ending_that_says_nothing_is_refused(tmp_path):
     ("settings", "message"),
     [
         ({}, "no training rows: give --train_file FILE, or --upper_file and --lower_file"),
-        ({"upper_file": "{file}"}, "--upper_file and --lower_file go together"),
-        ({"lower_file": "{file}", "train_file": ["{file}"]}, "--upper_file and --lower_file go together"),
-        ({"train_file": ["{file}"], "upper_column": "a"}, "--upper_column and --lower_column go together"),
+        ({"upper_file": "{file}"}, "--upper_file and --lower_file must be given together"),
+        ({"lower_file": "{file}", "train_file": ["{file}"]}, "--upper_file and --lower_file must be given together"),
+        ({"train_file": ["{file}"], "upper_column": "a"}, "--upper_column and --lower_column must be given together"),
         ({"train_file": ["{file}"], "upper_file": "{file}", "lower_file": "{file}"}, "both name training rows"),
-        ({"upper_file": "{file}", "lower_file": "{file}", "text_format": "plain"}, "plain takes one text a row"),
+        ({"upper_file": "{file}", "lower_file": "{file}", "text_format": "plain"}, "plain has one text in each row"),
         (
             {"train_file": ["{file}"], "upper_column": "a", "lower_column": "b", "text_format": "plain"},
-            "plain takes one text a row",
+            "plain has one text in each row",
         ),
         ({"train_file": ["{file}"], "separator": ""}, "--separator is empty"),
         ({"train_file": ["{file}", "{file}"]}, "--train_file names .*rows.csv twice"),

@@ -103,6 +103,18 @@ def test_numbers_of_rows_that_cannot_be_synthetic_are_refused(rows, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_help_and_messages_are_chinese_where_that_is_asked_for(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["--help", "--language", "zh"])
+    page = capsys.readouterr().out
+    assert "写多少副对联（默认：5000）" in page and "default" not in page
+    assert main(["--language=zh", "--rows", "2", "--output_file", str(tmp_path / "a.csv")]) == 0
+    assert capsys.readouterr().out.startswith("已将 2 副对联写入")
+    with pytest.raises(SystemExit):
+        main(["--language", "zh", "--rows", "many"])
+    assert "值 'many' 不是合法的 int" in capsys.readouterr().err
+
+
 def test_same_seed_same_couplets_and_longer_streams_begin_with_shorter_ones():
     assert list(synthesize(500, seed=1)) == list(itertools.islice(synthesize(9_000, seed=1), 500))
     assert list(synthesize(500, seed=1)) != list(synthesize(500, seed=2))

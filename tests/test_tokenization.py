@@ -145,7 +145,7 @@ def test_the_hash_does_not_change_with_use_but_with_the_vocabulary(uer_tokenizer
 
 
 def test_directories_without_a_usable_vocabulary_are_explained(tmp_path, uer_model):
-    with pytest.raises(UserError, match=r"is no model: no config\.json"):
+    with pytest.raises(UserError, match=r"is not a model; there is no file in this directory"):
         load_tokenizer(str(tmp_path))
     with pytest.raises(UserError, match="neither a directory here nor downloaded before"):
         load_tokenizer("nobody/nothing-of-that-name")
@@ -273,7 +273,7 @@ def test_a_table_of_no_characters_encodes_empty_texts(uer_tokenizer):
 
 def test_a_vocabulary_larger_than_its_tokens_says_so_before_training(uer_model):
     vocabulary = {token: index for index, token in enumerate([*uer_vocabulary(), "“"])}
-    with pytest.raises(UserError, match=r"tokenizer has .* tokens but the embeddings only"):
+    with pytest.raises(UserError, match=r"tokenizer has .* tokens, but the embeddings have only"):
         load_model(str(uer_model), build_tokenizer(vocabulary, True, 64))
     # More rows than tokens are common (padded to a round number) and harmless.
     smaller = character_tokenizer("山水")

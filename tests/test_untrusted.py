@@ -174,8 +174,8 @@ def change_config(directory: Path, **fields: Any) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"n_layer": 3}, "12 missing, 0 foreign"),
-        ({"n_layer": 1}, "0 missing, 11 foreign|0 missing, 12 foreign"),
+        ({"n_layer": 3}, "12 missing, 0 unknown"),
+        ({"n_layer": 1}, "0 missing, 11 unknown|0 missing, 12 unknown"),
         ({"n_layer": 10**6}, "describes 3,072,042,208 weights, but its files have only"),
         ({"vocab_size": 10**9}, "weights, but its files have only"),
         ({"n_positions": 10**8}, "weights, but its files have only"),
@@ -199,7 +199,7 @@ def test_a_configuration_that_lies_is_found_out(directory: Path, fields: dict[st
 def test_a_head_that_should_be_its_own_but_is_missing_is_not_drawn_at_random(published: Path, tmp_path: Path) -> None:
     directory = Path(shutil.copytree(published, tmp_path / "model"))
     change_config(directory, tie_word_embeddings=False)
-    assert "1 missing, 0 foreign, 0 of another shape: lm_head.weight" in refusal(directory)
+    assert "1 missing, 0 unknown, 0 of another shape: lm_head.weight" in refusal(directory)
 
 
 def test_ends_of_text_outside_the_vocabulary_are_put_right(directory: Path) -> None:
@@ -273,4 +273,4 @@ def test_a_header_that_claims_more_than_there_is_is_refused(published: Path, tmp
     directory = Path(shutil.copytree(published, tmp_path / "model"))
     weights = directory / "model.safetensors"
     weights.write_bytes((1 << 62).to_bytes(8, "little") + weights.read_bytes()[8:])
-    assert "this directory holds no model that can be loaded" in refusal(directory)
+    assert "the model in this directory cannot be loaded" in refusal(directory)

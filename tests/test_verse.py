@@ -242,8 +242,8 @@ def test_errors_say_what_was_found_and_what_to_do(tmp_path, tarball, unpacked):
     for path, words in (
         (tmp_path / "nowhere", "no such file or directory"),
         (tmp_path / "empty", "holds no file quantangshi/poet.tang.N.json"),
-        (text, "is no tarball, or a torn one"),
-        (torn, "is no tarball, or a torn one"),
+        (text, "is not a tarball, or a damaged one"),
+        (torn, "is not a tarball, or a damaged one"),
         (foreign, "holds no file quantangshi/poet.tang.N.json"),
     ):
         with pytest.raises(UserError) as caught:
@@ -252,9 +252,21 @@ def test_errors_say_what_was_found_and_what_to_do(tmp_path, tarball, unpacked):
         assert "npm pack chinese-poetry@2.0.1" in str(caught.value)
     with pytest.raises(UserError, match=r"--held_out 3000: of [\d,]+ parallel couplets none is left"):
         main(["--poems", str(unpacked), "--output_dir", str(tmp_path / "out"), "--held_out", "3000"])
-    with pytest.raises(UserError, match="--held_out is 0"):
+    with pytest.raises(UserError, match="--held_out 0: must be at least 1"):
         main(["--poems", str(unpacked), "--held_out", "0"])
     assert not (tmp_path / "out").exists()
+
+
+def test_errors_are_chinese_where_that_is_asked_for(tmp_path, capsys):
+    for path, words in (
+        (tmp_path / "nowhere", "没有这个文件或目录"),
+        (tmp_path, "里面没有 quantangshi/poet.tang.N.json"),
+    ):
+        with pytest.raises(UserError, match=f"{words}.*npm pack chinese-poetry@2.0.1` 可以获取"):
+            main(["--language", "zh", "--poems", str(path)])
+    with pytest.raises(SystemExit):
+        main(["--language", "zh"])
+    assert "缺少参数：--poems" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", ["[{", '{"a": 1}', '[{"title": "無題"}]', '["詩"]', '[{"paragraphs": 3}]'])

@@ -7,11 +7,12 @@ is installed it converts whole lines, since words tell apart what characters alo
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 _TABLE = Path(__file__).parents[1] / "data" / "traditional.tsv"
 
@@ -62,11 +63,13 @@ def read_as_known(line: str, knows: Callable[[str], bool]) -> Reading:
     return Reading(text, is_traditional, tuple(variants.items()))
 
 
-def in_traditional(line: str, avoid: AbstractSet[str] = frozenset()) -> str:
+def in_traditional(
+    line: str, avoid: AbstractSet[str] = frozenset(), given: Mapping[str, str] = MappingProxyType({})
+) -> str:
     """Return a line of simplified characters in traditional ones, which keeps its pattern of repetition.
 
     Each character has one form wherever it stands, and no two have the same: a form that is taken, or among those to
-    `avoid` (the upper line's), is left out, and the character stays as it is.
+    `avoid` (the upper line's), is left out, and the character stays as it is. Forms that are `given` stand.
     """
     _, traditional = _tables()
     converted = _converted(line, "s2t", traditional)
@@ -74,9 +77,10 @@ def in_traditional(line: str, avoid: AbstractSet[str] = frozenset()) -> str:
     for char, form in zip(line, converted, strict=True):
         if form_of.setdefault(char, form) != form:
             form_of[char] = traditional.get(char, char)
-    taken = avoid | {char for char, form in form_of.items() if form == char}
+    form_of |= given
+    taken = avoid | {form for char, form in form_of.items() if form == char or char in given}
     for char, form in form_of.items():
-        if form != char:
+        if form != char and char not in given:
             form_of[char] = char if form in taken else form
             taken |= {form_of[char]}
     return "".join(form_of[char] for char in line)

@@ -43,13 +43,13 @@ from recipe.evaluating.results import (
 )
 from recipe.evaluating.scoring import System, score
 from recipe.evaluating.served import served_answers
-from recipe.evaluating.testset import TestSet, chance_lines, counted, read_training_file
+from recipe.evaluating.testset import TestSet, chance_lines, read_training_file
 from recipe.files import atomic_open, make_directory, sha256_of, write_text
 from recipe.generating.processes import Processes
 from recipe.language import _, enumerated, ngettext
 from recipe.metrics.material import Material, TrainingFile
 from recipe.metrics.registry import METRICS
-from recipe.rows.cleaning import listed
+from recipe.rows.cleaning import counted, listed
 from recipe.screen import outliving_its_reader
 from recipe.settings import (
     DecodingSettings,

@@ -16,6 +16,7 @@ from recipe.files import unwritable
 from recipe.formats.couplet import separator_problem
 from recipe.generating.loading import NamedModel
 from recipe.generating.values import check_settings as check_decoding
+from recipe.generating.values import left_aside
 from recipe.language import _
 from recipe.metrics.model_based import scorer_source
 from recipe.model.tokenization import load_tokenizer
@@ -97,6 +98,7 @@ def check_names(
     with problems.collected():
         banned_words = read_word_list("--banned_words", decoding.banned_words)
         if models:
+            problems.found += left_aside(decoding)
             check_decoding(decoding, banned_words)
     if reason := unwritable(settings.output_dir):
         problems.found.append(
@@ -137,7 +139,8 @@ def _setting_problems(settings: EvaluationSettings, decoding: DecodingSettings, 
     if not settings.test_file:
         problems.append(_("no test file: give --test_file FILE, whose couplets are the references"))
     if (settings.upper_column is None) != (settings.lower_column is None):
-        problems.append(_("--upper_column and --lower_column go together; only one of them is set"))
+        both = _("--{one} and --{other} must be given together; only one of them is set")
+        problems.append(both.format(one="upper_column", other="lower_column"))
     problems += same_column_twice(settings.upper_column, settings.lower_column)
     problems += repeated_files(settings.test_file, "--test_file") + repeated_files(settings.train_file, "--train_file")
     problems += repeated_files(settings.predictions, "--predictions") + repeated_files(settings.baseline, "--baseline")

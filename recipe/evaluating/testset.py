@@ -15,7 +15,7 @@ from recipe.errors import UserError, notice
 from recipe.formats.couplet import Couplet, spelled_out
 from recipe.language import _, enumerated
 from recipe.metrics.material import TrainingFile
-from recipe.rows.cleaning import RejectedRowError
+from recipe.rows.cleaning import RejectedRowError, counted, in_words
 from recipe.rows.delimited import delimited_records
 from recipe.rows.diagnosis import SEPARATOR_FLAG
 from recipe.rows.reading import (
@@ -85,11 +85,6 @@ def read_test_set(settings: EvaluationSettings) -> TestSet:
             + why_rejected(_source(settings.test_file, settings), first, rejected)
         )
     return TestSet(list(references), [list(lines) for lines in references.values()], rows, rejected, cleaned)
-
-
-def counted(rejected: Mapping[str, int]) -> str:
-    """Return how many rows were rejected for which reason, in words."""
-    return _("; ").join(f"{count:,} {_(reason)}" for reason, count in rejected.items())
 
 
 def check_training_file(settings: EvaluationSettings) -> None:
@@ -285,7 +280,7 @@ def _read_prediction_pairs(files: Sequence[str], settings: EvaluationSettings) -
     pairs, faults = [], []
     for row in read_rows(source):
         if row.fault or not all(_is_text(cell) for cell in row.cells):
-            fault = row.fault or _("a cell is not text, or damaged")
+            fault = in_words(row.fault) if row.fault else _("a cell is not text, or damaged")
             faults.append(_("{file}: row {number}: {fault}").format(file=row.file, number=row.number, fault=fault))
         else:
             pairs.append((row.cells[0], row.cells[1]))

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 from recipe.couplet.plan import FormPlan, TonePolicy
+from recipe.language import _
 from recipe.rows.cleaning import Cleaned, clean
 
 
@@ -95,14 +96,12 @@ class TextFormat(ABC):
 
     Attributes:
         name: value of `--text_format`.
-        summary: what it is, for the help text of that setting.
         takes_pairs: whether rows may come in two columns, or in two files line by line.
         has_answer: whether a text has a prompt and an answer; otherwise it is written on from any beginning.
         prompt_name, answer_name: the columns of answers that are written to files.
     """
 
     name: ClassVar[str]
-    summary: ClassVar[str]
     takes_pairs: ClassVar[bool] = False
     has_answer: ClassVar[bool] = True
     prompt_name: ClassVar[str] = "prompt"
@@ -134,7 +133,7 @@ class TextFormat(ABC):
         """Return the format of a published model, from what `carried` returned when it was published.
 
         Raises:
-            ValueError: what was carried is not of this format.
+            ValueError: what was carried is not of this format; the message says why, in the reader's language.
         """
 
     @classmethod
@@ -142,8 +141,10 @@ class TextFormat(ABC):
         """Return what is wrong with the settings for rows of this format."""
         if not cls.takes_pairs and (settings.upper_column or settings.upper_file):
             return [
-                f"--text_format {cls.name} takes one text a row: name it with --text_column; upper and lower lines are "
-                "couplets'"
+                _(
+                    "--text_format {name} has one text in each row: name its column with --text_column; upper and "
+                    "lower lines are for couplets"
+                ).format(name=cls.name)
             ]
         return []
 

@@ -16,7 +16,7 @@ from typing import Any, Self
 from recipe.couplet.form import DEFAULT_SEPARATOR, is_chinese_character, is_same_mark
 from recipe.formats.base import Choice, ModelCard, SteppedChoices, SteppedForm, Text, TextFormat, TextSettings
 from recipe.formats.rhymes import common_rhymes, rhymes
-from recipe.language import N_
+from recipe.language import N_, _
 from recipe.rows.cleaning import Cleaned, RejectedRowError, clean_line, kinds_of
 
 COMMA, STOP = "，。"
@@ -87,12 +87,14 @@ class PoemChoices(SteppedChoices):
 
     def refusal(self, prompt: str) -> str | None:
         if not self._can_be_written:
-            return f"the vocabulary has no rhyme of {_MOST_RHYMES} characters that no banned word could take away"
+            return _(
+                "the vocabulary has no rhyme with {count} characters that stay allowed whatever words are banned"
+            ).format(count=_MOST_RHYMES)
         if self._has_titles:
-            return None if prompt else "an empty title has no poem"
+            return None if prompt else _("the title is empty; a poem needs one")
         if len(prompt) in LINE_LENGTHS and all(map(is_chinese_character, prompt)):
             return None
-        return f"{prompt!r}: a poem's first line has five or seven Chinese characters"
+        return _("{line!r}: the first line of a poem has five or seven Chinese characters").format(line=prompt)
 
     def next(self, prompt: str, written: str) -> Choice:
         poem = written if self._has_titles else prompt + COMMA + written
@@ -132,7 +134,6 @@ class Quatrain(TextFormat):
     separator: str = DEFAULT_SEPARATOR
 
     name = "quatrain"
-    summary = "poems of four or eight lines (绝句, 律诗)"
     takes_pairs = True
 
     @classmethod
@@ -144,13 +145,22 @@ class Quatrain(TextFormat):
     def problems(cls, settings: TextSettings) -> list[str]:
         if len(settings.separator) == 1:
             return []
-        return [f"--separator, between a title and its poem, takes one character; found {settings.separator!r}"]
+        return [
+            _("--separator {separator!r}: must be one character, which stands between a title and its poem").format(
+                separator=settings.separator
+            )
+        ]
 
     @classmethod
     def from_carried(cls, carried: Mapping[str, Any]) -> Self:
         has_titles, separator = carried.get("has_titles"), carried.get("separator")
         if not isinstance(has_titles, bool) or not isinstance(separator, str) or len(separator) != 1:
-            raise ValueError(f"its titles are {has_titles!r} and its separator {separator!r}")
+            raise ValueError(
+                _(
+                    "has_titles is {has_titles!r}, expected true or false; separator is {separator!r}, expected one "
+                    "character"
+                ).format(has_titles=has_titles, separator=separator)
+            )
         return cls(has_titles, separator)
 
     def carried(self) -> dict[str, Any]:
@@ -196,12 +206,12 @@ class Quatrain(TextFormat):
 
     @property
     def card(self) -> ModelCard:
-        example, given = ("春晓", "a title") if self.has_titles else ("春满神州花似锦", "a first line")
-        usage = _USAGE.format(example=example, given=given, between=self.between)
-        return ModelCard("Poems (绝句, 律诗) by a small Chinese GPT-2", "poetry", usage)
+        example, given = ("春晓", _("a title")) if self.has_titles else ("春满神州花似锦", _("a first line"))
+        usage = _(_USAGE).format(example=example, given=given, between=self.between)
+        return ModelCard(_("Poems (绝句, 律诗) by a small Chinese GPT-2"), "poetry", usage)
 
 
-_USAGE = """It writes poems of four or eight lines of five or seven characters. A prompt is {given}
+_USAGE = N_("""It writes poems of four or eight lines of five or seven characters. A prompt is {given}
 and `{between}`:
 
     python run_generate.py --model_name_or_path . --prompt {example}
@@ -213,4 +223,4 @@ or, with nothing but the library (the tokenizer puts `[CLS]` first and no `[SEP]
 
 **Only `run_generate.py` holds the form**: the lengths of the lines, their marks, one rhyme of the old rhyme book in the
 even lines. The plain library call may break every one of these rules.
-只有 `run_generate.py` 能保证句数、字数、标点和押韵；直接调用 transformers 不保证。"""
+只有 `run_generate.py` 能保证句数、字数、标点和押韵；直接调用 transformers 不保证。""")

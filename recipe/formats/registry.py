@@ -9,6 +9,7 @@ from recipe.formats.base import TextFormat
 from recipe.formats.couplet import Couplet
 from recipe.formats.plain import Plain
 from recipe.formats.quatrain import Quatrain
+from recipe.language import _, enumerated
 
 _KINDS: tuple[type[TextFormat], ...] = (
     Couplet,
@@ -31,10 +32,16 @@ def carried_format(model: str, carried: object) -> TextFormat:
     name = carried.get("text_format") if isinstance(carried, Mapping) else None
     if not isinstance(carried, Mapping) or name not in FORMATS:
         raise UserError(
-            f"{model}: config.json says that it was trained on texts of the format {name!r}; known are "
-            f"{', '.join(FORMATS)}. It may have been made by a newer version"
+            _(
+                "{model}: config.json says that it was trained on texts of the format {name!r}; known are {formats}. "
+                "It may have been made by a newer version"
+            ).format(model=model, name=name, formats=enumerated(FORMATS))
         )
     try:
         return FORMATS[name].from_carried(carried)
     except ValueError as error:
-        raise UserError(f"{model}: config.json names the format {name}, but {error}") from None
+        raise UserError(
+            _("{model}: config.json describes the text format {name} wrongly: {reason}").format(
+                model=model, name=name, reason=error
+            )
+        ) from None

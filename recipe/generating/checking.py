@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from recipe.couplet.character_forms import Reading
 from recipe.errors import UserError
 from recipe.generating.generator import Generator, PreparedPrompt, unusable
 from recipe.language import _
@@ -62,8 +63,12 @@ class Checked:
         """Count what the model does not see of a prompt, and what it sees in another form."""
         self.unknown.update(dict.fromkeys(prompt.unknown, 1))
         self.unknown_prompts += bool(prompt.unknown)
-        self.traditional_prompts += prompt.reading.is_traditional
-        self.variants.update(dict.fromkeys(prompt.reading.variants, 1))
+        self.see_reading(prompt.reading)
+
+    def see_reading(self, reading: Reading) -> None:
+        """Count what is seen in another form."""
+        self.traditional_prompts += reading.is_traditional
+        self.variants.update(dict.fromkeys(reading.variants, 1))
 
 
 def check_prompts(generator: Generator, prompts: StoredPrompts) -> Checked:

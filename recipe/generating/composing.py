@@ -6,6 +6,7 @@ own favourites are answered.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 from transformers import LogitsProcessor
 
+from recipe.couplet.character_forms import Reading, in_traditional
 from recipe.couplet.form import is_chinese_character
 from recipe.couplet.plan import NO_NEED
 from recipe.couplet.tones import Tone, ToneSystem, tone_of
@@ -23,7 +25,7 @@ from recipe.generating.generator import Answer, Generator, generating, mean_log_
 from recipe.generating.processor import LEAST_DEMANDED
 from recipe.generating.tables import FormTables
 from recipe.language import _
-from recipe.model.tokenization import encode_prompt, unknown_characters
+from recipe.model.tokenization import encode_prompt, read_by, unknown_characters
 
 # The tones by which upper lines end.
 _TONES = ToneSystem.MODERN
@@ -101,6 +103,10 @@ class Composer:
             raise UserError(problems)
         self.generator, self._tables, self.line_length = generator, form.tables, line_length
 
+    def read(self, theme: str) -> Reading:
+        """Return how the model sees a theme: traditional characters by their simplified forms, as in prompts."""
+        return read_by(self.generator.tokenizer, theme)
+
     def refusals(self, themes: Sequence[str], kind: Kind = Kind.BEGINNING) -> list[str]:
         """Return why no couplet can be made around some themes: a reason for each, without decoding anything."""
         return [f"--{kind} {theme}: {reason}" for theme in themes if (reason := self._refusal(theme, kind))]
@@ -110,13 +116,14 @@ class Composer:
             return _("must be Chinese characters, fewer than --line_length {line_length}").format(
                 line_length=self.line_length
             )
-        if unknown := unknown_characters(self.generator.tokenizer, theme):
+        seen = self.read(theme).text
+        if unknown := unknown_characters(self.generator.tokenizer, seen):
             return _("the model does not know {characters}").format(characters=" ".join(unknown))
-        if not set(theme) <= self._tables.token_of.keys():
+        if not set(seen) <= self._tables.token_of.keys():
             return _("holds a character that stands for another one; write the usual one")
         if kind is Kind.ACROSTIC and (len(theme) != 2 or theme[0] == theme[1]):
             return _("takes two different characters, one for each line")
-        if banned := [word for word in self.generator.banned_words if word in theme]:
+        if banned := [word for word in self.generator.banned_words if word in theme or self.read(word).text in seen]:
             return _("contains the banned word {word!r}").format(word=banned[0])
         return None
 
@@ -130,16 +137,17 @@ class Composer:
         """
         if reasons := self.refusals([theme], kind):
             raise UserError(reasons)
-        generator = self.generator
+        generator, reading = self.generator, self.read(theme)
         wanted = generator.settings.num_return_sequences
-        first = theme[1] if kind is Kind.ACROSTIC else ""
-        likelihoods = self._upper_lines(self._places(theme, kind))
+        first = reading.text[1] if kind is Kind.ACROSTIC else ""
+        likelihoods = self._upper_lines(self._places(reading.text, kind))
         uppers = [one for one in generator.prepare(list(likelihoods), first) if one.refusal is None]
         answered = uppers[: _ANSWERED * wanted]
         found = [answers[0] for _, answers in generator.answer_each(answered)]
         # A word of which the line's repeated first character is all cannot be kept out while it is decoded.
         kept = [one for one in found if not any(word in one.text for word in generator.banned_words)]
-        return sorted(kept, key=lambda one: -(likelihoods[one.prompt] + one.rank))[:wanted]
+        best = sorted(kept, key=lambda one: -(likelihoods[one.prompt] + one.rank))[:wanted]
+        return [_shown(one, theme, reading) for one in best]
 
     def _places(self, theme: str, kind: Kind) -> list[dict[int, str]]:
         """Return each way in which an upper line can hold what is given, as its characters by their positions."""
@@ -164,6 +172,20 @@ class Composer:
         lines = generator.tokenizer.batch_decode(output.sequences[:, len(prompt) :], skip_special_tokens=True)
         rated = zip(mean_log_probabilities(output, len(prompt), config.eos_token_id), lines, strict=True)
         return {line: rate for rate, line in sorted(rated, reverse=True)}
+
+
+def _shown(couplet: Answer, theme: str, reading: Reading) -> Answer:
+    """Return a couplet in the characters of its theme: traditional ones if these are, and the theme as it was typed."""
+    if reading.text == theme:
+        return couplet
+    if reading.is_traditional:
+        given = dict(zip(reading.text, theme, strict=True))
+        upper = in_traditional(couplet.prompt, given=given)
+        lower = in_traditional(couplet.text, set(upper), given)
+    else:
+        typed = str.maketrans(reading.text, theme)
+        upper, lower = couplet.prompt.translate(typed), couplet.text.translate(typed)
+    return dataclasses.replace(couplet, prompt=upper, text=lower)
 
 
 def _length_problems(tables: FormTables, line_length: int, longest: int) -> list[str]:

@@ -34,7 +34,7 @@ from recipe.generating.loading import NamedModel, load_ready_model
 from recipe.generating.processes import Processes, sharing_processes
 from recipe.generating.prompts import STANDARD_INPUT, is_text, read_prompts
 from recipe.generating.ranking import parallelism_scorer, with_best_of
-from recipe.generating.values import check_settings
+from recipe.generating.values import check_settings, left_aside
 from recipe.language import _, enumerated, ngettext
 from recipe.rows.cleaning import RejectedRowError, clean_line, listed
 from recipe.screen import outliving_its_reader, progress_bar
@@ -160,6 +160,7 @@ def _check_job(job: GenerationSettings, decoding: DecodingSettings, processes: P
     if job.output_file is not None and (problem := output_problem(job.output_format, job.output_file)):
         problems.append(problem)
     problems += _problems_of_files(job, decoding)
+    problems += left_aside(decoding, is_composed=bool(_to_compose(job)[1]))
     if processes.count > 1:
         problems += _problems_of_several_processes(job, processes.count)
     problems += NamedModel(job.model_name_or_path, job.state_dict_file).problems()
@@ -401,15 +402,18 @@ def _interrupted(done: str, writer: AnswerWriter | None, *, is_resumable: bool) 
 
 def compose_all(composer: Composer, generator: Generator, kind: Kind, given: Sequence[str], settings: Settings) -> int:
     """Write couplets around each of `given`; what is finished is written even if the rest is not."""
-    themes, refused, finished = [], Refusals(), 0
+    themes, refused, seen, finished = [], Refusals(), Checked(), 0
     for theme in given:
         try:
             themes.append(clean_line(theme).text)
         except RejectedRowError as rejection:
             refused.add(unusable(theme, rejection))
+        else:
+            seen.see_reading(composer.read(themes[-1]))
     for reason in composer.refusals(themes, kind):
         refused.add(reason)
     refused.raise_any()
+    _say_other_forms(seen)
     writer = _open_output(generator, settings)
     _end_by_kill_as_by_ctrl_c()
     try:

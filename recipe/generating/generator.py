@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerFast
 
-from recipe.couplet.character_forms import Reading, in_traditional, read_as_known
+from recipe.couplet.character_forms import Reading, in_traditional
 from recipe.errors import UserError
 from recipe.formats.base import TextFormat
 from recipe.formats.couplet import Couplet
@@ -24,7 +24,7 @@ from recipe.generating.form_holding import hold_form
 from recipe.generating.values import check_settings
 from recipe.generating.variety import varied
 from recipe.language import _
-from recipe.model.tokenization import encode_prompt, unknown_characters
+from recipe.model.tokenization import encode_prompt, read_by, unknown_characters
 from recipe.rows.cleaning import RejectedRowError
 from recipe.settings import DecodingSettings
 
@@ -126,7 +126,7 @@ class Generator:
                         "the model was trained on {format} texts, which have no form to hold; add --continue_freely"
                     ).format(format=self.text_format.name)
                 )
-            banned = {form for word in banned_words for form in (word, read_as_known(word, self._knows).text)}
+            banned = {form for word in banned_words for form in (word, read_by(tokenizer, word).text)}
             self.form = hold_form(self.text_format.form, tokenizer, model.config.vocab_size, settings, sorted(banned))
         self._wanted = max(settings.best_of or 1, settings.num_return_sequences)
 
@@ -159,12 +159,9 @@ class Generator:
         ids = encode_prompt(self.tokenizer, self.text_format.opening(prompt))
         if self.tokenizer.unk_token_id not in ids:
             return Reading(prompt), ids, []
-        reading = read_as_known(prompt, self._knows)
+        reading = read_by(self.tokenizer, prompt)
         ids = encode_prompt(self.tokenizer, self.text_format.opening(reading.text))
         return reading, ids, unknown_characters(self.tokenizer, reading.text)
-
-    def _knows(self, char: str) -> bool:
-        return not unknown_characters(self.tokenizer, char)
 
     def answer(self, prompts: Sequence[str], seed: int | None = None) -> list[list[Answer]]:
         """Return the answers of each prompt, the best or first drawn one first.

@@ -11,7 +11,9 @@ from pathlib import Path
 from recipe.characters import is_blank
 from recipe.errors import UserError
 from recipe.language import _
-from recipe.rows.reading import EMPTY_LINE, FORMAT_ENDINGS, PAIR_COLUMNS, Row, Source, read_rows
+from recipe.rows.cleaning import in_words
+from recipe.rows.json_values import EMPTY_LINE
+from recipe.rows.reading import FORMAT_ENDINGS, PAIR_COLUMNS, Row, Source, read_rows
 from recipe.settings import GenerationSettings
 from recipe.stored_files import content_ending
 from recipe.text_files import decode_text, line_end_of, open_text, path_problem, text_lines
@@ -93,7 +95,7 @@ def _read_file(settings: GenerationSettings) -> Iterator[str]:
         (settings.prompt_column,),
         settings.encoding,
         column_settings=("--prompt_column",),
-        other_columns=tuple((upper,) for upper, _ in PAIR_COLUMNS),
+        other_columns=tuple((upper,) for upper, _lower in PAIR_COLUMNS),
     )
     faulty, count = [], 0
     for row in read_rows(source):
@@ -111,7 +113,7 @@ def _read_file(settings: GenerationSettings) -> Iterator[str]:
 def _fault(row: Row) -> str:
     """Why the line of `row` cannot be answered; an empty row or cell is an empty prompt, which is left out."""
     if row.fault:
-        return row.fault if row.fault != EMPTY_LINE else ""
+        return in_words(row.fault) if row.fault != EMPTY_LINE else ""
     (cell,) = row.cells
     if cell is None or isinstance(cell, str):
         return ""

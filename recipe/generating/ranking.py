@@ -12,7 +12,7 @@ from recipe.errors import UserError
 from recipe.formats.base import TextFormat
 from recipe.formats.couplet import Couplet
 from recipe.language import _
-from recipe.rows.cleaning import RejectedRowError, listed
+from recipe.rows.cleaning import RejectedRowError, counted, listed
 from recipe.rows.reading import Row, Source, checked_text, other_couplet_columns, read_rows, shown_row, why_rejected
 from recipe.settings import DecodingSettings
 
@@ -73,7 +73,7 @@ def learn_parallelism(file: str, column: str, encoding: str, text_format: TextFo
         else:
             pairs.append(text_format.split(text, opening_length))
             cleaned.update(removed)
-    found = _("; ").join(f"{count:,} {_(reason)}" for reason, count in rejected.most_common()) or _("no rows at all")
+    found = counted(dict(rejected.most_common())) or _("no rows at all")
     if not pairs:
         raise UserError(
             _(

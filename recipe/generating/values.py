@@ -17,6 +17,7 @@ _FROM_TO: dict[str, tuple[int, int]] = {
     **{"generation_batch_size": (1, 2**16), "max_new_tokens": (1, 2**16), "top_k": (0, 2**31 - 1)},
     **{"tone_strength": (0, 1000), "seed": (0, 2**32 - 1)},
 }
+_DRAWING = ("temperature", "top_k", "top_p")
 _TEMPERATURES = (0.001, 1000.0)
 
 
@@ -55,3 +56,28 @@ def check_settings(settings: DecodingSettings, banned_words: Sequence[str]) -> N
         problems.append(_("--banned_words needs the form; it cannot be held together with --continue_freely"))
     if problems:
         raise UserError(problems)
+
+
+def left_aside(settings: DecodingSettings, is_composed: bool = False) -> list[str]:
+    """Say which settings have no effect beside the others.
+
+    Args:
+        is_composed: whole couplets are written, whose upper lines are always drawn.
+    """
+    problems = []
+    drawing = [f"--{name}" for name in _DRAWING if getattr(settings, name) != getattr(DecodingSettings, name)]
+    if drawing and not settings.do_sample and not is_composed:
+        problems.append(
+            _("{settings}: has no effect with --do_sample false, which draws nothing; leave one of them out").format(
+                settings=" ".join(drawing)
+            )
+        )
+    if settings.max_new_tokens != DecodingSettings.max_new_tokens and not settings.continue_freely:
+        problems.append(
+            _("--max_new_tokens has no effect on lines that keep the form; leave it out, or add --continue_freely")
+        )
+    if settings.tone_strength != DecodingSettings.tone_strength and settings.tones != TonePolicy.PREFER.value:
+        problems.append(
+            _("--tone_strength has no effect with --tones {tones}; leave one of them out").format(tones=settings.tones)
+        )
+    return problems

@@ -20,7 +20,7 @@ from huggingface_hub.utils import validate_repo_id
 
 from recipe.errors import UserError, notice
 from recipe.files import find_stand_in
-from recipe.language import _
+from recipe.language import _, enumerated
 from recipe.run_directory import checkpoints_by_step
 from recipe.text_files import where_looked
 
@@ -95,26 +95,33 @@ def has_only_vocabulary_txt(directory: str) -> bool:
 
 def _file_problem(file: Path, flag: str) -> str:
     if stand_in := find_stand_in(file):
-        return f"{file}: {stand_in}"
+        return _("{file}: {problem}").format(file=file, problem=stand_in)
     is_part = file.name in (CONFIG, *_WEIGHTS, *_VOCABULARIES) and (file.parent / CONFIG).is_file()
     if is_part:
-        return f"{file}: is one file of a model; name its directory: {flag} {file.parent}"
+        return _("{file}: is one file of a model; name its directory: {flag} {directory}").format(
+            file=file, flag=flag, directory=file.parent
+        )
     if file.suffix in _FOREIGN_WEIGHTS:
-        return f"{file}: holds weights for {_FOREIGN_WEIGHTS[file.suffix]}, which are not read here; {_OTHER_WEIGHTS}"
+        return _(
+            "{file}: holds weights for {program}, which cannot be read here; look where it comes from for a "
+            "{safetensors} or {bin}"
+        ).format(file=file, program=_FOREIGN_WEIGHTS[file.suffix], safetensors=_WEIGHTS[0], bin=_WEIGHTS[2])
     if file.suffix in _WEIGHT_ENDINGS and flag in STATE_DICT_FLAGS:
         directory = file.parent if (file.parent / CONFIG).is_file() else "DIR"
-        return (
-            f"{file}: holds weights alone, no model directory. Name the directory of the model that they were trained "
-            f"from, and them beside it: {flag} {directory} {STATE_DICT_FLAGS[flag]} {file}"
-        )
+        return _(
+            "{file}: holds weights only and is not a model directory. Name the directory of the model that they were "
+            "trained from, and the weights as well: {flag} {directory} {weights_flag} {file}"
+        ).format(file=file, flag=flag, directory=directory, weights_flag=STATE_DICT_FLAGS[flag])
     if file.suffix in _PACKED:
-        return f"{file}: is packed; unpack it and name the directory that holds {CONFIG}"
-    return f"{file}: is a file; a model is a directory with {CONFIG}, weights and a vocabulary"
+        return _("{file}: is packed; unpack it and name the directory that holds {config}").format(
+            file=file, config=CONFIG
+        )
+    return _("{file}: is a file; a model is a directory with {config}, weights and a vocabulary").format(
+        file=file, config=CONFIG
+    )
 
 
 # ---- A directory, told apart by its files ----
-
-_OTHER_WEIGHTS = f"look where it comes from for its {_WEIGHTS[0]} or {_WEIGHTS[2]}"
 
 
 def _directory_problems(name: str, flag: str) -> list[str]:
@@ -136,25 +143,36 @@ def _directory_problems(name: str, flag: str) -> list[str]:
         if inner := _models_inside(directory):
             return [_inner_problem(name, inner, flag)]
         if CONFIG not in files and not vocabularies:
-            found = f"it holds {_listed(files)}" if files else "there is no file in it"
-            return [f"{name}: is no model: no {CONFIG}, no weights that are read here, no vocabulary; {found}"]
+            return [_no_model(name, files)]
     problems = [_weights_problem(name, files)] if weights is None else _missing_parts(name, weights)
     problems += _config_problems(name, files)
     if not vocabularies:
         problems.append(_vocabulary_problem(name, files))
     for file in filter(None, (CONFIG if CONFIG in files else None, weights, *vocabularies)):
         if stand_in := find_stand_in(directory / file):
-            problems.append(f"{name}: {file} {stand_in}")
+            problems.append(_("{name}: {file} {problem}").format(name=name, file=file, problem=stand_in))
     return problems
 
 
-def _adapter_problem(name: str) -> str:
-    base = _read_json(Path(name) / _ADAPTER).get("base_model_name_or_path") or "its base model"
-    return (
-        f"{name}: is a LoRA adapter, a change to {base} and no model by itself. Merge them where peft is installed: "
-        f"AutoPeftModelForCausalLM.from_pretrained({name!r}).merge_and_unload().save_pretrained('merged'); put the "
-        "base model's vocabulary there too, and name that directory"
+def _no_model(name: str, files: list[str]) -> str:
+    message = (
+        _(
+            "{name}: is not a model; it has no {config}, no weights that can be read here and no vocabulary, only "
+            "{files}"
+        )
+        if files
+        else _("{name}: is not a model; there is no file in this directory")
     )
+    return message.format(name=name, config=CONFIG, files=_listed(files))
+
+
+def _adapter_problem(name: str) -> str:
+    base = _read_json(Path(name) / _ADAPTER).get("base_model_name_or_path") or _("its base model")
+    return _(
+        "{name}: is a LoRA adapter, which changes {base} and is not a model by itself. Merge the two where peft is "
+        "installed: AutoPeftModelForCausalLM.from_pretrained({name!r}).merge_and_unload().save_pretrained('merged'); "
+        "put the base model's vocabulary there too, and name that directory"
+    ).format(name=name, base=base)
 
 
 def _models_inside(directory: Path) -> list[Path]:
@@ -173,26 +191,40 @@ def _sharded_checkpoint(directory: Path) -> Path | None:
 
 def _inner_problem(name: str, inner: list[Path], flag: str) -> str:
     if inner[0] in checkpoints_by_step(name).values():
-        return (
-            f"{name}: is the directory of a run; its newest checkpoint is {flag} {inner[0]} (the best one went to the "
-            "run's --publish_dir, if it had one)"
-        )
-    return f"{name}: holds no model itself, but directories that do: {flag} {_listed([str(path) for path in inner])}"
+        return _(
+            "{name}: is the directory of a run; its newest checkpoint is {flag} {checkpoint} (the best one is in the "
+            "--publish_dir of the run, if it had one)"
+        ).format(name=name, flag=flag, checkpoint=inner[0])
+    return _("{name}: is not a model, but these directories in it are: {flag} {directories}").format(
+        name=name, flag=flag, directories=_listed(map(str, inner))
+    )
 
 
 def _weights_problem(name: str, files: list[str]) -> str:
     # A TensorFlow checkpoint is three files, of which the last ends in anything.
     if foreign := [file for file in files if Path(file).suffix in _FOREIGN_WEIGHTS]:
-        kind = _FOREIGN_WEIGHTS[Path(foreign[0]).suffix]
-        return f"{name}: holds weights for {kind}, which are not read here ({_listed(foreign)}); {_OTHER_WEIGHTS}"
-    if unfinished := [file for file in files if file.endswith(_UNFINISHED)]:
-        return f"{name}: the download of its weights is not finished ({_listed(unfinished)}); finish it, or start again"
-    if named := [file for file in files if file.endswith(_WEIGHT_ENDINGS) and file != "training_args.bin"]:
-        return (
-            f"{name}: holds weights under another name, {_listed(named)}; if they are the model's state dict, call the "
-            f"file {_WEIGHTS[2]} (a .safetensors: {_WEIGHTS[0]})"
+        return _(
+            "{name}: holds weights for {program}, which cannot be read here ({files}); look where it comes from for a "
+            "{safetensors} or {bin}"
+        ).format(
+            name=name,
+            program=_FOREIGN_WEIGHTS[Path(foreign[0]).suffix],
+            files=_listed(foreign),
+            safetensors=_WEIGHTS[0],
+            bin=_WEIGHTS[2],
         )
-    return f"{name}: holds no weights; {_WEIGHTS[0]} or {_WEIGHTS[2]} belongs there"
+    if unfinished := [file for file in files if file.endswith(_UNFINISHED)]:
+        return _("{name}: the download of its weights is not finished ({files}); finish it, or start it again").format(
+            name=name, files=_listed(unfinished)
+        )
+    if named := [file for file in files if file.endswith(_WEIGHT_ENDINGS) and file != "training_args.bin"]:
+        return _(
+            "{name}: holds weights under another name, {files}; if they are the state dict of the model, rename the "
+            "file to {bin} (a .safetensors to {safetensors})"
+        ).format(name=name, files=_listed(named), bin=_WEIGHTS[2], safetensors=_WEIGHTS[0])
+    return _("{name}: holds no weights; {safetensors} or {bin} is missing").format(
+        name=name, safetensors=_WEIGHTS[0], bin=_WEIGHTS[2]
+    )
 
 
 def _missing_parts(name: str, weights: str) -> list[str]:
@@ -200,24 +232,38 @@ def _missing_parts(name: str, weights: str) -> list[str]:
     listed = _read_json(Path(name) / weights).get("weight_map") if weights.endswith(".index.json") else None
     parts = sorted(set(map(str, listed.values()))) if isinstance(listed, dict) else []
     missing = [part for part in parts if not (Path(name) / part).is_file()]
-    return [f"{name}: {weights} names parts that are not there: {_listed(missing)}; fetch them"] if missing else []
+    if not missing:
+        return []
+    return [
+        _("{name}: {index} lists parts that are not there: {files}; fetch them").format(
+            name=name, index=weights, files=_listed(missing)
+        )
+    ]
 
 
 def _config_problems(name: str, files: list[str]) -> list[str]:
     directory = Path(name)
     if CONFIG not in files:
         others = [file for file in files if file.endswith(".json") and _describes_gpt2(directory / file)]
-        hint = f"; {others[0]} looks like it: call it {CONFIG}" if others else " of the model, which says its size"
-        return [f"{name}: holds no {CONFIG}{hint}"]
+        message = (
+            _("{name}: holds no {config}; {other} looks like it: rename it to {config}")
+            if others
+            else _("{name}: holds no {config}, which describes the size of the model; fetch the one of this model")
+        )
+        return [message.format(name=name, config=CONFIG, other="".join(others[:1]))]
     fields = _read_json(directory / CONFIG)
     if {"heads_num", "layers_num"} <= fields.keys():
         return [
-            f"{name}: its {CONFIG} is one of UER-py; convert the model with UER-py's own "
-            "scripts/convert_gpt2_from_uer_to_huggingface.py and name the directory that it goes to"
+            _(
+                "{name}: its {config} is one of UER-py; convert the model with UER-py's own "
+                "scripts/convert_gpt2_from_uer_to_huggingface.py and name the directory of the result"
+            ).format(name=name, config=CONFIG)
         ]
     if fields and "model_type" not in fields and not is_gpt2_without_type(fields):
         return [
-            f"{name}: its {CONFIG} names no model_type, and has no {', '.join(_GPT2_FIELDS)} by which a GPT-2 is known"
+            _("{name}: its {config} has no model_type, nor the fields of a GPT-2 ({fields})").format(
+                name=name, config=CONFIG, fields=enumerated(_GPT2_FIELDS)
+            )
         ]
     return []
 
@@ -229,11 +275,19 @@ def _describes_gpt2(file: Path) -> bool:
 def _vocabulary_problem(name: str, files: list[str]) -> str:
     """Without a vocabulary nobody can say which character a row of the embeddings stands for."""
     named = [file for file in files if "vocab" in file and file.endswith(".txt")]
-    hint = f"; {named[0]} looks like one: call it {VOCABULARY}" if named else ""
-    return (
-        f"{name}: holds no vocabulary, neither {VOCABULARY} nor tokenizer.json{hint}. Put the one there that the model "
-        "was trained with: by another, every character would be taken for another"
+    message = (
+        _(
+            "{name}: holds no vocabulary, neither {vocabulary} nor tokenizer.json; {other} looks like one: rename it "
+            "to {vocabulary}. It must be the one that the model was trained with: with another one every character "
+            "would be mistaken for another"
+        )
+        if named
+        else _(
+            "{name}: holds no vocabulary, neither {vocabulary} nor tokenizer.json. Put the one there that the model "
+            "was trained with: with another one every character would be mistaken for another"
+        )
     )
+    return message.format(name=name, vocabulary=VOCABULARY, other="".join(named[:1]))
 
 
 def _read_json(file: Path) -> dict[str, Any]:
@@ -247,8 +301,10 @@ def _read_json(file: Path) -> dict[str, Any]:
 
 def _listed(names: Iterable[str]) -> str:
     shown = [*names]
-    more = f" and {len(shown) - _NAMES_SHOWN:,} more" if len(shown) > _NAMES_SHOWN else ""
-    return ", ".join(shown[:_NAMES_SHOWN]) + more
+    names = enumerated(shown[:_NAMES_SHOWN])
+    if len(shown) <= _NAMES_SHOWN:
+        return names
+    return _("{names} and {count:,} more").format(names=names, count=len(shown) - _NAMES_SHOWN)
 
 
 # ---- A name of the hub ----
@@ -264,14 +320,20 @@ def _find_on_hub(name: str) -> str:
     try:
         validate_repo_id(name)
     except HFValidationError:
-        raise UserError(f"{name}: no such directory{where_looked(Path(name))}{_similar_directory(name)}") from None
+        raise UserError(
+            _("{name}: no such directory{where}{hint}").format(
+                name=name, where=where_looked(Path(name)), hint=_similar_directory(name)
+            )
+        ) from None
     cached = try_to_load_from_cache(name, CONFIG)
     try:
         HfApi().model_info(name, timeout=_HUB_SECONDS)
     except RepositoryNotFoundError:
         raise UserError(
-            f"{name}: neither a directory here nor a model of {constants.ENDPOINT}{_similar_directory(name)}. "
-            "A private model needs `hf auth login`"
+            _(
+                "{name}: neither a directory here nor a model of {hub}; for a private model run `hf auth login` "
+                "first{hint}"
+            ).format(name=name, hub=constants.ENDPOINT, hint=_similar_directory(name))
         ) from None
     except HfHubHTTPError:
         return name  # a gated model, a limit of requests: the library says it better
@@ -279,20 +341,28 @@ def _find_on_hub(name: str) -> str:
         if not isinstance(cached, str):
             raise UserError(_unreachable(name, error)) from None
         if not constants.is_offline_mode():
-            notice(f"{name}: {constants.ENDPOINT} cannot be reached; the copy that was downloaded before is used")
+            notice(
+                _("{name}: {hub} cannot be reached; the copy that was downloaded before is used").format(
+                    name=name, hub=constants.ENDPOINT
+                )
+            )
         return str(Path(cached).parent)
     return name
 
 
 def _unreachable(name: str, error: Exception) -> str:
-    if constants.is_offline_mode():
-        where, reason = "nor downloaded before", "HF_HUB_OFFLINE is set"
-    else:
-        where, reason = f"nor reachable on {constants.ENDPOINT}", " ".join(str(error).split())[:100]
     similar = _similar_directory(name)
-    is_mistyped = bool(similar) or constants.is_offline_mode() or Path(name).parts[0] in ("models", "outputs")
-    mirror = "; where the hub cannot be reached, HF_ENDPOINT names a mirror (docs/install.md)"
-    return f"{name}: neither a directory here {where} ({reason}){similar}{'' if is_mistyped else mirror}"
+    if constants.is_offline_mode():
+        message = _("{name}: neither a directory here nor downloaded before (HF_HUB_OFFLINE is set){hint}")
+    elif similar or Path(name).parts[0] in ("models", "outputs"):  # mistyped
+        message = _("{name}: neither a directory here nor reachable on {hub} ({reason}){hint}")
+    else:
+        message = _(
+            "{name}: neither a directory here nor reachable on {hub} ({reason}); if the hub cannot be reached from "
+            "here, let HF_ENDPOINT name a mirror (docs/install.md)"
+        )
+    reason = " ".join(str(error).split())[:100]
+    return message.format(name=name, hub=constants.ENDPOINT, reason=reason, hint=similar)
 
 
 def _similar_directory(name: str) -> str:
@@ -303,4 +373,5 @@ def _similar_directory(name: str) -> str:
     except OSError:
         return ""
     alike = difflib.get_close_matches(path.name, beside.values(), n=1)
-    return "".join(f"; did you mean {found}?" for found, called in beside.items() if called in alike)
+    found = [entry for entry, called in beside.items() if called in alike]
+    return _("; did you mean {suggestion}?").format(suggestion=found[0]) if found else ""

@@ -22,6 +22,7 @@ from transformers import (
 from transformers.utils.logging import disable_progress_bar, get_verbosity, set_verbosity, set_verbosity_error
 
 from recipe.errors import UserError
+from recipe.language import N_, _, enumerated
 from recipe.model.configuration import load_config, not_loadable
 from recipe.model.finding import LOAD_ERRORS, find_model
 from recipe.settings import ModelSettings
@@ -33,14 +34,14 @@ _WRAPPER_PREFIXES = ("module.", "_orig_mod.", "model.", "gpt2.", "gpt.")
 _REDUNDANT_BUFFERS = (".attn.bias", ".attn.masked_bias")
 _REDUNDANT_ENDINGS = (*_REDUNDANT_BUFFERS, "lm_head.weight")
 # What stands in the names of weights of other programs.
-_UER = (
-    "they are weights of UER-py (TencentPretrain); its scripts/convert_gpt2_from_uer_to_huggingface.py makes a "
-    "pytorch_model.bin of them"
+_UER = N_(
+    "they are weights of UER-py (TencentPretrain); its scripts/convert_gpt2_from_uer_to_huggingface.py converts them "
+    "into a pytorch_model.bin"
 )
 _FOREIGN_NAMES = {
     **dict.fromkeys(("embedding.word_embedding.", "embedding.word.embedding.", "encoder.transformer."), _UER),
-    "lora_": "they are a LoRA adapter's; merge it into its base model first (peft's merge_and_unload)",
-    "bert.": "they are a BERT's, which fills gaps and writes no lines",
+    "lora_": N_("they are those of a LoRA adapter; merge it into its base model first (peft's merge_and_unload)"),
+    "bert.": N_("they are those of a BERT, which fills gaps and does not write lines"),
 }
 # Enough for any couplet or short poem; a text that ends stops earlier by itself. The library's default cuts at 20.
 _MAX_NEW_TOKENS = 128
@@ -54,7 +55,11 @@ def new_model(settings: ModelSettings, tokenizer: PreTrainedTokenizerFast, max_l
         UserError: a width that the heads do not divide.
     """
     if settings.hidden_size % settings.num_heads:
-        raise UserError(f"--hidden_size {settings.hidden_size} is no multiple of --num_heads {settings.num_heads}")
+        raise UserError(
+            _("--hidden_size {hidden_size}: must be a multiple of --num_heads {num_heads}").format(
+                hidden_size=settings.hidden_size, num_heads=settings.num_heads
+            )
+        )
     config = GPT2Config(
         vocab_size=len(tokenizer),
         n_embd=settings.hidden_size,
@@ -107,8 +112,10 @@ def load_model(
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     elif len(tokenizer) > rows:
         raise UserError(
-            f"{name_or_path}: the tokenizer has {len(tokenizer):,} tokens but the embeddings only {rows:,} rows; "
-            "model and tokenizer do not belong together"
+            _(
+                "{name}: the tokenizer has {tokens:,} tokens, but the embeddings have only {rows:,} rows; model and "
+                "tokenizer do not belong together"
+            ).format(name=name_or_path, tokens=len(tokenizer), rows=rows)
         )
     return _made_ready(model, tokenizer)
 
@@ -149,18 +156,27 @@ def _check_complete(name_or_path: str, report: dict[str, Any], tied: bool) -> No
     )
     mismatched = sorted(str(item[0] if isinstance(item, tuple) else item) for item in report["mismatched_keys"])
     if missing or foreign or mismatched:
-        found = ", ".join([*missing, *foreign, *mismatched][:4])
+        found = enumerated([*missing, *foreign, *mismatched][:4])
         raise UserError(
-            f"{name_or_path}: its weights are not those of the model that its config.json describes ({len(missing)} "
-            f"missing, {len(foreign)} foreign, {len(mismatched)} of another shape: {found} …); "
-            f"{_where_from(foreign) or 'the files do not belong together'}"
+            _(
+                "{name}: its weights are not those of the model that its config.json describes ({missing} missing, "
+                "{foreign} unknown, {misshapen} of another shape: {found} …); {origin}"
+            ).format(
+                name=name_or_path,
+                missing=len(missing),
+                foreign=len(foreign),
+                misshapen=len(mismatched),
+                found=found,
+                origin=_where_from(foreign) or _("the files do not belong together"),
+            )
         )
 
 
 def _where_from(names: Iterable[str]) -> str | None:
     """Say which program's weights these are, by their names, and how it makes a model directory of them."""
     kinds = (kind for name in names for part, kind in _FOREIGN_NAMES.items() if part in name)
-    return next(kinds, None)
+    kind = next(kinds, None)
+    return kind and _(kind)
 
 
 def _load_state_dict(model: PreTrainedModel, file: str) -> None:
@@ -171,11 +187,19 @@ def _load_state_dict(model: PreTrainedModel, file: str) -> None:
     foreign = [key for key in state if key not in expected and not key.endswith(_REDUNDANT_ENDINGS)]
     misshapen = [key for key in state if key in expected and state[key].shape != expected[key].shape]
     if missing or foreign or misshapen:
-        found = ", ".join([*missing, *foreign, *misshapen][:4])
+        found = enumerated([*missing, *foreign, *misshapen][:4])
         raise UserError(
-            f"{file}: is not a state dict of this model ({len(missing)} parameters missing, {len(foreign)} foreign, "
-            f"{len(misshapen)} of another shape: {found} …); "
-            f"{_where_from(read) or 'name the model that it was trained from by --model_name_or_path'}"
+            _(
+                "{file}: is not a state dict of this model (parameters: {missing} missing, {foreign} unknown, "
+                "{misshapen} of another shape: {found} …); {origin}"
+            ).format(
+                file=file,
+                missing=len(missing),
+                foreign=len(foreign),
+                misshapen=len(misshapen),
+                found=found,
+                origin=_where_from(read) or _("name the model that it was trained from with --model_name_or_path"),
+            )
         )
     model.load_state_dict({key: value for key, value in state.items() if key in expected}, strict=False)
 
@@ -194,18 +218,26 @@ def read_state_dict(file: str) -> dict[str, torch.Tensor]:
     except LOAD_ERRORS as error:
         reason = str(error).split("\n")[0][:200]
         raise UserError(
-            f"{file}: is not a state dict of tensors ({reason}). A file saved by torch.save(model) holds a whole "
-            "pickled object, which is never loaded: save model.state_dict() instead"
+            _(
+                "{file}: is not a state dict of tensors ({reason}). A file saved by torch.save(model) holds a whole "
+                "pickled object, which is never loaded: save model.state_dict() instead"
+            ).format(file=file, reason=reason)
         ) from None
     if _is_state_dict(state):
         return state
     parts = [name for name, part in state.items() if part and _is_state_dict(part)] if isinstance(state, dict) else []
     if parts:
         raise UserError(
-            f"{file}: is a training checkpoint of {', '.join(map(repr, state))}; its weights alone are needed: "
-            f"torch.save(torch.load({file!r}, weights_only=True)[{parts[0]!r}], 'weights.pth') takes them out"
+            _(
+                "{file}: is a training checkpoint with {parts}; only its weights are needed. This takes them out: "
+                "torch.save(torch.load({file!r}, weights_only=True)[{weights!r}], 'weights.pth')"
+            ).format(file=file, parts=enumerated(map(repr, state)), weights=parts[0])
         )
-    raise UserError(f"{file}: holds {type(state).__name__}, expected a state dict (parameter name → tensor)")
+    raise UserError(
+        _("{file}: holds {type}, expected a state dict (parameter name → tensor)").format(
+            file=file, type=type(state).__name__
+        )
+    )
 
 
 def _is_state_dict(value: Any) -> bool:
@@ -213,7 +245,7 @@ def _is_state_dict(value: Any) -> bool:
 
 
 def _without_wrapper_prefix(state: dict[str, torch.Tensor], expected: Any) -> dict[str, torch.Tensor]:
-    for _ in _WRAPPER_PREFIXES:
+    for _layer in _WRAPPER_PREFIXES:
         for prefix in _WRAPPER_PREFIXES:
             if any(key in expected for key in state):
                 return state

@@ -7,6 +7,7 @@ import os
 import torch
 
 from recipe.errors import UserError
+from recipe.language import _
 from recipe.settings import DeviceSettings
 
 # Hidden sizes from which bf16 pays on a CPU that multiplies it (docs/performance.md). Narrower models spend their time
@@ -32,7 +33,9 @@ def chosen_device(settings: DeviceSettings) -> torch.device:
         torch.zeros(1, device=device).item()  # which "meta" cannot
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"--device {settings.device}: cannot be used ({reason})") from None
+        raise UserError(
+            _("--device {device}: cannot be used ({reason})").format(device=settings.device, reason=reason)
+        ) from None
     return device
 
 

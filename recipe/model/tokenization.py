@@ -15,7 +15,9 @@ import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from recipe.couplet.character_forms import Reading, read_as_known
 from recipe.errors import UserError
+from recipe.language import _, enumerated
 from recipe.model.configuration import load_config
 from recipe.model.finding import LOAD_ERRORS, find_model, has_only_vocabulary_txt
 from recipe.text_files import read_utf8
@@ -93,7 +95,7 @@ def read_characters(path: str) -> list[str]:
         raise UserError(f"--vocabulary_file {error.problems[0]}") from None
     characters = list(dict.fromkeys(filter(str.isprintable, text)))
     if not characters:
-        raise UserError(f"--vocabulary_file {path}: holds no character")
+        raise UserError(_("--vocabulary_file {path}: holds no character").format(path=path))
     return characters
 
 
@@ -113,11 +115,15 @@ def load_tokenizer(name_or_path: str) -> PreTrainedTokenizerFast:
         vocabulary = loaded.get_vocab()
     except LOAD_ERRORS as error:
         reason = " ".join(str(error).split())[:300]
-        raise UserError(f"{name_or_path}: holds no tokenizer that can be loaded ({reason})") from None
+        raise UserError(
+            _("{name}: its tokenizer cannot be loaded ({reason})").format(name=name_or_path, reason=reason)
+        ) from None
     if missing := [token for token in SPECIAL_TOKENS if token not in vocabulary]:
         raise UserError(
-            f"{name_or_path}: its vocabulary lacks {', '.join(missing)}; the recipe needs a BERT-style vocabulary of "
-            "Chinese characters, such as that of uer/gpt2-chinese-cluecorpussmall"
+            _(
+                "{name}: its vocabulary lacks {missing}; the recipe needs a BERT-style vocabulary of Chinese "
+                "characters, such as that of uer/gpt2-chinese-cluecorpussmall"
+            ).format(name=name_or_path, missing=enumerated(missing))
         )
     _check_size(name_or_path, max(vocabulary.values()) + 1, config.vocab_size)
     lowercase = bool(loaded.init_kwargs.get("do_lower_case", True))
@@ -132,8 +138,10 @@ def _check_size(name_or_path: str, tokens: int, rows: int) -> None:
     """
     if rows < tokens or rows - tokens > max(_MOST_PADDING, rows * _MOST_PADDING_SHARE):
         raise UserError(
-            f"{name_or_path}: its vocabulary has {tokens:,} tokens, but the model {rows:,} by its config.json: they do "
-            "not belong together. Take the vocabulary that the model was trained with"
+            _(
+                "{name}: its vocabulary has {tokens:,} tokens, but by its config.json the model has {rows:,}; the two "
+                "do not belong together. Use the vocabulary that the model was trained with"
+            ).format(name=name_or_path, tokens=tokens, rows=rows)
         )
 
 
@@ -170,6 +178,11 @@ def unknown_characters(tokenizer: PreTrainedTokenizerFast, text: str) -> list[st
     characters = list(dict.fromkeys(text))
     encoded = tokenizer(characters, add_special_tokens=False).input_ids if characters else []
     return [char for char, ids in zip(characters, encoded, strict=True) if ids == [tokenizer.unk_token_id]]
+
+
+def read_by(tokenizer: PreTrainedTokenizerFast, text: str) -> Reading:
+    """Return how a model with this tokenizer sees a text that may hold characters it lacks."""
+    return read_as_known(text, lambda char: not unknown_characters(tokenizer, char))
 
 
 def encode_prompt(tokenizer: PreTrainedTokenizerFast, opening: str) -> list[int]:

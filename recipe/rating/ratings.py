@@ -5,7 +5,8 @@
     {"kind": "comment", "item": "q3f", "system": "a91", "rater": "li", "comment": "上下联题材重复"}
 
 `system` is a system's name or, from a blind sheet, the code of an answer whose systems stand in the key file. In a pair
-`system` was shown as A and `other` as B. A fault of one row is counted with its row number; the other rows count.
+`system` was shown as A and `other` as B. Of several ratings of one thing by one rater the last counts; an empty comment
+withdraws an earlier one. A fault of one row is counted with its row number; the other rows count.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ def rating_from(record: Mapping[str, Any]) -> Rating:
         raise ValueError(_("a pair needs a second system in the key 'other'"))
     if kind == "pair" and optional["other"] == texts["system"]:
         raise ValueError(_("a pair needs two systems; both are {system}").format(system=_shown(texts["system"])))
-    if kind == "comment" and not optional["comment"]:
+    if kind == "comment" and "comment" not in record:
         raise ValueError(_("a comment needs a text in the key 'comment'"))
     verdicts = record.get("verdicts", [])
     if not isinstance(verdicts, list) or any(verdict not in PAIR_VALUES for verdict in verdicts):
@@ -201,7 +202,8 @@ def read_ratings(files: Sequence[str | Path]) -> RatingFiles:
             ratings[(rating.rater, *rating.unit)] = rating
     if problems:
         raise UserError(problems)
-    return RatingFiles(list(ratings.values()), faults, read - len(ratings))
+    kept = [rating for rating in ratings.values() if rating.kind != "comment" or rating.comment]
+    return RatingFiles(kept, faults, read - len(ratings))
 
 
 def _rows_of(file: Path) -> Iterator[Rating | RowFault]:

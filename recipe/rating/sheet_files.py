@@ -1,17 +1,23 @@
-"""Sheets written for people: a page that opens from disk, a table, a workbook, and the key for those who analyse."""
+"""Sheets written for people: a page that opens from disk, a table, a workbook, and the key for those who analyse.
+
+The pages can be read again, to be served (`recipe.rating.desk`).
+"""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from recipe.errors import UserError
 from recipe.files import write_text
 from recipe.language import _
-from recipe.rating.dimensions import LANGUAGES, all_dimensions
+from recipe.rating.dimensions import ANCHORED_POINTS, LANGUAGES, all_dimensions
 from recipe.rating.keys import read_keys, write_key
 from recipe.rating.ratings import PAIR_VALUES
 from recipe.rating.sheets import Entry, SheetOptions, SheetSet
@@ -66,27 +72,49 @@ def _table_row(entry: Entry, made: SheetSet) -> list[str]:
     return [*shown, *to_fill, "", "", made.key.sheet, str(options.points), entry.item, entry.system, entry.other]
 
 
+class WrittenSheet(NamedTuple):
+    """A sheet as its page holds it; of `options` only what the page says is set."""
+
+    sheet: str
+    number: int
+    options: SheetOptions
+    entries: list[Entry]
+
+
 def page(made: SheetSet, number: int, language: str) -> str:
     """Return a sheet as one HTML page without further files; `language` is the one that it opens in."""
+    written = WrittenSheet(made.key.sheet, number, made.options, made.sheets[number - 1])
+    return _page(_page_data(written, language), ["rating_sheet.js"], is_served=False)
+
+
+def served_page(written: WrittenSheet, language: str) -> str:
+    """Return the page on which a server hands out sheets such as this one: what is asked, and no question yet."""
+    data = _page_data(written._replace(number=0, entries=[]), language)
+    return _page(data, ["rating_sheet.js", "rating_server.js"], is_served=True)
+
+
+def _page(data: Mapping[str, Any], scripts: Sequence[str], is_served: bool) -> str:
     # Here, since only pages need it: whoever reads ratings does not wait for it.
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    script = resources.files("recipe").joinpath("templates/rating_sheet.js").read_text(encoding="utf-8")
+    templates = resources.files("recipe").joinpath("templates")
+    script = "\n".join(templates.joinpath(name).read_text(encoding="utf-8") for name in scripts)
     environment = Environment(loader=PackageLoader("recipe"), autoescape=True, undefined=StrictUndefined)
     return environment.get_template("rating_sheet.html").render(
-        number=number,
-        data=_page_data(made.options, made.key.sheet, number, made.sheets[number - 1], language),
+        number=data["number"],
+        data=data,
+        is_served=is_served,
         script=Markup(script),  # ours, and the only one that the page's policy lets run
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
 
 
-def _page_data(options: SheetOptions, sheet: str, number: int, entries: list[Entry], language: str) -> dict[str, Any]:
-    named = all_dimensions()
+def _page_data(written: WrittenSheet, language: str) -> dict[str, Any]:
+    named, options = all_dimensions(), written.options
     return {
-        "sheet": sheet,
-        "number": number,
+        "sheet": written.sheet,
+        "number": written.number,
         "kind": options.kind,
         "points": options.points,
         "language": language,
@@ -100,5 +128,44 @@ def _page_data(options: SheetOptions, sheet: str, number: int, entries: list[Ent
             }
             for key in options.dimensions
         ],
-        "entries": [entry._asdict() for entry in entries],
+        "entries": [entry._asdict() for entry in written.entries],
     }
+
+
+_DATA = re.compile(r'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)
+
+
+def read_page(file: Path) -> WrittenSheet:
+    """Return the sheet that a page holds.
+
+    Raises:
+        UserError: a file that cannot be read, or is no page of a sheet.
+    """
+    try:
+        found = _DATA.search(file.read_text(encoding="utf-8"))
+        return _written_sheet(json.loads(found[1] if found else ""))
+    except OSError as error:
+        raise UserError(_("{file}: cannot be read ({error})").format(file=file, error=error)) from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise UserError(
+            _("{file}: is no rating sheet, or was changed; write the sheets again with run_evaluate.py").format(
+                file=file
+            )
+        ) from None
+
+
+def _written_sheet(data: Mapping[str, Any]) -> WrittenSheet:
+    options = SheetOptions(
+        kind=data["kind"],
+        dimensions=tuple(dimension["key"] for dimension in data["dimensions"]),
+        points=data["points"],
+        labels={language: (str(prompt), str(answer)) for language, (prompt, answer) in data["labels"].items()},
+    )
+    entries = [Entry(**entry) for entry in data["entries"]]
+    texts = [data["sheet"], *(text for entry in entries for text in entry)]
+    is_sound = options.kind in ("absolute", "pair") and options.points in ANCHORED_POINTS and entries
+    if not is_sound or not set(options.dimensions) <= set(all_dimensions()) or set(options.labels) != set(LANGUAGES):
+        raise ValueError(_("values that no sheet has"))
+    if not isinstance(data["number"], int) or not all(isinstance(text, str) for text in texts):
+        raise ValueError(_("values of other types"))
+    return WrittenSheet(data["sheet"], data["number"], options, entries)

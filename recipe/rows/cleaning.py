@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from recipe.characters import is_invisible
 from recipe.couplet.form import is_chinese_character
-from recipe.language import N_, _
+from recipe.language import N_, _, enumerated
 
 EMPTY = N_("empty")
 NOT_TEXT = N_("not text")
@@ -22,6 +22,9 @@ LINE_BREAK = N_("line break inside a cell (an unbalanced quote?)")
 
 LOST = N_("an unknown token ([UNK]) in the place of a character")
 MARKUP = N_("HTML (<br>, &nbsp;) in the text")
+# Of a JSON record; these two name a key.
+NO_KEY = N_("no key {key}")
+KEY_TWICE = N_("key {key} twice")
 
 # What is taken out, as the counts name it.
 INVISIBLE = N_("invisible characters")
@@ -29,7 +32,7 @@ COMBINING = N_("combining marks")
 SPECIAL_TOKENS = N_("special tokens of other tools")
 # In lines that are scored these stay as wrong as they are, but count as one character.
 LOST_IN_ANSWER = N_("unknown tokens ([UNK]), each scored as one wrong character")
-MARKUP_IN_ANSWER = "HTML"
+MARKUP_IN_ANSWER = N_("HTML")
 
 # What tokenizers put around texts and print with them: BERT's, sentencepiece's, those of chat models. Characters may
 # stand apart, tokens then too.
@@ -72,9 +75,25 @@ def kinds_of(parts: Iterable[Cleaned]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(kind for part in parts for kind in part.removed))
 
 
+def in_words(reason: str) -> str:
+    """Return why a row is rejected in the reader's language; files of rejected rows and their counts keep English."""
+    for named in (NO_KEY, KEY_TWICE):
+        before, after = named.split("{key}")
+        if reason.startswith(before) and reason.endswith(after):
+            return _(named).format(key=reason.removeprefix(before).removesuffix(after))
+    return _(reason)
+
+
+def counted(rejected: Mapping[str, int]) -> str:
+    """Return how many rows were rejected for which reason, for a message."""
+    return _("; ").join(
+        _("{count:,} {reason}").format(count=count, reason=in_words(reason)) for reason, count in rejected.items()
+    )
+
+
 def listed(removed: Mapping[str, int]) -> str:
     """Return the kinds of what was taken out, and of how many texts, for a message."""
-    return ", ".join(f"{_(kind)} ({count:,})" for kind, count in removed.items())
+    return enumerated(_("{kind} ({count:,})").format(kind=_(kind), count=count) for kind, count in removed.items())
 
 
 def clean(cell: object, *, joins_lines: bool) -> Cleaned:

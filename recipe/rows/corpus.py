@@ -25,8 +25,8 @@ from datasets import Dataset
 from recipe.errors import UserError, printable
 from recipe.files import atomic_directory, atomic_open, sha256_of
 from recipe.formats.registry import FORMATS
-from recipe.language import _
-from recipe.rows.cleaning import RejectedRowError
+from recipe.language import N_, _, enumerated
+from recipe.rows.cleaning import RejectedRowError, counted
 from recipe.rows.reading import (
     Row,
     Source,
@@ -46,8 +46,9 @@ _BATCH_ROWS = 20_000
 _SCHEMA = pa.schema([("text", pa.string()), ("opening_length", pa.int32()), ("file", pa.uint16()), ("row", pa.int64())])
 _QUARANTINE_TEXT_CHARS = 1_000  # a million-character cell should not make a million-character report
 _VALIDATION_SHARE = 10  # at most one row in so many is held out, so that a tiny corpus still trains
-DUPLICATE = "duplicate"
-IN_VALIDATION = "upper line stands in the validation file"
+DUPLICATE = N_("duplicate")
+IN_VALIDATION = N_("upper line stands in the validation file")
+_HELD_OUT = N_("held out with their upper line")
 
 
 @dataclass
@@ -193,11 +194,12 @@ def _build(
     if not summary.kept:
         counts = dict(summary.rejected)
         if summary.validation:
-            counts["held out with their upper line"] = summary.validation
-        found = "; ".join(f"{count:,} {_(reason)}" for reason, count in counts.items()) or "no rows at all"
+            counts[_HELD_OUT] = summary.validation
         raise UserError(
-            f"{', '.join(source.files)}: no row is left to train on (read {summary.read:,}: {found})"
-            + why_rejected(source, quarantine.first, quarantine.counts, "; or set --text_format plain for other texts")
+            _("{files}: no row is left to train on (read {read:,}: {found})").format(
+                files=enumerated(source.files), read=summary.read, found=counted(counts) or _("no rows at all")
+            )
+            + why_rejected(source, quarantine.first, quarantine.counts, takes_other_texts=True)
         )
     with atomic_open(directory / "summary.json") as file:
         json.dump(asdict(summary), file, ensure_ascii=False)
@@ -217,7 +219,7 @@ def _stream_checked(
     file_numbers = {file: number for number, file in enumerate(source.files)}
     digest = xxhash.xxh3_64_intdigest
     with contextlib.closing(sink):
-        rows = progress_bar(read_rows(source), desc="reading", unit="row", delay=2, leave=False)
+        rows = progress_bar(read_rows(source), desc=_("reading"), unit=_("row"), delay=2, leave=False)
         for row in _limited(rows, max_rows):
             summary.read += 1
             try:
@@ -280,9 +282,9 @@ def _write_splits(
         reader = pa.ipc.open_stream(stack.enter_context(pa.memory_map(str(checked))))
         sinks = {
             name: stack.enter_context(pa.ipc.new_stream(str(directory / f"{name}.arrow"), _SCHEMA))
-            for name, _ in splits
+            for name, _mask in splits
         }
-        characters: dict[str, Counter[str]] = {name: Counter() for name, _ in splits}
+        characters: dict[str, Counter[str]] = {name: Counter() for name in sinks}
         start = 0
         for batch in reader:
             window = slice(start, start + batch.num_rows)

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from recipe.errors import UserError
+from recipe.language import _
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 # A cell of more lines is no short text; it bounds what is held in memory behind a quotation mark that never closes.
@@ -105,7 +106,7 @@ def _unbalanced(file: str, number: int, record: str) -> str:
     if position == len(record) and joins_lines is not None:
         position = joins_lines
     line = number + record.count("\n", 0, position)
-    return (
-        f"{file}, line {line}: a cell opens with a quotation mark here that does not close before the rows below, or "
-        "not where the cell ends; take it away, or put the whole cell into quotation marks and double those inside it"
-    )
+    return _(
+        "{file}, line {line}: a cell here opens with a quotation mark that is not closed before the next rows, or not "
+        "at the end of the cell; remove it, or put the whole cell into quotation marks and double those inside it"
+    ).format(file=file, line=line)

@@ -7,13 +7,19 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from recipe.couplet.form import is_chinese_character, is_punctuation
+from recipe.language import N_, _, enumerated
 
 SAMPLE_ROWS = 20
 TEXT_FLAG, UPPER_FLAG, LOWER_FLAG = "--text_column", "--upper_column", "--lower_column"
 SEPARATOR_FLAG = "--separator"
 COUPLET_FLAGS = (TEXT_FLAG, UPPER_FLAG, LOWER_FLAG)
 _SHOWN_NAMES, _SHOWN_CHARS = 20, 40
-_DELIMITER_NAMES = {",": "a comma (',')", "\t": "a tab", ";": "';'", "|": "'|'"}
+_DELIMITER_NAMES = {
+    ",": N_("a comma (,)"),
+    "\t": N_("a tab"),
+    ";": N_("a semicolon (;)"),
+    "|": N_("a vertical bar (|)"),
+}
 _SHORTEST_ROW = 4  # Chinese characters; names of columns in Chinese are shorter (上联, 内容)
 _MOST = 0.5  # of a column's cells have to look alike for it to be suggested
 
@@ -40,47 +46,58 @@ def missing_columns(
         separator: what stands between the lines of a couplet in one column; "" if the texts are no couplets.
         delimiter: what stands between the cells of the file; "" in a file without a header line.
     """
-    shown = ", ".join(name[:_SHOWN_CHARS] for name in sample.names[:_SHOWN_NAMES])
+    shown = enumerated(name[:_SHOWN_CHARS] for name in sample.names[:_SHOWN_NAMES])
     flag_of = dict(zip(columns, flags[:1] if len(columns) == 1 else flags[1:], strict=False))
     problems = []
     for column in columns:
         if (count := list(sample.names).count(column)) == 1:
             continue
-        found = "no column" if count == 0 else f"{count} columns"
         cause = "" if count else _cause(column, flag_of.get(column, ""), sample, delimiter)
         cause = cause or _suggestion(flags, separator, sample) or _advice(columns, flags)
-        problems.append(f"{file}: has {found} named {column!r}; its header is: {shown}. {cause}")
+        problem = (
+            _("{file}: has {count} columns named {column!r}; its header is: {header}. {advice}")
+            if count
+            else _("{file}: has no column named {column!r}; its header is: {header}. {advice}")
+        )
+        problems.append(problem.format(file=file, count=count, column=column, header=shown, advice=cause))
     return problems
 
 
 def _advice(columns: Sequence[str], flags: Sequence[str]) -> str:
     if not flags:
-        return f"Its columns must be called {' and '.join(columns)}: rename them in the file"
-    return f"Name the right one with {flags[0]}{f', or with {flags[1]} and {flags[2]}' if flags[1:] else ''}"
+        return _("Rename its columns in the file; these names are expected: {names}").format(names=enumerated(columns))
+    if not flags[1:]:
+        return _("Name the right one with {flag}").format(flag=flags[0])
+    text, upper, lower = flags
+    return _("Name the right one with {text}, or the right two with {upper} and {lower}").format(
+        text=text, upper=upper, lower=lower
+    )
 
 
 def _cause(column: str, flag: str, sample: Sample, delimiter: str) -> str:
     """Return what the header itself shows, "" if nothing."""
     names = sample.names
     if any("\0" in name for name in names):
-        return "It holds zero bytes, as UTF-16 does where UTF-8 is expected: try --encoding utf-16-le"
+        return _("It holds zero bytes, so it is probably UTF-16 and not UTF-8: try --encoding utf-16-le")
     if delimiter and names and names[0].casefold().startswith("sep="):
-        return "Its first line (sep=) is a note to Excel, not the header; delete that line"
+        return _("Its first line (sep=) is a note for Excel, not the header; delete that line")
     if delimiter and (other := _other_delimiter(names, delimiter)):
-        rename = {"\t": "; rename it to end in .tsv", ",": "; rename it to end in .csv"}.get(
-            other, "; save it with commas"
-        )
-        return (
-            f"{_DELIMITER_NAMES[other]} stands between its columns, where a file of this ending has "
-            f"{_DELIMITER_NAMES[delimiter]}{rename}"
-        )
+        advice = {
+            "\t": _("Its columns are separated by {found}, in place of {expected}; rename it to end in .tsv"),
+            ",": _("Its columns are separated by {found}, in place of {expected}; rename it to end in .csv"),
+        }.get(other, _("Its columns are separated by {found}, in place of {expected}; save it with commas"))
+        return advice.format(found=_(_DELIMITER_NAMES[other]), expected=_(_DELIMITER_NAMES[delimiter]))
     for name in names:
         if name != column and name.strip() == column:
-            return f"The header says {name!r}, with spaces around the name; take them away"
+            return _("The header has {name!r}, with spaces around the name; remove them").format(name=name)
         if flag and name.strip().casefold() == column.casefold():
-            return f"Capital and small letters differ: pass {flag} {_quoted(name)}"
+            return _("The name differs in upper and lower case: give {flag} {name}").format(
+                flag=flag, name=_quoted(name)
+            )
     if delimiter and any(_is_row(name) for name in names):
-        return f"It seems to have no header: put the names of its columns ({column}) into a line above {names[0]!r}"
+        return _("It seems to have no header: insert a line with the column names ({column}) above {row!r}").format(
+            column=column, row=names[0]
+        )
     return ""
 
 
@@ -102,12 +119,16 @@ def _suggestion(flags: Sequence[str], separator: str, sample: Sample) -> str:
     if separator.strip():
         whole = [name for name in texts if _mostly(lambda cell: separator in str(cell), sample.column(name))]
         if len(whole) == 1:
-            return f"Name it with {flags[0]} {_quoted(whole[0])}"
+            return _one_column(flags[0], whole[0])
     if len(texts) == 2 and len(flags) > 1 and _answer_each_other(*map(sample.column, texts)):
-        return f"Name them with {flags[1]} {_quoted(texts[0])} {flags[2]} {_quoted(texts[1])}"
-    if len(texts) == 1:
-        return f"Name it with {flags[0]} {_quoted(texts[0])}"
-    return ""
+        return _("Name the two columns: {upper_flag} {upper} {lower_flag} {lower}").format(
+            upper_flag=flags[1], upper=_quoted(texts[0]), lower_flag=flags[2], lower=_quoted(texts[1])
+        )
+    return _one_column(flags[0], texts[0]) if len(texts) == 1 else ""
+
+
+def _one_column(flag: str, name: str) -> str:
+    return _("Name the column: {flag} {name}").format(flag=flag, name=_quoted(name))
 
 
 def _answer_each_other(uppers: Sequence[Any], lowers: Sequence[Any]) -> bool:
@@ -142,11 +163,19 @@ def rejection_advice(
         return _suggestion(flags, separator, Sample([sample.names[position] for position in kept], rows))
     middle = middle_of(text)
     if not separator_flag:
-        instead = f"In the middle of it stands {middle!r}" if middle else f"It has no {separator!r} in it"
-        return f"{instead}; write {separator!r} between the lines of each couplet"
+        advice = (
+            _("It has {middle!r} in the middle; write {separator!r} between the two lines of each couplet")
+            if middle
+            else _("It has no {separator!r} in it; write {separator!r} between the two lines of each couplet")
+        )
+        return advice.format(middle=middle, separator=separator)
     if middle:
-        return f"In the middle of it stands {middle!r}: try {separator_flag} {_quoted(middle)}"
-    return f"It has no {separator!r} in it; name what stands between the lines with {separator_flag}"
+        return _("It has {middle!r} in the middle: try {flag} {separator}").format(
+            middle=middle, flag=separator_flag, separator=_quoted(middle)
+        )
+    return _("It has no {separator!r} in it; say with {flag} what separates the two lines").format(
+        separator=separator, flag=separator_flag
+    )
 
 
 def middle_of(text: str) -> str:

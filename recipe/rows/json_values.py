@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import IO, Any, NamedTuple
 
 from recipe.errors import UserError
+from recipe.language import N_, _
 
 JSON_ENDINGS = (".jsonl", ".json", ".ndjson")
+EMPTY_LINE, NOT_JSON = N_("empty line"), N_("not JSON")
 _CHUNK_CHARS = 1 << 16
 # How far behind the end of what has been read a value may be broken because the rest of it has not been read.
 _LONGEST_LITERAL = 32
@@ -50,7 +52,7 @@ def json_items(handle: IO[str], file: str, keys: Sequence[str]) -> Iterator[Item
         found = dict(pairs)
         if len(found) == len(pairs):
             return found
-        names = [name for name, _ in pairs]
+        names = [name for name, _value in pairs]
         twice = [key for key in keys if names.count(key) > 1]
         return KeyTwice(twice[0]) if twice else found
 
@@ -64,7 +66,7 @@ def json_items(handle: IO[str], file: str, keys: Sequence[str]) -> Iterator[Item
 
 def _spreads_over_lines(head: str) -> bool:
     """Whether a file that begins with `head` is an array, or values over several lines each; else it has one a line."""
-    first, _, rest = head.lstrip().partition("\n")
+    first, _end, rest = head.lstrip().partition("\n")
     if first.startswith("["):
         return not (rest.strip() and _is_json(first))
     return first.startswith("{") and not _is_json(first) and (first.strip() == "{" or first.rstrip().endswith(","))
@@ -82,7 +84,7 @@ def _line_item(number: int, line: str, decoder: json.JSONDecoder) -> Item:
     try:
         return Item(number, decoder.decode(line), line=line)
     except (ValueError, RecursionError):
-        return Item(number, None, "empty line" if line.isspace() else "not JSON", line)
+        return Item(number, None, EMPTY_LINE if line.isspace() else NOT_JSON, line)
 
 
 def _spread_items(scanner: _Scanner, file: str) -> Iterator[Item]:
@@ -98,10 +100,20 @@ def _spread_items(scanner: _Scanner, file: str) -> Iterator[Item]:
             yield Item(number, value)
         scanner.require("")
     except (ValueError, RecursionError) as error:
-        where = f"after its value number {number:,}" if number else "at its beginning"
-        raise UserError(
-            f"{file}: is no whole JSON {where} ({error}); it is cut or damaged there, or is no array of records"
-        ) from None
+        raise UserError(_broken(file, number, error)) from None
+
+
+def _broken(file: str, number: int, error: Exception) -> str:
+    """Say that a file goes wrong behind its value of this number; 0 is its beginning."""
+    if not number:
+        return _(
+            "{file}: is not valid JSON at its beginning ({error}); it is cut off or damaged there, or does not hold an "
+            "array of records"
+        ).format(file=file, error=error)
+    return _(
+        "{file}: is not valid JSON after value number {number:,} ({error}); it is cut off or damaged there, or does "
+        "not hold an array of records"
+    ).format(file=file, number=number, error=error)
 
 
 class _Scanner:
@@ -142,7 +154,10 @@ class _Scanner:
             ValueError: something else comes next.
         """
         if self._next() != mark:
-            raise ValueError(f"found {self._text[self._at : self._at + 20]!r}, expected {mark or 'nothing more'!r}")
+            found = self._text[self._at : self._at + 20]
+            if not mark:
+                raise ValueError(_("found {found!r} where the file should end").format(found=found))
+            raise ValueError(_("found {found!r}, expected {expected!r}").format(found=found, expected=mark))
         self._at += len(mark)
 
     def value(self) -> Any:

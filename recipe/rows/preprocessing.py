@@ -15,7 +15,7 @@ from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerFas
 
 from recipe.language import _
 from recipe.model.tokenization import CharacterTable, tokenizer_hash
-from recipe.rows.cleaning import listed
+from recipe.rows.cleaning import counted, listed
 from recipe.rows.corpus import Corpus
 from recipe.rows.sampling import padding_share, sorted_order
 from recipe.screen import is_terminal
@@ -79,7 +79,7 @@ def _encode(rows: Dataset, part: str, table: CharacterTable, max_length: int, di
         fn_kwargs={"table": table, "max_length": max_length},
         remove_columns=rows.column_names,
         features=_FEATURES,
-        desc=f"encoding {part} rows",
+        desc=_("encoding training rows") if part == "train" else _("encoding validation rows"),
         # Named by what decides the ids: the library would hash the function and its table instead, which is slower
         # and changes with every release.
         new_fingerprint=fingerprint,
@@ -128,7 +128,6 @@ def make_collator(tokenizer: PreTrainedTokenizerFast) -> DataCollatorForLanguage
 def describe_rows(corpus: Corpus, train: EncodedRows, data: DataSettings, effective_batch_size: int) -> list[str]:
     """Say what became of the rows, and what a batch will look like, in lines for the screen."""
     summary = corpus.summary
-    rejected = ", ".join(f"{count:,} {_(reason)}" for reason, count in summary.rejected.items()) or _("none")
     quantiles = np.quantile(train.lengths, [0.5, 0.95, 0.99, 1.0], method="lower")
     tokens = int(train.lengths.sum())
     grouped, padded = padding_share(train.lengths, effective_batch_size, seed=0)
@@ -140,7 +139,7 @@ def describe_rows(corpus: Corpus, train: EncodedRows, data: DataSettings, effect
             kept=summary.kept,
             held_out=summary.validation,
             count=sum(summary.rejected.values()),
-            rejected=rejected,
+            rejected=counted(summary.rejected) or _("none"),
         ),
         *([_("taken out of rows: {kinds}").format(kinds=listed(summary.cleaned))] if summary.cleaned else []),
         _(

@@ -19,7 +19,8 @@ from recipe.errors import UserError
 from recipe.formats.base import Text, TextFormat
 from recipe.formats.couplet import NO_SEPARATOR, Couplet, spelled_out
 from recipe.formats.registry import FORMATS
-from recipe.rows.cleaning import RejectedRowError
+from recipe.language import N_, _, enumerated
+from recipe.rows.cleaning import KEY_TWICE, NO_KEY, RejectedRowError
 from recipe.rows.delimited import DELIMITERS, Record, delimited_records
 from recipe.rows.diagnosis import (
     COUPLET_FLAGS,
@@ -29,7 +30,7 @@ from recipe.rows.diagnosis import (
     missing_columns,
     rejection_advice,
 )
-from recipe.rows.json_values import JSON_ENDINGS, Item, KeyTwice, json_items
+from recipe.rows.json_values import EMPTY_LINE, JSON_ENDINGS, Item, KeyTwice, json_items
 from recipe.settings import DataSettings
 from recipe.stored_files import PACKED_ENDINGS, content_ending, head_of, stored
 from recipe.text_files import open_text, rows_file_problem
@@ -40,8 +41,8 @@ FORMAT_ENDINGS = (*DELIMITERS, *JSON_ENDINGS, PARQUET)
 PAIR_COLUMNS = (("upper", "lower"), ("上联", "下联"))
 _SHOWN_CHARS = 80  # of a row in a message
 UPPER_FILE_FLAG = "--upper_file"
-_AS_LINE_PAIR = f"; a text file of upper and one of lower lines go with {UPPER_FILE_FLAG} and --lower_file"
-MORE_CELLS, MISSING_CELL, EMPTY_LINE = "more cells than the header", "missing cell", "empty line"
+MORE_CELLS, MISSING_CELL = N_("more cells than the header"), N_("missing cell")
+NOT_AN_OBJECT = N_("not a JSON object")
 
 
 class Row(NamedTuple):
@@ -101,11 +102,13 @@ def training_source(data: DataSettings) -> Source:
     problems = FORMATS[data.text_format].problems(data)
     for one, other in (("upper_column", "lower_column"), ("upper_file", "lower_file")):
         if (getattr(data, one) is None) != (getattr(data, other) is None):
-            problems.append(f"--{one} and --{other} go together; only one of them is set")
+            problems.append(
+                _("--{one} and --{other} must be given together; only one of them is set").format(one=one, other=other)
+            )
     if data.train_file and data.upper_file:
-        problems.append("--train_file and --upper_file both name training rows; give one of them")
+        problems.append(_("--train_file and --upper_file both name training rows; give one of them"))
     if not data.train_file and not data.upper_file:
-        problems.append("no training rows: give --train_file FILE, or --upper_file and --lower_file")
+        problems.append(_("no training rows: give --train_file FILE, or --upper_file and --lower_file"))
     problems += _same_twice(data)
     problems += [problem for file in dict.fromkeys(_all_files(data)) if (problem := rows_file_problem(file))]
     if problems:
@@ -123,8 +126,10 @@ def _same_twice(data: DataSettings) -> list[str]:
     problems += same_column_twice(data.upper_column, data.lower_column)
     if data.upper_file and data.lower_file and Path(data.upper_file).resolve() == Path(data.lower_file).resolve():
         problems.append(
-            f"--upper_file {data.upper_file} and --lower_file {data.lower_file} are the same file; every line would "
-            "answer itself"
+            _(
+                "--upper_file {upper_file} and --lower_file {lower_file} are the same file; every line would answer "
+                "itself"
+            ).format(upper_file=data.upper_file, lower_file=data.lower_file)
         )
     return problems
 
@@ -133,7 +138,9 @@ def same_column_twice(upper: str | None, lower: str | None) -> list[str]:
     """Return what is wrong if one column is named for both lines."""
     if upper is None or upper != lower:
         return []
-    return [f"--upper_column and --lower_column both name {upper!r}; every line would answer itself"]
+    return [
+        _("--upper_column and --lower_column both name {column!r}; every line would answer itself").format(column=upper)
+    ]
 
 
 def validation_source(data: DataSettings) -> Source | None:
@@ -172,8 +179,12 @@ def repeated_files(files: Sequence[str], setting: str) -> list[str]:
     for file in files:
         path = Path(file).resolve()
         if path in found:
-            also = "" if found[path] == file else f", which {found[path]} also is"
-            problems.append(f"{setting} names {file} twice{also}; name each file once")
+            problem = (
+                _("{setting} names {file} twice; name each file once")
+                if found[path] == file
+                else _("{setting} names {file} twice, the other time as {other}; name each file once")
+            )
+            problems.append(problem.format(setting=setting, file=file, other=found[path]))
         found.setdefault(path, file)
     return problems
 
@@ -216,15 +227,31 @@ def _read_file(file: str, source: Source) -> Iterator[Row]:
     if ending in JSON_ENDINGS:
         return _read_json(file, source)
     if ending == PARQUET and Path(file).suffix.lower() in PACKED_ENDINGS:
-        raise UserError(f"{file}: Parquet is packed in itself and not read out of an archive; unpack it")
+        raise UserError(
+            _("{file}: Parquet is compressed already and is not read out of an archive; unpack it").format(file=file)
+        )
     if ending == PARQUET:
         return _read_parquet(file, source)
-    expected = f"{', '.join(FORMAT_ENDINGS)}, each of them perhaps with {' or '.join(PACKED_ENDINGS)}"
-    raise UserError(
-        f"{file}: cannot tell the format from its ending; expected one of {expected}. For one row a line put "
-        f"{source.columns[0]} into a first line above them and end its name in .csv (.tsv if the rows hold commas)"
-        + (_AS_LINE_PAIR if UPPER_FILE_FLAG in source.advised_settings else "")
+    raise UserError(_unknown_format(file, source))
+
+
+def _unknown_format(file: str, source: Source) -> str:
+    """Say which files are read, and how a list of texts becomes one of them."""
+    message = (
+        _(
+            "{file}: cannot tell the format from its ending; expected one of {endings}, optionally packed ({packed}). "
+            "If it has one row a line, put {column} into a new first line and let its name end in .csv (.tsv if the "
+            "rows hold commas); for a text file of upper lines and one of lower lines use --upper_file and --lower_file"
+        )
+        if UPPER_FILE_FLAG in source.advised_settings
+        else _(
+            "{file}: cannot tell the format from its ending; expected one of {endings}, optionally packed ({packed}). "
+            "If it has one row a line, put {column} into a new first line and let its name end in .csv (.tsv if the "
+            "rows hold commas)"
+        )
     )
+    endings, packed = enumerated(FORMAT_ENDINGS), enumerated(PACKED_ENDINGS)
+    return message.format(file=file, endings=endings, packed=packed, column=source.columns[0])
 
 
 def _ending(file: str, source: Source) -> str:
@@ -247,25 +274,35 @@ def shown_row(row: Row, reason: str) -> Row:
     return Row(row.file, row.number, (" ".join(map(str, row.cells)),), reason)
 
 
-def why_rejected(source: Source, first: Mapping[str, Row], counts: Mapping[str, int], otherwise: str = "") -> str:
+def why_rejected(
+    source: Source, first: Mapping[str, Row], counts: Mapping[str, int], takes_other_texts: bool = False
+) -> str:
     """Return, for the end of a message that every row is rejected, one such row and what to do about it.
 
     Args:
         first: the first row of each reason, as by `shown_row`.
         counts: how many rows there are of each.
-        otherwise: what else to do where the rows are without a separator.
+        takes_other_texts: whether the rows may be other texts than couplets, where they are without a separator.
     """
     if not first:
         return ""
     row = first[max(first, key=lambda reason: counts[reason])]
     (text,) = row.cells
-    shown = f". The first of them, {row.file}, row {row.number}: {' '.join(text.split())[:_SHOWN_CHARS]}"
-    if row.fault != NO_SEPARATOR or source.is_line_pair:
-        return shown
-    sample = _sample(row.file, source)
-    separator_flag = SEPARATOR_FLAG if SEPARATOR_FLAG in source.advised_settings else ""
-    advice = rejection_advice(text, source.columns, source.column_settings, source.separator, separator_flag, sample)
-    return f"{shown}. {advice}{otherwise}" if advice else shown
+    advice = ""
+    if row.fault == NO_SEPARATOR and not source.is_line_pair:
+        flag = SEPARATOR_FLAG if SEPARATOR_FLAG in source.advised_settings else ""
+        sample = _sample(row.file, source)
+        advice = rejection_advice(text, source.columns, source.column_settings, source.separator, flag, sample)
+    if not advice:
+        message = _(". The first of them, {file}, row {number}: {text}")
+    elif takes_other_texts:
+        message = _(
+            ". The first of them, {file}, row {number}: {text}. {advice}; or set --text_format plain for other texts"
+        )
+    else:
+        message = _(". The first of them, {file}, row {number}: {text}. {advice}")
+    shown = " ".join(text.split())[:_SHOWN_CHARS]
+    return message.format(file=row.file, number=row.number, text=shown, advice=advice)
 
 
 def _sample(file: str, source: Source) -> Sample:
@@ -301,7 +338,7 @@ def _unchanged(file: str) -> Iterator[None]:
     yield
     after = path.stat()
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        raise UserError(f"{file}: changed while it was read; run again when nothing writes to it")
+        raise UserError(_("{file}: changed while it was read; run again when nothing writes to it").format(file=file))
 
 
 def _read_delimited(file: str, source: Source, ending: str) -> Iterator[Row]:
@@ -352,14 +389,14 @@ def _json_cells(item: Item, source: Source) -> tuple[tuple[Any, ...], str]:
     if item.fault:
         return (), item.fault
     if isinstance(value, KeyTwice):
-        return (), f"key {value.key!r} twice"
+        return (), KEY_TWICE.format(key=repr(value.key))
     if source.takes_whole_texts and (isinstance(value, str) or is_list_of_lines(value)):
         return (value,), ""
     if not isinstance(value, dict):
-        return (), "not a JSON object"
+        return (), NOT_AN_OBJECT
     columns = source.columns_of(list(value))
     if columns is None:
-        return (), f"no key {next(column for column in source.columns if column not in value)!r}"
+        return (), NO_KEY.format(key=repr(next(column for column in source.columns if column not in value)))
     return tuple(value[column] for column in columns), ""
 
 
@@ -381,7 +418,9 @@ def _read_parquet(file: str, source: Source) -> Iterator[Row]:
             for cells in zip(*cells_of, strict=True):
                 yield Row(file, next(number), cells)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last: strings that are not UTF-8
-        raise UserError(f"{file}: cannot be read as Parquet: {str(error).splitlines()[0]}") from None
+        raise UserError(
+            _("{file}: cannot be read as Parquet: {reason}").format(file=file, reason=str(error).splitlines()[0])
+        ) from None
 
 
 def _read_line_pair(source: Source) -> Iterator[Row]:
@@ -398,6 +437,9 @@ def _read_line_pair(source: Source) -> Iterator[Row]:
                     continue  # lines that an editor left at the end of one of the files
                 shorter = upper_file if upper is None else lower_file
                 raise UserError(
-                    f"{shorter}: ends after line {number - 1}, the other file goes on; they must answer line by line"
+                    _(
+                        "{file}: ends after line {number}, but the other file goes on; the two must answer each other "
+                        "line by line"
+                    ).format(file=shorter, number=number - 1)
                 )
             yield Row(upper_file, number, (upper, lower))

@@ -2,13 +2,13 @@
 // Texts of the data reach the page through textContent only: no couplet can become an element or run.
 
 const data = JSON.parse(document.getElementById("data").textContent);
-const storageName = `rating-sheet ${data.sheet} ${data.number}`;
+let storageName = `rating-sheet ${data.sheet} ${data.number}`;
 const isPair = data.kind === "pair";
 const CHOICE_KEYS = { a: "A", b: "B", t: "tie", x: "both_bad", 1: "A", 2: "B", 3: "tie", 4: "both_bad" };
 
 const TEXTS = {
   zh: {
-    other: "English", save: "保存", start: "开始", next: "下一题", back: "上一题", comment: "评语（可不写）", empty: "（空）",
+    other: "English", save: "保存", file: "保存", start: "开始", next: "下一题", back: "上一题", comment: "评语（可不写）", empty: "（空）",
     title: "请您评联", name: "您的称呼（会写进评分文件，可用化名）", nameMissing: "请先填写称呼",
     introAbsolute: "每次看到一个答案，请按下表逐项打分。不必猜测是谁写的；凭第一印象即可。",
     introPair: "每次看到同一题的两个答案，请选较好的一个；难分高下选“平”，都不像样选“都不好”。",
@@ -21,7 +21,7 @@ const TEXTS = {
     noStorage: "这个浏览器不让网页保存进度，关掉前请先按“保存”。",
   },
   en: {
-    other: "中文", save: "Save", start: "Begin", next: "Next", back: "Back", comment: "Comment (optional)", empty: "(empty)",
+    other: "中文", save: "Save", file: "Save", start: "Begin", next: "Next", back: "Back", comment: "Comment (optional)", empty: "(empty)",
     title: "Rating sheet", name: "Your name (written into the file; a pseudonym will do)", nameMissing: "Please give a name first",
     introAbsolute: "You see one answer at a time. Rate it in each dimension by the table below. Do not guess who wrote it; first impressions are fine.",
     introPair: "You see two answers to one prompt. Choose the better one; “tie” if neither is better, “both bad” if neither will do.",
@@ -34,6 +34,9 @@ const TEXTS = {
     noStorage: "This browser does not let the page keep your progress: press Save before you close it.",
   },
 };
+
+// What a page on a server does beside this (rating_server.js); one that was opened from disk has nobody to tell.
+const keeper = { begin: null, hasBegun: () => false, leave() {}, changed() {}, flush: null, pending: () => 0 };
 
 let canStore = true;
 let state = { rater: "", language: data.language, place: -1, answers: {} };
@@ -108,14 +111,21 @@ function showStart() {
     make("p", { textContent: words().kept }),
     make("p", { className: "keys", textContent: isPair ? words().keysPair : words().keysAbsolute }),
     make("label", { htmlFor: "rater", textContent: words().name }), input,
-    make("p", {}), make("button", { className: "main", type: "submit", textContent: words().start }),
+    make("p", {}), make("button", { className: "main", type: "submit", textContent: keeper.hasBegun() ? words().goOn : words().start }),
   );
+  if (keeper.hasBegun()) {
+    input.readOnly = true;
+    const leave = make("button", { type: "button", textContent: words().leave });
+    leave.addEventListener("click", () => keeper.leave());
+    form.append(" ", leave);
+  }
   if (!isPair) form.append(make("p", {}), anchorTable());
-  form.addEventListener("submit", (event) => {
+  form.addEventListener("submit", async (event) => {
     event.preventDefault();
     state.rater = input.value.trim();
     if (!state.rater) return warn(words().nameMissing);
     warn("");
+    if (keeper.begin && !keeper.hasBegun() && !(await keeper.begin())) return;
     const first = data.entries.findIndex((entry) => !isComplete(entry));
     go(first < 0 ? data.entries.length : first);
   });
@@ -126,6 +136,7 @@ function rate(entry, key, value, byKey) {
   const wasComplete = isComplete(entry);
   answerTo(entry).values[key] = value;
   keep();
+  keeper.changed(entry);
   if (isComplete(entry) && !wasComplete) return go(state.place + 1);
   if (byKey) currentDimension = Math.min(currentDimension + 1, data.dimensions.length - 1);
   show();
@@ -184,7 +195,7 @@ function showEntry() {
   if (!isPair) card.append(...lineOf(answerLabel, entry.answer, isLong(entry)));
   const comment = make("textarea", { rows: 1, id: "comment", value: answerTo(entry).comment, placeholder: words().comment, maxLength: 2000 });
   comment.setAttribute("aria-label", words().comment);
-  comment.addEventListener("input", () => { answerTo(entry).comment = comment.value; keep(); });
+  comment.addEventListener("input", () => { answerTo(entry).comment = comment.value; keep(); keeper.changed(entry); });
   const back = make("button", { type: "button", textContent: words().back, disabled: state.place === 0 });
   back.addEventListener("click", () => go(state.place - 1));
   const next = make("button", { type: "button", className: isComplete(entry) ? "main" : "", textContent: words().next });
@@ -202,11 +213,17 @@ function showEnd() {
     go_back.addEventListener("click", () => go(data.entries.findIndex((entry) => !isComplete(entry))));
     card.append(go_back, " ");
   }
-  const save = make("button", { type: "button", className: "main", textContent: words().save });
-  save.addEventListener("click", saveFile);
-  const copy = make("textarea", { rows: 4, readOnly: true, value: lines() });
-  card.append(save, make("p", {}), make("p", { className: "line-label", textContent: words().copy }), copy);
-  byId("end").replaceChildren(card);
+  if (keeper.begin && !keeper.pending()) {
+    card.append(make("p", { textContent: words().stored }));
+  } else {
+    const save = make("button", { type: "button", className: "main", textContent: words().file });
+    save.addEventListener("click", saveFile);
+    const copy = make("textarea", { rows: 4, readOnly: true, value: lines() });
+    card.append(save, make("p", {}), make("p", { className: "line-label", textContent: words().copy }), copy);
+  }
+  const back = make("button", { type: "button", textContent: words().back });
+  back.addEventListener("click", () => go(data.entries.length - 1));
+  byId("end").replaceChildren(card, back);
 }
 
 function show() {
@@ -216,12 +233,13 @@ function show() {
   byId("sheet").hidden = isStart || isEnd;
   byId("end").hidden = !isEnd;
   const total = data.entries.length, done = total - missing();
-  byId("count").textContent = `${done} / ${total}`;
+  byId("count").textContent = total ? `${done} / ${total}` : "";
   byId("track").setAttribute("aria-valuemax", total);
   byId("track").setAttribute("aria-valuenow", done);
-  byId("filled").style.width = `${(100 * done) / total}%`;
+  byId("filled").style.width = `${total ? (100 * done) / total : 0}%`;
   byId("language").textContent = words().other;
   byId("save").textContent = words().save;
+  byId("save").hidden = !total;
   if (isStart) showStart(); else if (isEnd) showEnd(); else showEntry();
   if (!canStore) warn(words().noStorage);
 }
@@ -288,7 +306,7 @@ function onKey(event) {
 }
 
 document.addEventListener("keydown", onKey);
-byId("save").addEventListener("click", saveFile);
+byId("save").addEventListener("click", () => (keeper.flush ?? saveFile)());
 byId("language").addEventListener("click", () => { state.language = state.language === "zh" ? "en" : "zh"; keep(); show(); });
 load();
 state.place = -1; // everybody begins at the instructions; Begin leads to the first unfinished entry

@@ -80,6 +80,7 @@ def muon_for(arguments: TrainingArguments) -> tuple[Callable[[], Callable[..., M
 def _make_muon(model: PreTrainedModel, weight_decay: float, **kwargs: Any) -> MuonWithAdamW:
     """Sort the parameters: matrices inside the blocks to Muon, the rest to AdamW; biases and norms do not decay."""
     embeddings = {id(module.weight) for module in model.modules() if isinstance(module, torch.nn.Embedding)}
+    embeddings.add(id(model.get_output_embeddings().weight))  # a matrix of its own where the two are not tied
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     tables = [parameter for parameter in trained if id(parameter) in embeddings]
     hidden = [parameter for parameter in trained if parameter.ndim == 2 and id(parameter) not in embeddings]

@@ -11,6 +11,7 @@ import numpy as np
 
 from recipe.errors import UserError, run_or_explain
 from recipe.files import at_home
+from recipe.language import LANGUAGES, N_, _, asked_language, choose_language
 from recipe.verse.cleaning import clean, simplify
 from recipe.verse.collection import read_collection
 from recipe.verse.couplets import (
@@ -31,24 +32,39 @@ OUTPUT_DIR = "data/verse"
 
 def main(argv: Sequence[str]) -> int:
     """Read, clean, choose, split and write."""
-    parser = argparse.ArgumentParser(prog="python -m recipe.verse", description=__doc__)
+    choose_language(asked_language(argv))
+    parser = argparse.ArgumentParser(
+        prog="python -m recipe.verse",
+        description=_("Make texts and couplets of the collection chinese-poetry, to pretrain and to fine-tune on."),
+    )
     parser.add_argument(
         "--poems",
         required=True,
         type=at_home,
-        help="the collection chinese-poetry: its npm tarball, or a directory that holds it unpacked or as a git clone",
+        help=_("the collection chinese-poetry: its npm tarball, or a directory with its unpacked files or git clone"),
     )
     parser.add_argument(
-        "--output_dir", default=OUTPUT_DIR, type=at_home, help="directory of the files (default: %(default)s)"
+        "--output_dir", default=OUTPUT_DIR, type=at_home, help=_("directory of the files (default: %(default)s)")
     )
     parser.add_argument(
-        "--held_out", type=int, default=HELD_OUT, help="couplets of the dev and of the test file (default: %(default)s)"
+        "--held_out",
+        type=int,
+        default=HELD_OUT,
+        help=_("couplets in the dev file, and in the test file (default: %(default)s)"),
+    )
+    parser.add_argument(
+        "--language", choices=LANGUAGES, help=_("language of help and messages; unset follows the locale")
     )
     arguments = parser.parse_args(argv)
     if arguments.held_out < 1:
-        raise UserError(f"--held_out is {arguments.held_out}; choose a number from 1")
+        raise UserError(_("--held_out {number}: must be at least 1").format(number=arguments.held_out))
     collection = read_collection(arguments.poems)
-    print(f"{len(collection.poems):,} poems read; simplifying and cleaning them takes half a minute", flush=True)
+    print(
+        _("{count:,} poems read; simplifying and cleaning them takes half a minute").format(
+            count=len(collection.poems)
+        ),
+        flush=True,
+    )
     cleaned = clean(simplify(collection.poems))
     poems = distinct(cleaned)
     candidates = [couplet for couplet in regulated_couplets(poems) if is_middle(couplet) and keeps_form(couplet)]
@@ -56,11 +72,11 @@ def main(argv: Sequence[str]) -> int:
     parallel = [candidates[number] for number in np.flatnonzero(scores >= PARALLEL_FROM).tolist()]
     split = split_by_poem(parallel, poems, arguments.held_out, excluded_lines())
     counts = {
-        "poems read": len(collection.poems),
-        "poems with text": len(cleaned),
-        "distinct poems": len(poems),
-        "middle couplets that keep the form": len(candidates),
-        "of them parallel": len(parallel),
+        N_("poems read"): len(collection.poems),
+        N_("poems with text"): len(cleaned),
+        N_("distinct poems"): len(poems),
+        N_("middle couplets that keep the form"): len(candidates),
+        N_("of them parallel"): len(parallel),
     }
     print(write_all(Path(arguments.output_dir), collection, counts, poems, split))
     return 0

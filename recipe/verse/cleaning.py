@@ -16,6 +16,7 @@ from functools import cached_property
 from recipe.couplet.character_forms import STANDARD_FORMS
 from recipe.couplet.form import is_chinese_character
 from recipe.errors import UserError
+from recipe.language import _
 
 # Fewer occurrences in the whole collection do not teach a character.
 RARE_BELOW = 20
@@ -62,8 +63,10 @@ def simplify(texts: Sequence[str]) -> list[str]:
     """
     if importlib.util.find_spec("opencc") is None:
         raise UserError(
-            "the poems are in traditional characters, and OpenCC, which simplifies them, is not installed: "
-            "pip install -c constraints.txt -e '.[verse]'"
+            _(
+                "the poems are in traditional characters, and OpenCC, which simplifies them, is not installed; run: "
+                "pip install -c constraints.txt -e '.[verse]'"
+            )
         )
     from opencc import OpenCC
 

@@ -16,12 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from recipe.errors import UserError
+from recipe.language import N_, _
+from recipe.text_files import where_looked
 
 # Other directories hold the same file names with the tones of the poems (strains) or their misprints (error).
 _DIRECTORIES = ("quantangshi", "全唐诗")
 _FILE_NAME = re.compile(r"poet\.(tang|song)\.(\d+)\.json")
 _DYNASTIES = ("tang", "song")
-_HOW_TO_GET_IT = "`npm pack chinese-poetry@2.0.1` fetches it (85 MB); name the .tgz, or the directory unpacked from it"
+_HOW_TO_GET_IT = N_(
+    "`npm pack chinese-poetry@2.0.1` fetches it (85 MB); name the .tgz, or the directory unpacked from it"
+)
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,11 @@ def read_collection(path: str | Path) -> Collection:
     elif path.exists():
         contents = _tarball_contents(path)
     else:
-        raise UserError(f"--poems {path}: no such file or directory (looked in {Path.cwd()}). {_HOW_TO_GET_IT}")
+        raise UserError(
+            _("--poems {path}: no such file or directory{where}. {advice}").format(
+                path=path, where=where_looked(path), advice=_(_HOW_TO_GET_IT)
+            )
+        )
     digest, poems, files = hashlib.sha256(), [], []
     for name, content in sorted(contents, key=lambda item: _place(item[0])):
         digest.update(content)
@@ -59,8 +67,9 @@ def read_collection(path: str | Path) -> Collection:
         poems += _poems_of(f"{path}: {name}", content)
     if not poems:
         raise UserError(
-            f"--poems {path}: holds no file {_DIRECTORIES[0]}/poet.tang.N.json or {_DIRECTORIES[1]}/poet.tang.N.json. "
-            + _HOW_TO_GET_IT
+            _("--poems {path}: holds no file {one}/poet.tang.N.json or {other}/poet.tang.N.json. {advice}").format(
+                path=path, one=_DIRECTORIES[0], other=_DIRECTORIES[1], advice=_(_HOW_TO_GET_IT)
+            )
         )
     return Collection(poems, files, digest.hexdigest())
 
@@ -91,7 +100,11 @@ def _tarball_contents(path: Path) -> Iterator[tuple[str, bytes]]:
     # What the library raises depends on where a file is torn: in a header, in a member, or in the compressed stream.
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"--poems {path}: is no tarball, or a torn one ({reason}). {_HOW_TO_GET_IT}") from None
+        raise UserError(
+            _("--poems {path}: is not a tarball, or a damaged one ({reason}). {advice}").format(
+                path=path, reason=reason, advice=_(_HOW_TO_GET_IT)
+            )
+        ) from None
 
 
 def _poems_of(name: str, content: bytes) -> list[str]:
@@ -100,6 +113,8 @@ def _poems_of(name: str, content: bytes) -> list[str]:
         return ["".join(record["paragraphs"]) for record in records]
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(
-            f"{name}: is not a list of poems with paragraphs ({type(error).__name__}: {error}). "
-            "The file is damaged or of another collection; fetch it again"
+            _(
+                "{name}: is not a list of poems with paragraphs ({reason}). The file is damaged or of another "
+                "collection; fetch it again"
+            ).format(name=name, reason=f"{type(error).__name__}: {error}")
         ) from None

@@ -19,6 +19,7 @@ import numpy as np
 from recipe.couplet.form import form_violations
 from recipe.couplet.parallelism import CharacterAssociation
 from recipe.errors import UserError
+from recipe.language import _
 from recipe.verse.cleaning import Poem
 
 _EXCLUDED_LINES = Path(__file__).parent / "excluded_lines.txt"
@@ -152,7 +153,7 @@ def split_by_poem(
     taken: set[str] = set()
     sides: list[list[Couplet]] = []
     order = iter(sorted(by_poem, key=lambda number: poem_key(poems[number])))
-    for _ in ("test", "dev"):
+    for _side in ("test", "dev"):
         side: list[Couplet] = []
         while len(side) < held_out and (number := next(order, None)) is not None:
             if taken.isdisjoint(poems[number].lines):
@@ -165,7 +166,9 @@ def split_by_poem(
     train = list({couplet[:2]: couplet for couplet in couplets if couplet.poem in usable}.values())
     if not train:
         raise UserError(
-            f"--held_out {held_out}: of {len(couplets):,} parallel couplets none is left to train on; lower it, or "
-            "give --poems the whole collection"
+            _(
+                "--held_out {held_out}: of {count:,} parallel couplets none is left to train on; lower it, or give "
+                "--poems the whole collection"
+            ).format(held_out=held_out, count=len(couplets))
         )
     return Split(train, dev, test, train_poems, list(dict.fromkeys(couplet.poem for couplet in dev)))

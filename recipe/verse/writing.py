@@ -11,6 +11,7 @@ from pathlib import Path
 
 from recipe.couplet.form import DEFAULT_SEPARATOR
 from recipe.files import atomic_open, sha256_of, write_text
+from recipe.language import _
 from recipe.verse.cleaning import Poem
 from recipe.verse.collection import Collection
 from recipe.verse.couplets import Couplet, Split
@@ -101,7 +102,10 @@ def write_all(
         DEV: _couplet_rows(split.dev),
         TEST: _couplet_rows(split.test),
     }
-    counts = counts | {f"rows of {name}": write_rows(directory / name, texts) for name, texts in rows.items()}
+    written = {name: write_rows(directory / name, texts) for name, texts in rows.items()}
+    shown = {_(what): count for what, count in counts.items()}
+    shown |= {_("rows of {file}").format(file=name): count for name, count in written.items()}
+    counts = counts | {f"rows of {name}": count for name, count in written.items()}
     write_text(directory / VOCABULARY, vocabulary(texts) + "\n")
     hashes = {name: sha256_of(directory / name) for name in (*rows, VOCABULARY)}
     opencc = importlib.metadata.version("opencc")
@@ -117,8 +121,9 @@ def write_all(
     source = f"{len(collection.files)} files, SHA-256 of their contents `{collection.sha256}`; OpenCC {opencc}"
     card = _CARD.format(source=source, counts="\n".join(listed), hashes="\n".join(hashed))
     write_text(directory / CARD, card)
-    width = max(map(len, counts))
-    return "\n".join([*(f"{name:{width}}  {count:9,}" for name, count in counts.items()), f"written: {directory}/"])
+    # The numbers first: Chinese words would need other widths.
+    lines = [f"{count:9,}  {what}" for what, count in shown.items()]
+    return "\n".join([*lines, _("written: {directory}/").format(directory=directory)])
 
 
 def _couplet_rows(couplets: Iterable[Couplet]) -> list[str]:

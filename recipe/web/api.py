@@ -92,12 +92,12 @@ class Interface:
             "/v1/completions": self.completions,
             "/v1/chat/completions": self.chat_completions,
         }.items():
-            app.add_route(path, _answered(handler, "POST"), methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
-        app.add_route("/v1/models", _answered(self.models, "GET"), methods=["GET", "POST"])
+            app.add_route(path, answered(handler, "POST"), methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
+        app.add_route("/v1/models", answered(self.models, "GET"), methods=["GET", "POST"])
 
     async def couplet(self, request: Request) -> Response:
         """`{"upper": …, "n": …, "tones": …}` to the answers and what speaks for each; or whole couplets."""
-        body = await _json_body(request)
+        body = await json_body(request)
         name, batcher = self._batcher(body.pop("model", None))
         if asked := [way for way in (ACROSTIC, THEME, BEGINNING) if way in body]:
             return await self._composed(asked, name, batcher, body, request)
@@ -126,7 +126,7 @@ class Interface:
 
     async def completions(self, request: Request) -> Response:
         """OpenAI's completions: `prompt` is an upper line, or several; each is completed by its lower line."""
-        body = await _json_body(request)
+        body = await json_body(request)
         name, batcher = self._batcher(body.get("model"))
         prompt = body.pop("prompt", None)
         prompts = prompt if isinstance(prompt, list) else [prompt]
@@ -141,7 +141,7 @@ class Interface:
 
     async def chat_completions(self, request: Request) -> Response:
         """OpenAI's chat: the last message of the user is an upper line, the assistant's is its lower line."""
-        body = await _json_body(request)
+        body = await json_body(request)
         name, batcher = self._batcher(body.get("model"))
         upper = checked_line(_last_user_text(body.pop("messages", None)), batcher.couplets.ready.text_format)
         answers = await _answer(batcher, [upper], _openai_wish(body), request)
@@ -210,11 +210,11 @@ def described(answer: Answer, violations: Sequence[str]) -> dict[str, Any]:
     return {"lower": answer.text, **rounded, "violations": list(violations)}
 
 
-def _answered(handler: Handler, method: str) -> Handler:
+def answered(handler: Handler, method: str) -> Handler:
     """Return a handler whose every failure is an answer in JSON."""
 
     @wraps(handler)
-    async def answered(request: Request) -> Response:
+    async def guarded(request: Request) -> Response:
         try:
             with speaking("en"):  # a program reads it, wherever the server stands
                 if request.method != method:
@@ -234,7 +234,7 @@ def _answered(handler: Handler, method: str) -> Handler:
             notice(f"{request.url.path}: {type(error).__name__}: {error}")
             return _error(500, "an error of the server; its log says which", "server_error")
 
-    return answered
+    return guarded
 
 
 def _error(
@@ -244,7 +244,7 @@ def _error(
     return JSONResponse({"error": {"message": printable(message), "type": kind, "code": status}}, status, headers)
 
 
-async def _json_body(request: Request) -> dict[str, Any]:
+async def json_body(request: Request) -> dict[str, Any]:
     """Return the object that a request's body holds, read no further than is allowed."""
     # Another site's page may send a visitor's browser here, but not with this type without asking first (CORS).
     if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":

@@ -14,11 +14,12 @@ from markupsafe import Markup, escape
 from recipe.couplet.form import Violation, form_violations
 from recipe.errors import UserError
 from recipe.language import _, speaking
-from recipe.model.tokenization import unknown_characters
+from recipe.model.tokenization import read_by, unknown_characters
 from recipe.settings import GenerationSettings
 from recipe.templating import render
 from recipe.web.batching import Batcher, BusyError
 from recipe.web.picture import couplet_svg
+from recipe.web.rating import PATH as SHEETS_PATH
 from recipe.web.requests import (
     ACROSTIC,
     LINE_LENGTHS,
@@ -57,43 +58,71 @@ _RULES = {
 }
 
 
-def make_page(batchers: Mapping[str, Batcher], language: str) -> gr.Blocks:
-    """Return the page in a language; with two models it answers by both, side by side."""
+def make_page(batchers: Mapping[str, Batcher], language: str, has_sheets: bool = False) -> gr.Blocks:
+    """Return the page in a language; with two models it answers by both, side by side; with sheets it has two tabs."""
     words = words_of(language)
     with gr.Blocks(title=words["title"], analytics_enabled=False) as page:
         gr.HTML(_masthead(words, language))
-        with gr.Row(elem_id="ask"):
-            upper = gr.Textbox(
-                label=words["upper"],
-                placeholder=words["placeholder"],
-                max_lines=1,
-                elem_id="upper",
-                scale=5,
-                autofocus=True,
-            )
-            ask = gr.Button(words["answer"], variant="primary", elem_id="answer")
-        ways = [(words[f"way_{way}"], way) for way in (ANSWER, ACROSTIC, THEME)]
-        way = gr.Radio(ways, value=ANSWER, label=words["way"], show_label=False, container=False, elem_id="way")
-        way.change(
-            lambda chosen: _asking(words, chosen), way, [upper, ask], api_visibility="private", show_progress="hidden"
-        )
-        with gr.Row(elem_id="examples"):
-            gr.HTML(f'<span class="examples-label">{escape(words["examples"])}</span>', min_height=0)
-            examples = [(line, gr.Button(line, size="sm")) for line in EXAMPLES]
-        with gr.Accordion(words["settings"], open=False, elem_id="settings"):
-            settings = {"way": way, **_settings(words, has_two=len(batchers) > 1)}
-        shown = gr.HTML(f'<p class="waiting">{escape(words["waiting"])}</p>', elem_id="answers")
-        gr.HTML(_colophon(words))
-        answer = _answering(batchers, language, list(settings))
-        wiring = {"inputs": [upper, *settings.values()], "outputs": shown, "concurrency_limit": None}
-        wiring |= {"show_progress": "minimal", "api_visibility": "private"}
-        gr.on([ask.click, upper.submit], answer, **wiring)
-        for line, button in examples:
-            filled = f"() => {json.dumps([line, ANSWER])}"
-            fill = button.click(None, None, [upper, way], js=filled, api_visibility="private")
-            fill.then(answer, **wiring)
+        if has_sheets:
+            with gr.Tabs(elem_id="tabs"):
+                with gr.Tab(words["tab_couplets"], id="couplets"):
+                    upper = _couplets(batchers, language)
+                with gr.Tab(words["tab_rate"], id="rate"):
+                    gr.HTML(_sheet_frame(words, language), padding=False)
+        else:
+            upper = _couplets(batchers, language)
+        gr.HTML(_colophon(words, words["footer_rate" if has_sheets else "footer"]))
         page.load(None, upper, upper, js=LINE_OF_ADDRESS, api_visibility="private")
     return page
+
+
+def _couplets(batchers: Mapping[str, Batcher], language: str) -> gr.Textbox:
+    """Add what asks and answers, and return the box for typing."""
+    words = words_of(language)
+    with gr.Row(elem_id="ask"):
+        upper = gr.Textbox(
+            label=words["upper"],
+            placeholder=words["placeholder"],
+            max_lines=1,
+            elem_id="upper",
+            scale=5,
+            autofocus=True,
+        )
+        ask = gr.Button(words["answer"], variant="primary", elem_id="answer")
+    ways = [(words[f"way_{way}"], way) for way in (ANSWER, ACROSTIC, THEME)]
+    way = gr.Radio(ways, value=ANSWER, label=words["way"], show_label=False, container=False, elem_id="way")
+    way.change(
+        lambda chosen: _asking(words, chosen), way, [upper, ask], api_visibility="private", show_progress="hidden"
+    )
+    with gr.Row(elem_id="examples"):
+        gr.HTML(f'<span class="examples-label">{escape(words["examples"])}</span>', min_height=0)
+        examples = [(line, gr.Button(line, size="sm")) for line in EXAMPLES]
+    with gr.Accordion(words["settings"], open=False, elem_id="settings"):
+        settings = {"way": way, **_settings(words, has_two=len(batchers) > 1)}
+    shown = gr.HTML(f'<p class="waiting">{escape(words["waiting"])}</p>', elem_id="answers")
+    answer = _answering(batchers, language, list(settings))
+    wiring = {"inputs": [upper, *settings.values()], "outputs": shown, "concurrency_limit": None}
+    wiring |= {"show_progress": "minimal", "api_visibility": "private"}
+    gr.on([ask.click, upper.submit], answer, **wiring)
+    for line, button in examples:
+        filled = f"() => {json.dumps([line, ANSWER])}"
+        fill = button.click(None, None, [upper, way], js=filled, api_visibility="private")
+        fill.then(answer, **wiring)
+    return upper
+
+
+def _sheet_frame(words: Mapping[str, str], language: str) -> str:
+    """Return the page of the blind sheets inside this one; by itself it has more room on a phone."""
+    return Markup(
+        '<p class="caption">{introduction} <a href="{path}?language={language}" target="_blank">{alone}</a></p>'
+        '<iframe id="sheet" src="{path}?language={language}" title="{title}"></iframe>'
+    ).format(
+        introduction=words["rate_introduction"],
+        path=SHEETS_PATH,
+        language=language,
+        alone=words["rate_alone"],
+        title=words["tab_rate"],
+    )
 
 
 def _asking(words: Mapping[str, str], way: str) -> Any:
@@ -146,11 +175,11 @@ def _masthead(words: Mapping[str, str], language: str) -> str:
     )
 
 
-def _colophon(words: Mapping[str, str]) -> str:
+def _colophon(words: Mapping[str, str], footer: str) -> str:
     return Markup(
         '<p class="colophon">{footer}<br>{interface} <code>POST /api/couplet</code> · <code>/v1/completions</code> · '
         "<code>/v1/chat/completions</code></p>"
-    ).format(footer=words["footer"], interface=words["footer_interface"])
+    ).format(footer=footer, interface=words["footer_interface"])
 
 
 def _settings(words: Mapping[str, str], has_two: bool) -> dict[str, gr.components.Component]:
@@ -228,7 +257,7 @@ async def _answers_html(
         {"name": name, "cards": [_card(answer, heading, words) for answer in answers]}
         for name, answers in zip(chosen, found, strict=True)
     ]
-    unknown = " ".join(unknown_characters(first.tokenizer, upper))
+    unknown = " ".join(unknown_characters(first.tokenizer, read_by(first.tokenizer, upper).text))
     return render("web_answers.html", words=words, systems=systems, unknown=unknown, caption=caption)
 
 

@@ -13,7 +13,7 @@ from recipe.facade import decoding_settings
 from recipe.formats.base import TextFormat
 from recipe.generating.values import check_settings
 from recipe.language import LANGUAGES, N_, _, translations
-from recipe.model.tokenization import unknown_characters
+from recipe.model.tokenization import read_by, unknown_characters
 from recipe.rows.cleaning import EMPTY, LOST, MARKUP, RejectedRowError, clean_line
 from recipe.settings import DecodingSettings
 
@@ -107,7 +107,7 @@ def checked_given(typed: str, kind: str, line_length: Any, tokenizer: PreTrained
         raise refused
     if kind == ACROSTIC and (len(given) != 2 or given[0] == given[1]):
         raise refused
-    if unknown := unknown_characters(tokenizer, given):
+    if unknown := unknown_characters(tokenizer, read_by(tokenizer, given).text):
         raise RefusedError("unknown", found=" ".join(unknown))
     return given
 

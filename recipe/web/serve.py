@@ -23,10 +23,12 @@ from recipe.errors import UserError
 from recipe.facade import Couplets
 from recipe.formats.couplet import Couplet
 from recipe.language import _
+from recipe.rating.desk import Desk
 from recipe.settings import DemoSettings, DeviceSettings
 from recipe.web.api import Interface, served_names
 from recipe.web.batching import Batcher
 from recipe.web.page import PATHS, make_page, script, style, theme
+from recipe.web.rating import RatingPage
 
 
 def serve(settings: Settings) -> int:
@@ -36,27 +38,30 @@ def serve(settings: Settings) -> int:
         UserError: a port that cannot be had, or models and files that cannot be used.
     """
     demo = settings[DemoSettings]
+    desk = None if demo.rating_sheet is None else Desk(demo.rating_sheet)
     with closing(_listen(demo.host, demo.port)) as listening:
         couplets = _load(demo, settings[DeviceSettings])
         with _batchers(couplets, demo.max_waiting) as batchers:
-            app = make_app(batchers)
+            app = make_app(batchers, desk)
             print(_invitation(demo, listening), flush=True)
             server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
             server.run(sockets=[listening])
     return 0
 
 
-def make_app(batchers: dict[str, Batcher]) -> FastAPI:
-    """Return the application: the interfaces, then a page in each language."""
+def make_app(batchers: dict[str, Batcher], desk: Desk | None = None) -> FastAPI:
+    """Return the application: the interfaces, the sheets of a desk, then a page in each language."""
     # FastAPI's own pages of documentation load scripts from elsewhere; docs/web.md documents the interfaces.
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     Interface(batchers).add_to(app)
+    if desk is not None:
+        RatingPage(desk).add_to(app)
     # The longest path first: what is mounted at / answers everything.
     app.add_route("/en", lambda request: RedirectResponse(f"/en/?{request.url.query}"))
     for language, path in sorted(PATHS.items(), key=lambda item: -len(item[1])):
         app = gr.mount_gradio_app(
             app,
-            make_page(batchers, language).queue(max_size=64),
+            make_page(batchers, language, has_sheets=desk is not None).queue(max_size=64),
             path=path.rstrip("/") or "/",
             footer_links=[],
             theme=theme(),
@@ -117,8 +122,14 @@ def _listen(host: str, port: int) -> socket.socket:
 def _invitation(demo: DemoSettings, listening: socket.socket) -> str:
     """Say where the page is, and, where somebody asked for it, under which address the world reaches it."""
     port = listening.getsockname()[1]
-    host = "localhost" if demo.host in ("127.0.0.1", "::1") else demo.host
+    at_all = demo.host in ("0.0.0.0", "::")  # an address to listen on, not one to go to
+    host = "localhost" if at_all or demo.host in ("127.0.0.1", "::1") else demo.host
     lines = [_("open {address} (Ctrl-C ends)").format(address=f"http://{host}:{port}")]
+    if at_all:
+        named = _("from other machines of the network, if it knows this one's name: {address}")
+        lines.append(named.format(address=f"http://{socket.gethostname()}:{port}"))
+    if demo.rating_sheet is not None:
+        lines.append(_("ratings are stored in {directory}").format(directory=demo.rating_sheet))
     if demo.share:
         lines.append(_("shared with whoever has the address: {address}").format(address=_tunnel(port)))
     return "\n".join(lines)

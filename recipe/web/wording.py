@@ -67,6 +67,14 @@ _WORDS = {
     ),
     "unknown": N_("The model does not know these characters and could not see them:"),
     "waiting": N_("The lower lines will hang here"),
+    "tab_couplets": N_("Write couplets"),
+    "tab_rate": N_("Rate couplets"),
+    "rate_introduction": N_("Rate couplets without knowing who wrote them; the name may be a pseudonym."),
+    "rate_alone": N_("Open on a page of its own"),
+    "footer_rate": N_(
+        "Everything runs on this machine; nothing is sent elsewhere. Only ratings and the names given with them are "
+        "kept."
+    ),
     "footer": N_("Everything runs on this machine; nothing is sent elsewhere, and nothing you write is kept."),
     "footer_interface": N_("For programs"),
 }
