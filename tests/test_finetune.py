@@ -482,7 +482,7 @@ MISTAKES = {
     ),
     "precision": ({"precision": "fp16", "fp16": True}, "--precision contradicts --bf16 or --fp16"),
     "sharding one process": ({"fsdp": "full_shard"}, "--fsdp shards a model over several processes"),
-    "push to where": ({"push_to_hub": True}, "it also needs --publish_dir DIR and --hub_model_id NAME"),
+    "push to where": ({"push_to_hub": True}, "it also needs --publish_dir, --hub_model_id"),
     "resume from what": ({"resume_from_checkpoint": "nowhere"}, "'nowhere': there is no such directory"),
 }
 
