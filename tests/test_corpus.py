@@ -113,7 +113,7 @@ def test_reasons_are_chinese_on_the_screen_and_english_in_files(prepare, tmp_pat
     corpus = prepare([], train_file=[str(path)])
     reasons = ["no key 'text1'", "not a JSON object", "key 'text1' twice"]
     assert [reason for _, reason, _ in rejected(corpus)] == reasons == list(corpus.summary.rejected)
-    assert counted(corpus.summary.rejected) == "没有键 'text1' 1 行; 不是 JSON 对象 1 行; 键 'text1' 重复 1 行"
+    assert counted(corpus.summary.rejected) == "没有键 'text1' 1 行；不是 JSON 对象 1 行；键 'text1' 重复 1 行"
     with pytest.raises(
         UserError, match=r"没有剩下可训练的数据行（读入 2 行：没有分隔符 2 行）。第一处在 .*第 2 行：山高水低。"
     ):
@@ -252,7 +252,7 @@ def test_a_validation_file_of_ones_own_takes_its_upper_lines_out_of_the_training
     assert corpus.validation["text"] == ROWS[:10]
     assert corpus.train["text"] == ROWS[10:60]
     assert corpus.summary.rejected == {
-        "upper line stands in the validation file": 6,
+        "upper line is in the validation file": 6,
         "no separator": 1,
         "duplicate": 1,
     }

@@ -72,10 +72,31 @@ def test_ratings_alone(evaluated, capsys):
     (agreement,) = ratings["panels"]["person"]["agreement"]
     assert agreement["ordinal"]["value"] == 1 and agreement["equal"] == 1
     assert all(row["checks"] and not row["failed"] for row in ratings["panels"]["person"]["raters"])
+    # The figures that the evaluation left beside the key: the references beat the model, and keep all rules as it does.
+    correlation = {row["figure"]: row for row in ratings["correlations"]}
+    assert correlation["form"]["answers"] == 36 and correlation["form"]["panel"] == "person"
     printed = capsys.readouterr().out
-    assert "overall, References: 5.00 [5.00, 5.00]" in printed
+    assert "overall, References: 5.00 [5.00, 5.00]" in printed and "not compared with automatic figures" not in printed
+    html = (evaluated / "alone/ratings.html").read_text(encoding="utf-8")
+    assert (
+        "Spearman&#39;s correlation with the ratings" in html.replace("'", "&#39;") and 'class="dot references"' in html
+    )
+    assert "<script" not in html and "http" not in html.replace("http://www.w3.org/2000/svg", "")
     assert "References" in (evaluated / "alone/ratings.md").read_text(encoding="utf-8")
     assert not (evaluated / "alone/results.json").exists()
+
+
+def test_figures_that_are_not_there_are_said_and_damaged_ones_refused(evaluated, tmp_path, capsys):
+    (tmp_path / "key.json").write_bytes((evaluated / "sheets/key.json").read_bytes())
+    named = ["--rating_key", str(tmp_path / "key.json"), "--output_dir", str(tmp_path / "out")]
+    arguments = [*alone(evaluated)[:3], *named, "--bootstrap_samples", "50"]
+    assert main(arguments) == 0
+    assert "not compared with automatic figures: no figures.json lies beside the key" in capsys.readouterr().out
+    assert json.loads((tmp_path / "out/ratings.json").read_text(encoding="utf-8"))["correlations"] == []
+    for content in ("", "[]", '{"descriptions": [{"key": "x"}], "lines": []}', '{"descriptions": [], "lines": [3]}'):
+        (tmp_path / "figures.json").write_text(content, encoding="utf-8")
+        assert run_or_explain(main, arguments) == 2
+        assert "figures.json: cannot be read as the automatic figures" in capsys.readouterr().err
 
 
 def test_ratings_in_the_report(folder, evaluated, tmp_path):  # noqa: F811
@@ -188,11 +209,16 @@ def test_pairs_from_a_workbook_and_a_page_are_read_and_the_careless_left_out(com
     assert "failed the attention checks and still counted: careless" in printed
     panel = pairs_of(compared, "--leave_out_failed_raters")["panels"]["person"]
     assert panel["left_out"] == ["careless"]
+    ratings = json.loads((compared / "alone/ratings.json").read_text(encoding="utf-8"))
+    choices = {row["figure"]: row["share"]["value"] for row in ratings["choices"]}
+    # All lines keep the rules here, and equal figures count half.
+    assert ratings["correlations"] == [] and "bleu1" in choices and choices["form"] == 0.5
     rates = {(row["first"], row["second"]): row["rate"]["value"] for row in panel["wins"]}
     assert rates["model", "references"] == 0 and rates["chance", "references"] == 0
     strongest = max(panel["strengths"], key=lambda row: row["strength"]["value"])
     assert strongest["system"] == "references"
     markdown = (compared / "alone/ratings.md").read_text(encoding="utf-8")
+    assert "#### overall, in pairs" in markdown and "Share of the higher figure" in markdown
     wins = next(line for line in markdown.splitlines() if line.startswith("| Chance / References"))
     assert re.search(r"\| pairs \| 0 \| \d+ \| 0 \| 0 \|", wins), wins  # counts are whole numbers
 

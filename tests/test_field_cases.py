@@ -482,7 +482,7 @@ case("09-html-in-rows", f"prepare {C}", {"a.csv": csv("春&nbsp;风-秋&nbsp;月
 case("09-tokens-apart-in-rows", f"prepare {C}", {"a.csv": csv("[CLS] 春 风 来 - 秋 月 去 [SEP]", "< s > 夏 - 冬 < / s >")}, 0, ("row: 春风来-秋月去\n", "row: 夏-冬\n", "special tokens of other tools (2)"))
 case("09-tokens-in-small-letters", ask(f"[cls]{U}[sep]<pad><pad>"), {}, 0, (f"\n{U}-", "taken out of prompts: special tokens of other tools (1)"))
 case("09-tokens-of-chat-models", ask(f"<|im_start|>{U}<|im_end|><｜end▁of▁sentence｜>"), {}, 0, f"\n{U}-")
-case("09-an-unknown-token-in-a-prompt", ask(f"{U[:-1]}<unk>"), {}, 2, ("cannot be answered", "in the place of a character"))
+case("09-an-unknown-token-in-a-prompt", ask(f"{U[:-1]}<unk>"), {}, 2, ("cannot be answered", "in place of a character"))
 case("09-html-in-a-prompt", ask(f"{U[:2]}&nbsp;{U[2:]}"), {}, 2, "HTML")
 case("09-html-in-predictions", "evaluate --test_file rows.csv --predictions l.txt", {"l.txt": lines(f"<p>{LOWERS[0]}&nbsp;</p>", *LOWERS[1:])}, 0, "HTML (1)")
 case("09-a-label-alone", ask("下联:"), {}, 2, "cannot be answered: empty")

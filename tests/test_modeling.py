@@ -177,6 +177,12 @@ def test_a_state_dict_may_be_safetensors(uer_model, tokenizer, other_weights, tm
     assert torch.equal(first_weight(model), other_weights["transformer.wte.weight"])
 
 
+def test_the_librarys_advice_to_load_a_pickle_all_the_same_is_not_passed_on(tokenizer, uer_model, tmp_path):
+    (tmp_path / "junk.pth").write_bytes(b"x" * 100)
+    message = refusal(uer_model, tokenizer, state_dict_file=str(tmp_path / "junk.pth"))
+    assert "is not a state dict of tensors (Weights only load failed)" in message
+
+
 def test_state_dicts_of_other_models_and_files_that_are_none_are_refused(uer_model, tokenizer, other_weights, tmp_path):
     def refusal_of(name, content):
         torch.save(content, tmp_path / name)

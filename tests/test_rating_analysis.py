@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from recipe.rating.analysis import analyse, comparisons_from_scores, correlations
+from recipe.rating.analysis import analyse, choices_by_figure, comparisons_from_scores, correlations
 from recipe.rating.evidence import Comparison, Evidence, Score
 from recipe.rating.uncertainty import sample_size
 
@@ -185,3 +185,46 @@ def test_a_biased_rater_does_not_change_the_order_but_the_agreement():
     assert ordering(lazy) == ordering(fair) == list(SKILLS)
     alphas = [analyse(Evidence(rows), samples=50).agreement[0].ordinal.value for rows in (fair, lazy)]
     assert alphas[1] < alphas[0] - 0.1
+
+
+def test_choices_beside_figures_by_hand():
+    def chose(item, value, rater="li", first="a", second="b"):
+        return Comparison(rater, item, f"{item}", (first,), (second,), "overall", value)
+
+    rows = [chose("1", "A"), chose("1", "A", "wu"), chose("2", "B"), chose("3", "tie"), chose("4", "both_bad")]
+    rows += [chose("5", "A"), chose("6", "B")]
+    figures = {
+        # Higher for the chosen answer twice, lower once, equal once; unknown for an answer to the last item.
+        "one": {
+            ("1", "a"): 2,
+            ("1", "b"): 1,
+            ("2", "a"): 5,
+            ("2", "b"): 3,
+            ("5", "a"): 1,
+            ("5", "b"): 1,
+            ("6", "a"): 0,
+        },
+        "none": {("7", "a"): 1.0},
+        "not finite": {("1", "a"): math.nan, ("1", "b"): 1.0},
+    }
+    (found,) = choices_by_figure(Evidence(comparisons=rows), figures, samples=200)
+    assert (found.figure, found.dimension, found.choices) == ("one", "overall", 4)
+    assert found.share.value == pytest.approx((1 + 1 + 0 + 0.5) / 4)
+    assert 0 <= found.share.low < found.share.value < found.share.high <= 1
+    turned = [
+        row._replace(first=row.second, second=row.first, value={"A": "B", "B": "A"}.get(row.value)) for row in rows
+    ]
+    (again,) = choices_by_figure(Evidence(comparisons=turned), {"one": figures["one"]}, samples=200)
+    assert again == found
+
+
+def test_a_figure_of_the_true_worth_chooses_as_people_do_and_noise_does_not():
+    generator = np.random.default_rng(5)
+    rows, worth, noise = [], {}, {}
+    for item in range(200):
+        for system in "ab":
+            worth[f"{item}", system], noise[f"{item}", system] = generator.normal(size=2)
+        gap = worth[f"{item}", "a"] - worth[f"{item}", "b"] + generator.normal(scale=0.3)
+        rows.append(Comparison("li", f"{item}", f"{item}", ("a",), ("b",), "overall", "A" if gap > 0 else "B"))
+    found = {row.figure: row.share for row in choices_by_figure(Evidence(comparisons=rows), {"w": worth, "n": noise})}
+    assert found["w"].low > 0.85 and found["n"].low < 0.5 < found["n"].high

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from xml.etree.ElementTree import Element, SubElement
+from xml.etree.ElementTree import Element, SubElement, tostring
+
+from markupsafe import Markup
 
 from recipe.evaluating.results import BASELINE, CHANCE, MODEL, REFERENCES, SYSTEMS
 from recipe.language import _
 from recipe.svg import WIDTH, element, frame, line, text
+
+
+def drawn(plot: Element) -> Markup:
+    """Return a plot, which escapes its own texts, as markup."""
+    return Markup(tostring(plot, encoding="unicode", method="html"))
 
 
 def between_chance_and_references(rows: Sequence[Mapping[str, Any]]) -> Element:

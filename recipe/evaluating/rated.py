@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from recipe.errors import UserError
+from recipe.evaluating.line_figures import FIGURES_NAME, read_line_figures
+from recipe.evaluating.rating_plots import rating_plots
 from recipe.evaluating.rating_tables import rating_summary, rating_tables
 from recipe.evaluating.resampling import Interval
-from recipe.evaluating.results import JudgeBiases, RatersPanel, RatingResults, without_non_numbers
+from recipe.evaluating.results import Description, JudgeBiases, RatersPanel, RatingResults, without_non_numbers
 from recipe.evaluating.scoring import LineFigures
-from recipe.files import make_directory, sha256_of, unwritable, write_text
+from recipe.files import make_directory, output_dir_problems, sha256_of, unwritable, write_text
 from recipe.language import _, ngettext
 from recipe.rating.analysis import (
     AgreementRow,
+    ChoiceRow,
     CorrelationRow,
     DifferenceRow,
     KappaRow,
@@ -25,6 +28,7 @@ from recipe.rating.analysis import (
     StrengthRow,
     WinRow,
     analyse,
+    choices_by_figure,
     correlations,
 )
 from recipe.rating.biases import LengthRow, PositionRow, SelfRow, WithPeopleRow, measured_biases
@@ -55,6 +59,7 @@ ROWS = (
     AgreementRow,
     KappaRow,
     CorrelationRow,
+    ChoiceRow,
     PositionRow,
     LengthRow,
     SelfRow,
@@ -193,6 +198,7 @@ def rating_results(
             panels[kind] = RatersPanel(**_plain(rows))  # type: ignore[typeddict-item]
     own = judged.own_systems if judged else {}
     biases = measured_biases(evidence["model"], evidence["person"], own, least_agreement, samples, seed)
+    correlated, chosen = _by_figures(evidence, figures, samples, seed) if figures else ([], [])
     return RatingResults(
         files=settings.ratings,
         sha256=[sha256_of(file) for file in settings.ratings],
@@ -200,7 +206,8 @@ def rating_results(
         panels=panels,
         judges=judged.reports if judged else [],
         biases=JudgeBiases(**_plain(biases._asdict())),  # type: ignore[typeddict-item]
-        correlations=_correlations(evidence, figures, samples, seed) if figures else [],
+        correlations=correlated,
+        choices=chosen,
         notes=[
             *(_notes(read.files) if read else []),
             *(judged.notes if judged else []),
@@ -209,25 +216,35 @@ def rating_results(
     )
 
 
-def _correlations(
+def _by_figures(
     evidence: Mapping[str, Evidence], figures: LineFigures, samples: int, seed: int
-) -> list[dict[str, Any]]:
-    """Return how every figure of single lines goes along with people's ratings, or judges' where no people rated.
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return how every figure of single lines goes along with ratings by points, and with choices between two answers.
 
-    A line counts only if it is the one that the raters saw.
+    By people, or by judges where no people rated. A line counts only if it is the one that the raters saw.
     """
-    kind = "person" if evidence["person"].scores else "model"
-    judged = evidence[kind]
-    seen = {(score.item, system, score.text) for score in judged.scores for system in score.systems}
+    by_points = "person" if evidence["person"].scores else "model"
+    by_choice = "person" if evidence["person"].comparisons else "model"
+    scores, pairs = evidence[by_points], evidence[by_choice]
+    seen = {(score.item, system, score.text) for score in scores.scores for system in score.systems}
+    for row in pairs.comparisons:
+        for systems, text in zip((row.first, row.second), row.texts, strict=True):
+            seen |= {(row.item, system, text) for system in systems}
     rated = {(item, system) for item, system, text in seen if text in ("", figures.lines.get((item, system)))}
     found = {
         key: {answer: value for answer, value in values.items() if answer in rated}
         for key, values in figures.values.items()
     }
-    dimensions = len({score.dimension for score in judged.scores})
-    with progress_bar(total=dimensions * len(found), desc=_("correlations"), delay=2, leave=False) as bar:
-        rows = correlations(judged, found, samples, seed, bar.update)
-    return [{"panel": kind, **_plain(row)} for row in rows]
+    dimensions = [{row.dimension for row in rows} for rows in (scores.scores, pairs.comparisons)]
+    with progress_bar(
+        total=sum(map(len, dimensions)) * len(found), desc=_("correlations"), delay=2, leave=False
+    ) as bar:
+        correlated = correlations(scores, found, samples, seed, bar.update)
+        chosen = choices_by_figure(pairs, found, samples, seed, bar.update)
+    return (
+        [{"panel": by_points, **_plain(row)} for row in correlated],
+        [{"panel": by_choice, **_plain(row)} for row in chosen],
+    )
 
 
 def _warnings(rows: Sequence[WithPeopleRow], least: float) -> list[str]:
@@ -311,6 +328,25 @@ def made_sheets(
     return build_sheets(prompts, answers, options)
 
 
+def output_problems(evaluation: EvaluationSettings) -> list[str]:
+    """Return what is wrong with where a job without a test set writes, and with the draws behind its intervals."""
+    problems = output_dir_problems(evaluation.output_dir)
+    if evaluation.bootstrap_samples < 1:
+        problems.append(
+            _("--bootstrap_samples {bootstrap_samples}: must be at least 1").format(
+                bootstrap_samples=evaluation.bootstrap_samples
+            )
+        )
+    return problems
+
+
+def decoding_without_effect(decoding: DecodingSettings) -> list[str]:
+    """Refuse settings of decoding, all but the seed, where no model of this machine writes."""
+    if dataclasses.replace(decoding, seed=DecodingSettings().seed) == DecodingSettings():
+        return []
+    return [_("no model is loaded, so decoding settings have no effect; leave them out")]
+
+
 def report_ratings(
     evaluation: EvaluationSettings,
     settings: RatingSettings,
@@ -319,7 +355,9 @@ def report_ratings(
     decoding: DecodingSettings,
     device: DeviceSettings,
 ) -> RatingResults:
-    """Analyse ratings without evaluating anything: write `ratings.json` and `ratings.md`, print the summary.
+    """Analyse ratings without evaluating anything: write `ratings.json` and both reports, print the summary.
+
+    The automatic figures are those that the evaluation left beside the key.
 
     Raises:
         UserError: settings of an evaluation without a test file, or files that cannot be used.
@@ -331,34 +369,38 @@ def report_ratings(
     is_served = judging != only_agreement or served != ServedSettings()
     if is_evaluation or settings.rating_sheet or is_served or device != DeviceSettings():
         problems.append(_("no test file: give --test_file FILE to evaluate, or --ratings alone with --rating_key"))
-    if dataclasses.replace(decoding, seed=DecodingSettings().seed) != DecodingSettings():
-        problems.append(_("no model is evaluated, so decoding settings have no effect; leave them out"))
-    if evaluation.bootstrap_samples < 1:
-        problems.append(
-            _("--bootstrap_samples {bootstrap_samples}: must be at least 1").format(
-                bootstrap_samples=evaluation.bootstrap_samples
-            )
-        )
-    if reason := unwritable(evaluation.output_dir):
-        problems.append(
-            _("--output_dir {output_dir}: {reason}; name another").format(
-                output_dir=evaluation.output_dir, reason=reason
-            )
-        )
+    problems += decoding_without_effect(decoding) + output_problems(evaluation)
     if problems:
         raise UserError(problems)
     read = read_rating_files(settings)
     assert read is not None
+    kept = read_line_figures(settings.rating_key)
     samples, least = evaluation.bootstrap_samples, judging.judge_agreement
-    results = rating_results(settings, read, samples, decoding.seed, least_agreement=least)
-    write_ratings_report(Path(evaluation.output_dir), results)
+    figures = kept.figures if kept else None
+    results = rating_results(settings, read, samples, decoding.seed, None, figures, least)
+    if kept is None:
+        results["notes"].append(
+            _(
+                "not compared with automatic figures: no {file} lies beside the key; evaluate again with --test_file, "
+                "--predictions and --ratings"
+            ).format(file=FIGURES_NAME)
+        )
+    write_ratings_report(Path(evaluation.output_dir), results, kept.descriptions if kept else ())
     return results
 
 
-def write_ratings_report(directory: Path, results: RatingResults) -> None:
-    """Write `ratings.json` and `ratings.md`, and print the summary."""
+def write_ratings_report(directory: Path, results: RatingResults, descriptions: Sequence[Description] = ()) -> None:
+    """Write `ratings.json`, `ratings.md` and `ratings.html`, and print the summary.
+
+    Args:
+        descriptions: definitions of the automatic figures that the ratings were compared with.
+    """
     make_directory(directory)
     write_text(directory / "ratings.json", json.dumps(results, ensure_ascii=False, indent=2) + "\n")
-    write_text(directory / "ratings.md", render("ratings.md", ratings=rating_tables(results)))
+    shown = rating_tables(results, descriptions)
+    write_text(directory / "ratings.md", render("ratings.md", ratings=shown))
+    plots = rating_plots(results, descriptions)
+    write_text(directory / "ratings.html", render("ratings.html", ratings=shown, rating_plots=plots))
     print(rating_summary(results))
-    print(_("written to {directory}: {files}").format(directory=directory, files="ratings.json, ratings.md"))
+    files = "ratings.json, ratings.md, ratings.html"
+    print(_("written to {directory}: {files}").format(directory=directory, files=files))

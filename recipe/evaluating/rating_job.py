@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from recipe.evaluating.judged import JUDGE_KEY, JUDGE_RATINGS, is_judged, judge_notes, judge_sheets
+from recipe.evaluating.line_figures import FIGURES_NAME, write_line_figures
 from recipe.evaluating.rated import Judged, ReadRatings, made_sheets, rating_results
 from recipe.evaluating.rating_tables import rating_summary
 from recipe.evaluating.results import MODEL, Results
@@ -21,7 +22,7 @@ class Rated:
     """What is rated of an evaluation, and by whom.
 
     Attributes:
-        line_figures: the figures of single lines that the scoring is to fill in; None where nothing is rated by points.
+        line_figures: the figures of single lines that the scoring is to fill in; None where nothing is rated.
     """
 
     def __init__(
@@ -42,9 +43,9 @@ class Rated:
         self.made = None
         if rating.rating_sheet is not None or is_judged(judging):
             self.made = made_sheets(rating, seed, test_set.uppers, first_runs)
-        items = {score.item for found in read.evidence.values() for score in found.scores} if read else set()
-        if self.made and is_judged(judging) and rating.rating_kind == "absolute":
-            items |= set(self.made.key.items.values())
+        items = set(self.made.key.items.values()) if self.made else set()
+        for found in read.evidence.values() if read else ():
+            items |= {score.item for score in found.scores} | {row.item for row in found.comparisons}
         self.line_figures = LineFigures(items) if items else None
 
     def add_to(self, results: Results, write: Callable[[], None]) -> None:
@@ -58,8 +59,9 @@ class Rated:
         """
         if self.made and self.rating.rating_sheet is not None:
             names = write_sheets(self.rating.rating_sheet, self.made)
+            names += self._keep_figures(self.rating.rating_sheet, results)
             print(
-                _("rating sheets written to {directory}: {files}; keep the key from raters").format(
+                _("rating sheets written to {directory}: {files}; keep the key and the figures from raters").format(
                     directory=self.rating.rating_sheet, files=enumerated(names)
                 )
             )
@@ -68,15 +70,22 @@ class Rated:
         if self.read is not None and is_judged(self.judging):
             self._analyse(results, None)  # kept, should a judge fail
             write()
-        self._analyse(results, self._judged() if is_judged(self.judging) else None)
+        self._analyse(results, self._judged(results) if is_judged(self.judging) else None)
         write()
         print(rating_summary(results["ratings"]))
 
-    def _judged(self) -> Judged:
+    def _keep_figures(self, directory: str | Path, results: Results) -> list[str]:
+        """Write the figures of the rated lines beside a key; returns the names of the files."""
+        assert self.line_figures is not None
+        write_line_figures(directory, self.line_figures, results["descriptions"])
+        return [FIGURES_NAME]
+
+    def _judged(self, results: Results) -> Judged:
         assert self.made is not None
         directory = Path(self.evaluation.output_dir)
         ratings, reports = judge_sheets(self.judging, self.served, self.made, self.references, directory)
-        print(_("written to {directory}: {files}").format(directory=directory, files=f"{JUDGE_RATINGS}, {JUDGE_KEY}"))
+        files = enumerated([JUDGE_RATINGS, JUDGE_KEY, *self._keep_figures(directory, results)])
+        print(_("written to {directory}: {files}").format(directory=directory, files=files))
         evidence = gather(ratings, {self.made.key.sheet: self.made.key})["model"]
         own = {self.served.endpoint_model: [MODEL]} if self.served.endpoint_model else {}
         return Judged(len(ratings), evidence, reports, own, judge_notes(reports))

@@ -60,7 +60,8 @@ def rating_tables(results: RatingResults, descriptions: Sequence[Description] = 
         for kind, panel in results["panels"].items()
     ]
     panels.append(ShownPanel(_(JUDGES_TITLE), _judge_tables(results), []))
-    panels.append(ShownPanel(_(FIGURES_TITLE), _correlation_tables(results, descriptions), []))
+    compared = [*_correlation_tables(results, descriptions), *_choice_tables(results, descriptions)]
+    panels.append(ShownPanel(_(FIGURES_TITLE), compared, []))
     shown = [panel._replace(tables=[table for table in panel.tables if table.table.rows]) for panel in panels]
     return ShownRatings(introduction, [panel for panel in shown if panel.tables], results["notes"])
 
@@ -216,8 +217,6 @@ def _judge(row: Mapping[str, Any]) -> str:
 
 
 def _correlation_tables(results: RatingResults, descriptions: Sequence[Description]) -> list[ShownTable]:
-    labels = {figure["key"]: _(figure["label"]) for figure in descriptions}
-    rows = results["correlations"]
     by_people = _(
         "Spearman's rank correlation of every figure of single lines with the mean rating by people, over the answers "
         "that have both: 1 orders them as the raters do, 0 means no relation. A dash: the figure is the same for all "
@@ -229,30 +228,56 @@ def _correlation_tables(results: RatingResults, descriptions: Sequence[Descripti
         "same for all of them. Figures of whole corpora have no value for a line."
     )
     header = (_("Figure"), _("Dimension"), _("Answers"), _("Spearman's correlation"))
-    return [
-        ShownTable(
-            dimension,
-            by_people if rows[0]["panel"] == "person" else by_judges,
-            Table(
-                header,
-                [
-                    (
-                        labels.get(row["figure"], row["figure"]),
-                        dimension,
-                        f"{row['answers']:,}",
-                        _cell(row["correlation"]),
-                    )
-                    for row in sorted(rows, key=_strength)
-                    if row["dimension"] == dimension
-                ],
-            ),
-        )
-        for dimension in dict.fromkeys(row["dimension"] for row in rows)
-    ]
+    cells = ("answers", "correlation", 0.0)
+    return _figure_tables(results["correlations"], "{dimension}", descriptions, (by_people, by_judges), header, cells)
 
 
-def _strength(row: Mapping[str, Any]) -> float:
-    return -abs(row["correlation"]["value"] or 0.0)
+def _choice_tables(results: RatingResults, descriptions: Sequence[Description]) -> list[ShownTable]:
+    by_people = _(
+        "Of the choices that people made between two answers, the share that took the one with the higher figure; "
+        "equal figures count half, ties and pairs called bad are left out. 1: the figure chooses as people do; 0.5: a "
+        "coin toss; below 0.5: people take the lower figure. Figures of whole corpora have no value for a line."
+    )
+    by_judges = _(
+        "Of the choices that models as judges made between two answers, the share that took the one with the higher "
+        "figure; equal figures count half, ties and pairs called bad are left out. 1: the figure chooses as the judges "
+        "do; 0.5: a coin toss; below 0.5: they take the lower figure. Figures of whole corpora have no value for a "
+        "line."
+    )
+    header = (_("Figure"), _("Dimension"), _("Choices"), _("Share of the higher figure"))
+    title = _("{dimension}, in pairs")
+    return _figure_tables(
+        results["choices"], title, descriptions, (by_people, by_judges), header, ("choices", "share", 0.5)
+    )
+
+
+def _figure_tables(
+    rows: Sequence[Mapping[str, Any]],
+    title: str,
+    descriptions: Sequence[Description],
+    explanations: tuple[str, str],
+    header: tuple[str, ...],
+    cells: tuple[str, str, float],
+) -> list[ShownTable]:
+    """Return a table for each dimension, the figures that tell most first.
+
+    Args:
+        title: of a table, with a place for the dimension.
+        explanations: where people rated, and where judges did.
+        cells: the names of the count and of the figure in a row, and the value of no relation.
+    """
+    labels = {figure["key"]: _(figure["label"]) for figure in descriptions}
+    count, name, nothing = cells
+    tables = []
+    for dimension in dict.fromkeys(row["dimension"] for row in rows):
+        shown = [row for row in rows if row["dimension"] == dimension]
+        shown.sort(key=lambda row: -abs((row[name]["value"] if row[name]["value"] is not None else nothing) - nothing))
+        lines = [
+            (labels.get(row["figure"], row["figure"]), dimension, f"{row[count]:,}", _cell(row[name])) for row in shown
+        ]
+        explanation = explanations[0 if rows[0]["panel"] == "person" else 1]
+        tables.append(ShownTable(title.format(dimension=dimension), explanation, Table(header, lines)))
+    return tables
 
 
 def _comment_table(panel: RatersPanel) -> ShownTable:

@@ -7,11 +7,10 @@ Here the results become words, tables and plots; how they are laid out stands in
 from __future__ import annotations
 
 from typing import Any, NamedTuple
-from xml.etree.ElementTree import Element, tostring
 
 from markupsafe import Markup
 
-from recipe.evaluating.plots import bars, between_chance_and_references, histogram
+from recipe.evaluating.plots import bars, between_chance_and_references, drawn, histogram
 from recipe.evaluating.rating_plots import rating_plots
 from recipe.evaluating.rating_tables import rating_tables
 from recipe.evaluating.results import (
@@ -388,7 +387,7 @@ def _plots(results: Results) -> dict[str, Any]:
     return {
         "position_plot": _position_plot(results),
         "histogram": _histogram(results),
-        "length_plots": [_svg(plot) for plot in lengths],
+        "length_plots": [drawn(plot) for plot in lengths],
         "rating_plots": _rating_plots(results),
     }
 
@@ -396,8 +395,7 @@ def _plots(results: Results) -> dict[str, Any]:
 def _rating_plots(results: Results) -> dict[str, list[Markup]]:
     if "ratings" not in results:
         return {}
-    plots = rating_plots(results["ratings"], results["descriptions"])
-    return {title: [_svg(plot) for plot in found] for title, found in plots.items()}
+    return rating_plots(results["ratings"], results["descriptions"])
 
 
 def _position_plot(results: Results) -> Markup | None:
@@ -406,7 +404,7 @@ def _position_plot(results: Results) -> Markup | None:
         for figure in _figures(results)
         if figure["is_shown"] and _spans_a_scale(results["figures"][figure["key"]])
     ]
-    return _svg(between_chance_and_references(rows)) if rows else None
+    return drawn(between_chance_and_references(rows)) if rows else None
 
 
 def _spans_a_scale(cells: dict[str, Cell]) -> bool:
@@ -431,9 +429,4 @@ def _histogram(results: Results) -> Markup | None:
         axis = _("{figure} of a line ({unit}); share of lines").format(figure=label, unit=figure["unit"])
     else:
         axis = _("{figure} of a line; share of lines").format(figure=label)
-    return _svg(histogram(found["edges"], found["shares"], axis))
-
-
-def _svg(plot: Element) -> Markup:
-    """Return an element tree, which escapes its own texts, as markup."""
-    return Markup(tostring(plot, encoding="unicode", method="html"))
+    return drawn(histogram(found["edges"], found["shares"], axis))

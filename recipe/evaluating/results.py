@@ -245,6 +245,7 @@ class RatingResults(TypedDict):
         judges: what each judge did in this run, with the SHA-256 of its prompts; `recipe.rating.judge.JudgeReport`.
         biases: of the models among the raters.
         correlations: each automatic figure with the ratings of a panel: rows of `CorrelationRow` with `panel`.
+        choices: each automatic figure with a panel's choices between two answers: rows of `ChoiceRow` with `panel`.
         notes: rows that hold no rating, ratings given twice, questions without an answer, judges that agree too little.
     """
 
@@ -255,6 +256,7 @@ class RatingResults(TypedDict):
     judges: list[dict[str, Any]]
     biases: JudgeBiases
     correlations: list[dict[str, Any]]
+    choices: list[dict[str, Any]]
     notes: list[str]
 
 

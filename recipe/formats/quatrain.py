@@ -25,7 +25,7 @@ POEM_LENGTHS = (4, 8)  # lines
 _MOST_RHYMES = POEM_LENGTHS[-1] // 2
 _NOTHING: frozenset[str] = frozenset()
 
-NOT_CHINESE = N_("other characters than Chinese ones and the marks ， and 。")
+NOT_CHINESE = N_("characters other than Chinese ones and the marks ， and 。")
 WRONG_SHAPE = N_("not four or eight lines of five or seven characters with ， and 。 in turn")
 
 

@@ -216,7 +216,8 @@ def read_state_dict(file: str) -> dict[str, torch.Tensor]:
         is_safe = file.endswith(".safetensors")
         state = load_file(file) if is_safe else torch.load(file, map_location="cpu", weights_only=True)
     except LOAD_ERRORS as error:
-        reason = str(error).split("\n")[0][:200]
+        # What follows torch's first sentence is the advice to load without `weights_only`.
+        reason = str(error).split("\n")[0].split(". ")[0][:200]
         raise UserError(
             _(
                 "{file}: is not a state dict of tensors ({reason}). A file saved by torch.save(model) holds a whole "

@@ -19,7 +19,7 @@ from recipe.rating.agreement import Coincidences, alpha, cohen_kappa, coincidenc
 from recipe.rating.dimensions import OVERALL
 from recipe.rating.evidence import NOT_ASKED, Comparison, Evidence, Score
 from recipe.rating.strengths import bradley_terry
-from recipe.rating.uncertainty import PanelBootstrap, SampleSize, interval, sample_size, spearman
+from recipe.rating.uncertainty import PanelBootstrap, SampleSize, interval, mean_over_items, sample_size, spearman
 
 # One tie of each system with an imaginary average one: keeps the strength of a system that always wins finite, and is
 # soon outweighed by real comparisons.
@@ -117,6 +117,20 @@ class CorrelationRow(NamedTuple):
     dimension: str
     answers: int
     correlation: Interval
+
+
+class ChoiceRow(NamedTuple):
+    """Of the choices between two answers, the share that took the one with the higher automatic figure.
+
+    Attributes:
+        choices: those that count: decided, between answers that both have the figure.
+        share: from 0 to 1; two equal figures count half. 0.5 is no relation.
+    """
+
+    figure: str
+    dimension: str
+    choices: int
+    share: Interval
 
 
 @dataclass
@@ -433,6 +447,43 @@ def correlations(
                 rows.append(CorrelationRow(figure, dimension, len(answers), found))
             tick()
     return rows
+
+
+def choices_by_figure(
+    evidence: Evidence,
+    figures: Mapping[str, Mapping[tuple[str, str], float]],
+    samples: int = 1000,
+    seed: int = 42,
+    tick: Callable[[], object] = lambda: None,
+) -> list[ChoiceRow]:
+    """Return how each automatic figure goes along with what raters chose of two answers.
+
+    Ties and pairs called bad are no choice: they say nothing about which figure should be higher. The interval draws
+    items, all choices of an item together. Arguments as for `correlations`.
+    """
+    rows = []
+    for dimension in _dimensions(evidence.comparisons):
+        chosen = [row for row in evidence.comparisons if row.dimension == dimension and row.value in ("A", "B")]
+        for figure, values in figures.items():
+            found = [(row.item, _took_the_higher(row, values)) for row in chosen]
+            known = [(item, value) for item, value in found if value is not None]
+            if known:
+                rows.append(ChoiceRow(figure, dimension, len(known), mean_over_items(known, samples, seed)))
+            tick()
+    return rows
+
+
+def _took_the_higher(row: Comparison, values: Mapping[tuple[str, str], float]) -> float | None:
+    """Return 1 if the answer with the higher figure was chosen, 0 if the other was, 0.5 if the figures are equal."""
+    # Systems that gave one and the same answer have the same figure, unless they are measured against other references.
+    both = [
+        next((values[row.item, system] for system in systems if (row.item, system) in values), float("nan"))
+        for systems in (row.first, row.second)
+    ]
+    if not np.isfinite(both).all():
+        return None
+    first, second = both if row.value == "A" else reversed(both)
+    return 0.5 if first == second else float(first > second)
 
 
 def _correlation(items: Sequence[str], first: np.ndarray, second: np.ndarray, samples: int, seed: int) -> Interval:

@@ -20,7 +20,7 @@ NOT_TEXT = N_("not text")
 CONTROL = N_("control or damaged characters")
 LINE_BREAK = N_("line break inside a cell (an unbalanced quote?)")
 
-LOST = N_("an unknown token ([UNK]) in the place of a character")
+LOST = N_("an unknown token ([UNK]) in place of a character")
 MARKUP = N_("HTML (<br>, &nbsp;) in the text")
 # Of a JSON record; these two name a key.
 NO_KEY = N_("no key {key}")

@@ -47,7 +47,7 @@ _SCHEMA = pa.schema([("text", pa.string()), ("opening_length", pa.int32()), ("fi
 _QUARANTINE_TEXT_CHARS = 1_000  # a million-character cell should not make a million-character report
 _VALIDATION_SHARE = 10  # at most one row in so many is held out, so that a tiny corpus still trains
 DUPLICATE = N_("duplicate")
-IN_VALIDATION = N_("upper line stands in the validation file")
+IN_VALIDATION = N_("upper line is in the validation file")
 _HELD_OUT = N_("held out with their upper line")
 
 
