@@ -125,7 +125,7 @@ class Estimate(NamedTuple):
             parts.append(_("time known after the first calls"))
         else:
             parts.append(_("about {seconds:,.0f} s").format(seconds=self.seconds))
-        return "; ".join(parts)
+        return _("; ").join(parts)
 
 
 @dataclass
