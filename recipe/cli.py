@@ -174,7 +174,7 @@ def convert(value: Any, hint: Any, choices: Sequence[str] = ()) -> Any:
         items = value if isinstance(value, list) else [value]
         if items in (["none"], [None]):
             return []
-        return [convert(item, typing.get_args(kind)[0]) for item in items]
+        return [convert(item, typing.get_args(kind)[0], choices) for item in items]
     if isinstance(value, list):
         if len(value) != 1:
             raise ValueError(_("takes one value, found {count}: {value}").format(count=len(value), value=value))

@@ -83,6 +83,8 @@ def evaluate(argv: Sequence[str] | None = None) -> int:
         python run_evaluate.py --questions question.jsonl --endpoint http://127.0.0.1:11434/v1 --endpoint_model qwen
     A served model as the evaluated system.
         python run_evaluate.py --test_file test.csv --endpoint http://127.0.0.1:11434/v1 --endpoint_model qwen
+    The answers as AlpacaEval, MT-Bench and HELM read them, for other judges.
+        python run_evaluate.py --test_file test.csv --export alpaca mt-bench helm
     """
     return run_or_explain(_evaluate, argv)
 

@@ -117,6 +117,13 @@ def unwritable(path: str | Path) -> str | None:
         return _("nothing can be written into {nearest} ({reason})").format(nearest=nearest, reason=error.strerror)
 
 
+def output_dir_problems(output_dir: str) -> list[str]:
+    """Return why nothing can be written into the directory of `--output_dir`, or nothing."""
+    if reason := unwritable(output_dir):
+        return [_("--output_dir {output_dir}: {reason}; name another").format(output_dir=output_dir, reason=reason)]
+    return []
+
+
 def at_home(name: str) -> str:
     """Return a name with the home directory for a `~` at its start, which the shell leaves alone in `--flag=~/x`."""
     return os.path.expanduser(name)  # noqa: PTH111 (Path would make "." of "", and raise for a user who is not there)

@@ -305,6 +305,10 @@ class DeviceSettings:
     )
 
 
+# The shapes of --export, and the names of their directories.
+EXPORTS = ("alpaca", "mt-bench", "helm")
+
+
 @dataclass
 class EvaluationSettings:
     """Evaluation: what is scored, against what, and how."""
@@ -345,6 +349,13 @@ class EvaluationSettings:
     encoding: str = setting("utf-8", "encoding of all text files (a BOM is fine); GB18030 is common in China")
     output_dir: str = setting(
         "outputs/evaluation", "directory of results.json, predictions.jsonl and the two reports", is_written=True
+    )
+    export: list[str] = setting(
+        [],
+        "write the answers, of several seeds those of the first, for other tools too, in a directory of its own below "
+        "output_dir: outputs of AlpacaEval, questions and answers of MT-Bench, instances of HELM that ask which lower "
+        "line is the known one",
+        choices=EXPORTS,
     )
     max_upper_lines: int | None = setting(None, "evaluate only the first N different upper lines")
     seeds: int = setting(3, "how many seeds to answer with when decoding samples, counted from --seed")
@@ -549,6 +560,11 @@ class BenchmarkSettings:
     limit: int | None = setting(None, "only the first N questions of each task (for trials)")
     batch_size: int = setting(16, "prompts that the model reads together")
     output_dir: str = setting("outputs/benchmark", "directory of results.json and the two reports")
+    export: str | None = setting(
+        None,
+        "write the questions of mcq_file, at most limit, for HELM too: helm/instances.jsonl below output_dir",
+        choices=("helm",),
+    )
     allow_code_execution: bool = setting(
         False,
         "run programs that the model writes (humaneval, mbpp) on this machine, in a limited process that is no sandbox",

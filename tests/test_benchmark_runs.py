@@ -184,7 +184,9 @@ def test_own_questions_are_scored_by_letter_and_by_text(run, tmp_path):
         for n in range(6)
     ]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    _, results = run(MadeUpModel(knows(wrong=(0, 3, 4))), "--mcq_file", file)
+    _, results = run(MadeUpModel(knows(wrong=(0, 3, 4))), "--mcq_file", file, "--export", "helm")
+    instances = (tmp_path / "out/helm/instances.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["input"]["text"] for line in instances] == [f"问题{n}" for n in range(6)]
     rows = by_title(results)
     assert rows["q.jsonl", "accuracy"]["figure"]["value"] == 50
     assert rows["q.jsonl, cloze variant", "accuracy, cloze variant"]["figure"]["value"] == 50

@@ -20,6 +20,7 @@ from recipe.benchmarks.language_model import ScoredModel, load_scored_model
 from recipe.benchmarks.names import SAFETY, Benchmark, Part, Runner
 from recipe.benchmarks.precheck import Asked
 from recipe.benchmarks.programs import Sampling, read_problems, run_programs
+from recipe.benchmarks.questions import of_helm
 from recipe.benchmarks.report import BenchmarkResults, html_report, markdown_report, summary
 from recipe.benchmarks.running import LoadedPart, PartRun, cloze_of, data_read_anew, load_part, own_questions, run_part
 from recipe.benchmarks.safety import Checks, run_safety
@@ -31,6 +32,7 @@ from recipe.language import _
 from recipe.metrics.model_based import LabelShares
 from recipe.published import model_to_use
 from recipe.rating.chat import Chat, Endpoint
+from recipe.rating.helm import write_instances
 from recipe.screen import outliving_its_reader
 from recipe.settings import BenchmarkSettings, DeviceSettings, ServedSettings
 
@@ -53,6 +55,9 @@ def run_benchmarks(settings: BenchmarkSettings, device: DeviceSettings, asked: A
     Raises:
         UserError: a model that cannot be loaded, or a run in which not a single question was answered.
     """
+    if settings.export:
+        exported = write_instances(Path(settings.output_dir), of_helm(asked.questions[: settings.limit]))
+        print(_("written for other tools: {files}").format(files=exported))
     models = _load(settings, device)
     with data_read_anew():
         rows = _all_rows(asked, models, settings)

@@ -20,7 +20,9 @@ from recipe.benchmarks.names import BENCHMARKS, SAFETY, Benchmark
 from recipe.benchmarks.questions import Question, read_questions
 from recipe.benchmarks.safety_prompts import SafetyPrompt, read_safety_prompts
 from recipe.errors import UserError, did_you_mean
+from recipe.files import output_dir_problems
 from recipe.language import N_, _
+from recipe.rating.helm import DIRECTORY
 from recipe.settings import PUBLISHED_MODEL, BenchmarkSettings
 from recipe.text_files import path_problem
 from recipe.word_lists import read_word_list
@@ -71,6 +73,12 @@ def checked(settings: BenchmarkSettings) -> Asked:
                 command=f"python -m nltk.downloader -d {Path(settings.data_dir) / 'nltk_data'} punkt_tab"
             )
         )
+    if settings.export and settings.mcq_file is None:
+        problems.append(
+            _("--export {kind} writes the questions of --mcq_file FILE; name it").format(kind=settings.export)
+        )
+    if settings.export and (exported := Path(settings.output_dir) / DIRECTORY).exists():
+        problems += output_dir_problems(str(exported))
     problems += _safety_problems(settings, SAFETY in names)
     mcq_file, listed_words = settings.mcq_file, settings.listed_words
     questions = _collected(problems, lambda: read_questions(mcq_file) if mcq_file else []) or []

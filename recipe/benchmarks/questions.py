@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import string
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from recipe.errors import UserError
 from recipe.language import _
+from recipe.rating.helm import CORRECT, Option
 from recipe.text_files import read_utf8, rows_file_problem, text_lines
 
 LETTERS = string.ascii_uppercase
@@ -55,6 +57,13 @@ def read_questions(file: str) -> list[Question]:
     if problems:
         raise UserError(problems)
     return questions
+
+
+def of_helm(questions: Iterable[Question]) -> Iterator[tuple[str, list[Option]]]:
+    """Yield each question with its options as HELM takes them."""
+    for question in questions:
+        tags = [(CORRECT,) if place == question.key else () for place in range(len(question.options))]
+        yield question.question, list(map(Option, question.options, tags))
 
 
 def question_of(line: str) -> Question:

@@ -20,14 +20,16 @@ from recipe.evaluating.judged import (
 )
 from recipe.evaluating.rated import (
     Judged,
+    decoding_without_effect,
     made_sheets,
+    output_problems,
     rating_problems,
     rating_results,
     read_rating_files,
     write_ratings_report,
 )
 from recipe.evaluating.results import RatingResults
-from recipe.files import make_directory, unwritable
+from recipe.files import make_directory
 from recipe.language import _
 from recipe.rating.calls import call_problems
 from recipe.rating.dimensions import DIALOGUE_DIMENSIONS
@@ -179,20 +181,7 @@ def _problems(
                 "--bootstrap_samples apply"
             )
         )
-    if dataclasses.replace(decoding, seed=DecodingSettings().seed) != DecodingSettings():
-        problems.append(_("no model is evaluated, so decoding settings have no effect; leave them out"))
-    if reason := unwritable(evaluation.output_dir):
-        problems.append(
-            _("--output_dir {output_dir}: {reason}; name another").format(
-                output_dir=evaluation.output_dir, reason=reason
-            )
-        )
-    if evaluation.bootstrap_samples < 1:
-        problems.append(
-            _("--bootstrap_samples {bootstrap_samples}: must be at least 1").format(
-                bootstrap_samples=evaluation.bootstrap_samples
-            )
-        )
+    problems += decoding_without_effect(decoding) + output_problems(evaluation)
     if judging.judge_reference:
         problems.append(_("--judge_reference is of couplets; dialogues have no reference"))
     if not (rating.rating_sheet or rating.ratings or is_judged(judging)):

@@ -19,6 +19,7 @@ import evaluate
 
 from recipe.couplet.form import form_violations
 from recipe.errors import notice, printable
+from recipe.evaluating.exporting import export_couplets
 from recipe.evaluating.precheck import checked_test_set
 from recipe.evaluating.predictions import Answering, Answers, answers_of, baseline_of, likelihood_of
 from recipe.evaluating.rating_job import Rated
@@ -42,7 +43,7 @@ from recipe.evaluating.results import (
     without_non_numbers,
 )
 from recipe.evaluating.scoring import System, score
-from recipe.evaluating.served import served_answers
+from recipe.evaluating.served import question_template, served_answers
 from recipe.evaluating.testset import TestSet, chance_lines, read_training_file
 from recipe.files import atomic_open, make_directory, sha256_of, write_text
 from recipe.generating.processes import Processes
@@ -123,6 +124,7 @@ def evaluate_couplets(
         **scores,
     )
     _write_all(Path(settings.output_dir), results, test_set, answers)
+    export_couplets(settings, test_set, systems, question_template(served), decoding.seed)
     _remove_kept(Path(settings.output_dir), answers, baseline)
     rated.add_to(results, lambda: _write_results(Path(settings.output_dir), results))
     return results

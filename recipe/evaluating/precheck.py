@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 from recipe.errors import Problems, UserError
+from recipe.evaluating.exporting import export_problems
 from recipe.evaluating.judged import is_judged, judge_problems, scale_problems
 from recipe.evaluating.predictions import baseline_model, evaluated_model, is_predictions, load_couplet_model
-from recipe.evaluating.rated import ReadRatings, rating_problems, read_rating_files
+from recipe.evaluating.rated import ReadRatings, decoding_without_effect, rating_problems, read_rating_files
 from recipe.evaluating.results import WRITTEN
 from recipe.evaluating.served import endpoint_problems
 from recipe.evaluating.testset import TestSet, check_training_file, read_predictions, read_test_set, refuse_missing
-from recipe.files import unwritable
+from recipe.files import output_dir_problems
 from recipe.formats.couplet import separator_problem
 from recipe.generating.loading import NamedModel
 from recipe.generating.values import check_settings as check_decoding
@@ -100,12 +100,11 @@ def check_names(
         if models:
             problems.found += left_aside(decoding)
             check_decoding(decoding, banned_words)
-    if reason := unwritable(settings.output_dir):
-        problems.found.append(
-            _("--output_dir {output_dir}: {reason}; name another").format(output_dir=settings.output_dir, reason=reason)
-        )
+    problems.found += output_dir_problems(settings.output_dir)
     written = {(Path(settings.output_dir) / name).resolve() for name in WRITTEN}
-    for files in (settings.test_file, settings.train_file, *_prediction_files(settings).values()):
+    read = [settings.test_file, settings.train_file, *_prediction_files(settings).values()]
+    problems.found += export_problems(settings, [file for files in read for file in files])
+    for files in read:
         with problems.collected():
             refuse_missing(files)
         problems.found += [
@@ -132,8 +131,8 @@ def _setting_problems(settings: EvaluationSettings, decoding: DecodingSettings, 
         problems.append(_("--state_dict_file replaces the weights of a model; --predictions are scored without one"))
     if settings.baseline_state_dict_file and not (settings.baseline and not is_predictions(settings.baseline)):
         problems.append(_("--baseline_state_dict_file replaces the weights of a --baseline that is a model directory"))
-    if not needs_model and dataclasses.replace(decoding, seed=DecodingSettings().seed) != DecodingSettings():
-        problems.append(_("no model is evaluated, so decoding settings have no effect; leave them out"))
+    if not needs_model:
+        problems += decoding_without_effect(decoding)
     if decoding.num_return_sequences != 1:
         problems.append(_("--num_return_sequences: one lower line a seed is scored; for several answers raise --seeds"))
     if not settings.test_file:

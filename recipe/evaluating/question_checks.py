@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 
 from recipe.errors import UserError
+from recipe.evaluating.exporting import HELM, export_problems
 from recipe.evaluating.judged import is_judged, judge_problems
+from recipe.evaluating.rated import decoding_without_effect, output_problems
 from recipe.evaluating.served import endpoint_problems
 from recipe.evaluating.testset import refuse_missing
-from recipe.files import unwritable
 from recipe.generating.values import check_settings as check_decoding
 from recipe.language import _
 from recipe.rating.calls import call_problems
@@ -22,7 +23,7 @@ from recipe.settings import (
 )
 
 # Settings of an evaluation that a run over questions takes too.
-_SHARED = ("model_name_or_path", "output_dir", "bootstrap_samples")
+_SHARED = ("model_name_or_path", "output_dir", "bootstrap_samples", "export")
 
 
 def question_problems(
@@ -48,18 +49,12 @@ def question_problems(
         problems.append(
             _("ratings and sheets are of couplets and dialogues; leave their settings out with --questions")
         )
-    if reason := unwritable(evaluation.output_dir):
-        problems.append(
-            _("--output_dir {output_dir}: {reason}; name another").format(
-                output_dir=evaluation.output_dir, reason=reason
-            )
-        )
-    if evaluation.bootstrap_samples < 1:
-        problems.append(
-            _("--bootstrap_samples {bootstrap_samples}: must be at least 1").format(
-                bootstrap_samples=evaluation.bootstrap_samples
-            )
-        )
+    problems += output_problems(evaluation)
+    given = [settings.questions, settings.answers, settings.compared_answers, *settings.facts]
+    named = [file for file in given if file]
+    problems += export_problems(evaluation, named)
+    if HELM in evaluation.export:
+        problems.append(_("--export helm takes questions with options to choose from; those of --questions have none"))
     if settings.max_questions is not None and settings.max_questions < 1:
         problems.append(
             _("--max_questions {max_questions}: must be at least 1").format(max_questions=settings.max_questions)
@@ -67,8 +62,7 @@ def question_problems(
     if settings.answers and (evaluation.model_name_or_path or served.endpoint):
         problems.append(_("--answers, --model_name_or_path and --endpoint each say what to judge; give one of them"))
     if settings.answers or served.endpoint:
-        if dataclasses.replace(decoding, seed=DecodingSettings().seed) != DecodingSettings():
-            problems.append(_("no model is loaded, so decoding settings have no effect; leave them out"))
+        problems += decoding_without_effect(decoding)
     else:
         try:
             check_decoding(dataclasses.replace(decoding, continue_freely=True), ())
@@ -82,11 +76,10 @@ def question_problems(
         problems.append(_("--judge_reference is of couplets; references in a file of questions are always shown"))
     problems += judge_problems(judging, served) + endpoint_problems(evaluation, served)
     problems += call_problems(served, served.endpoint is not None or is_judged(judging))
-    for files in ([settings.questions], [settings.answers], [settings.compared_answers], settings.facts):
-        try:
-            refuse_missing([file for file in files if file])
-        except UserError as error:
-            problems += error.problems
+    try:
+        refuse_missing(named)
+    except UserError as error:
+        problems += error.problems
     return problems
 
 

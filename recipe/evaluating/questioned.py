@@ -18,11 +18,12 @@ import numpy as np
 from recipe.cli import Settings
 from recipe.errors import UserError
 from recipe.evaluating.dialogues import rate_dialogues
+from recipe.evaluating.exporting import export_answers, print_exported, turns_problems
 from recipe.evaluating.judged import judge_notes, made_judges
 from recipe.evaluating.question_checks import question_problems
 from recipe.evaluating.question_report import ALL, TURN, question_summary, question_tables
 from recipe.evaluating.resampling import Interval
-from recipe.evaluating.results import KEPT_DIRECTORY, without_non_numbers
+from recipe.evaluating.results import KEPT_DIRECTORY, MODEL, REFERENCES, without_non_numbers
 from recipe.evaluating.served import KEY_VARIABLE
 from recipe.files import make_directory, sha256_of, write_text
 from recipe.generating.conversing import Converser
@@ -109,6 +110,8 @@ class QuestionJob:
         assert settings.questions is not None
         asked = read_questions(settings.questions)
         self.asked = QuestionFile(asked.kind, asked.questions[: settings.max_questions])
+        if problems := turns_problems(evaluation, self.asked):
+            raise UserError(problems)
         self.passages = Passages(read_passages(settings.facts)) if settings.facts else None
         self.given = read_answers("--answers", settings.answers, self.asked) if settings.answers else None
         self.baseline: ModelAnswers | None
@@ -148,6 +151,8 @@ class QuestionJob:
             with suppress(OSError):  # those of another job stay
                 (self.directory / KEPT_DIRECTORY).rmdir()
         print(_("answers written to {written}").format(written=written))
+        compared = {REFERENCES: self.baseline} if self.baseline else {}
+        print_exported(export_answers(self.evaluation, self.asked.questions, {MODEL: answers, **compared}))
         for judge in made_judges(self.judging, self.served, {}) if self.judging.judge_model else []:
             results["judges"].append(self._judged(judge.chat, answers))
         if answers.model in self.judging.judge_model:

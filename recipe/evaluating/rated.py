@@ -15,7 +15,7 @@ from recipe.evaluating.rating_tables import rating_summary, rating_tables
 from recipe.evaluating.resampling import Interval
 from recipe.evaluating.results import Description, JudgeBiases, RatersPanel, RatingResults, without_non_numbers
 from recipe.evaluating.scoring import LineFigures
-from recipe.files import make_directory, sha256_of, unwritable, write_text
+from recipe.files import make_directory, output_dir_problems, sha256_of, unwritable, write_text
 from recipe.language import _, ngettext
 from recipe.rating.analysis import (
     AgreementRow,
@@ -328,6 +328,25 @@ def made_sheets(
     return build_sheets(prompts, answers, options)
 
 
+def output_problems(evaluation: EvaluationSettings) -> list[str]:
+    """Return what is wrong with where a job without a test set writes, and with the draws behind its intervals."""
+    problems = output_dir_problems(evaluation.output_dir)
+    if evaluation.bootstrap_samples < 1:
+        problems.append(
+            _("--bootstrap_samples {bootstrap_samples}: must be at least 1").format(
+                bootstrap_samples=evaluation.bootstrap_samples
+            )
+        )
+    return problems
+
+
+def decoding_without_effect(decoding: DecodingSettings) -> list[str]:
+    """Refuse settings of decoding, all but the seed, where no model of this machine writes."""
+    if dataclasses.replace(decoding, seed=DecodingSettings().seed) == DecodingSettings():
+        return []
+    return [_("no model is loaded, so decoding settings have no effect; leave them out")]
+
+
 def report_ratings(
     evaluation: EvaluationSettings,
     settings: RatingSettings,
@@ -350,20 +369,7 @@ def report_ratings(
     is_served = judging != only_agreement or served != ServedSettings()
     if is_evaluation or settings.rating_sheet or is_served or device != DeviceSettings():
         problems.append(_("no test file: give --test_file FILE to evaluate, or --ratings alone with --rating_key"))
-    if dataclasses.replace(decoding, seed=DecodingSettings().seed) != DecodingSettings():
-        problems.append(_("no model is evaluated, so decoding settings have no effect; leave them out"))
-    if evaluation.bootstrap_samples < 1:
-        problems.append(
-            _("--bootstrap_samples {bootstrap_samples}: must be at least 1").format(
-                bootstrap_samples=evaluation.bootstrap_samples
-            )
-        )
-    if reason := unwritable(evaluation.output_dir):
-        problems.append(
-            _("--output_dir {output_dir}: {reason}; name another").format(
-                output_dir=evaluation.output_dir, reason=reason
-            )
-        )
+    problems += decoding_without_effect(decoding) + output_problems(evaluation)
     if problems:
         raise UserError(problems)
     read = read_rating_files(settings)

@@ -51,7 +51,7 @@ def endpoint_problems(settings: EvaluationSettings, served: ServedSettings) -> l
     if not 0 <= served.endpoint_temperature <= 2:
         problems.append(_("--endpoint_temperature {value}: must be 0 to 2").format(value=served.endpoint_temperature))
     problems += price_problems("--endpoint_price", served.endpoint_price)
-    for check in (lambda: _template(served), lambda: _chat(served)):
+    for check in (lambda: question_template(served), lambda: _chat(served)):
         try:
             check()
         except UserError as error:
@@ -59,7 +59,12 @@ def endpoint_problems(settings: EvaluationSettings, served: ServedSettings) -> l
     return problems
 
 
-def _template(served: ServedSettings) -> str:
+def question_template(served: ServedSettings) -> str:
+    """Return what a model is asked for a lower line, with `$upper` in place of the upper line.
+
+    Raises:
+        UserError: a file that cannot be read, or that has no such place.
+    """
     if served.endpoint_template is None:
         return prompt_text("couplet", "zh")
     text = read_utf8(served.endpoint_template)
@@ -83,7 +88,7 @@ def served_answers(settings: EvaluationSettings, served: ServedSettings, test_se
     Raises:
         UserError: the server refuses the key or the model, or calls failed with all their retries.
     """
-    chat, template = _chat(served), Template(_template(served))
+    chat, template = _chat(served), Template(question_template(served))
     draws = served.endpoint_temperature > 0
     tries = served.endpoint_tries if draws else 1
     asking = _Asking(chat, template, served)

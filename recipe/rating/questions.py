@@ -21,6 +21,8 @@ from recipe.language import _
 from recipe.text_files import read_utf8, text_lines
 
 MT_BENCH, ALPACA_EVAL = "mt_bench", "alpaca_eval"
+ANSWERS_DIRECTORY = "model_answer"
+_LONGEST_NAME = 200  # bytes of a file's name, which gets an ending, and for a moment a process's number
 
 
 @dataclass(frozen=True)
@@ -181,8 +183,20 @@ def own_outputs(asked: QuestionFile) -> ModelAnswers | None:
     return ModelAnswers(model, {question.name: (question.source["output"],) for question in asked.questions})
 
 
-def write_answers(directory: Path, asked: QuestionFile, answers: ModelAnswers, time: float) -> Path:
-    """Write a model's answers in the shape of the benchmark; returns the file. `time` is in seconds since 1970."""
+def write_questions(directory: Path, asked: QuestionFile) -> Path:
+    """Write the questions of MT-Bench; returns the file."""
+    return _write_lines(directory / "question.jsonl", [question.source for question in asked.questions])
+
+
+def write_answers(
+    directory: Path, asked: QuestionFile, answers: ModelAnswers, time: float, outputs: str = "model_outputs.json"
+) -> Path:
+    """Write a model's answers in the shape of the benchmark; returns the file.
+
+    Args:
+        time: in seconds since 1970, which MT-Bench keeps.
+        outputs: name of the file of AlpacaEval; that of MT-Bench is called after the model.
+    """
     if asked.kind == ALPACA_EVAL:
         rows = [
             {
@@ -193,7 +207,7 @@ def write_answers(directory: Path, asked: QuestionFile, answers: ModelAnswers, t
             }
             for question in asked.questions
         ]
-        return _write_list(directory / "model_outputs.json", rows)
+        return _write_list(directory / outputs, rows)
     lines = [
         {
             "question_id": question.source["question_id"],
@@ -206,27 +220,30 @@ def write_answers(directory: Path, asked: QuestionFile, answers: ModelAnswers, t
         }
         for question in asked.questions
     ]
-    return _write_lines(directory / f"model_answer/{_file_name(answers.model)}.jsonl", lines)
+    return _write_lines(directory / ANSWERS_DIRECTORY / f"{file_name(answers.model)}.jsonl", lines)
 
 
 def write_scores(directory: Path, judge: str, rows: Iterable[Mapping[str, Any]]) -> Path:
     """Write MT-Bench's verdicts on single answers."""
-    return _write_lines(directory / f"model_judgment/{_file_name(judge)}_single.jsonl", rows)
+    return _write_lines(directory / f"model_judgment/{file_name(judge)}_single.jsonl", rows)
 
 
 def write_pairs(directory: Path, judge: str, rows: Iterable[Mapping[str, Any]]) -> Path:
     """Write MT-Bench's verdicts on pairs of answers."""
-    return _write_lines(directory / f"model_judgment/{_file_name(judge)}_pair.jsonl", rows)
+    return _write_lines(directory / f"model_judgment/{file_name(judge)}_pair.jsonl", rows)
 
 
 def write_annotations(directory: Path, judge: str, rows: Sequence[Mapping[str, Any]]) -> Path:
     """Write AlpacaEval's verdicts."""
-    return _write_list(directory / f"{_file_name(judge)}/annotations.json", rows)
+    return _write_list(directory / f"{file_name(judge)}/annotations.json", rows)
 
 
-def _file_name(model: str) -> str:
-    """Return a model's name as the name of a file."""
-    return "".join(char if char.isalnum() or char in "-_." else "_" for char in model).lstrip(".") or "model"
+def file_name(model: str) -> str:
+    """Return a model's name as the name of a file; file systems take 255 bytes, so a longer one ends in its hash."""
+    name = "".join(char if char.isalnum() or char in "-_." else "_" for char in model).lstrip(".") or "model"
+    if len(name.encode()) <= _LONGEST_NAME:
+        return name
+    return f"{name[:30]}-{hashlib.sha256(model.encode()).hexdigest()[:16]}"
 
 
 def _write_lines(file: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
