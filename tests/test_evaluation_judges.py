@@ -52,7 +52,7 @@ def test_two_judges_by_points_beside_people(folder, lines, tmp_path, capsys):  #
         results = run(folder, tmp_path / "out", "--predictions", str(lines), *sheets, *judges)
         said = capsys.readouterr().out
         assert "qwen: " in said and "at 2 in and 8 out per million tokens" in said and "about " in said
-        assert "time known after the first calls" in said  # said before a call is made, and again with the time
+        assert "time known after the first call" in said  # said before a call is made, and again with the time
         paid = server.paid.total()
         found = means(results)
         assert found["references"] == 5 and found["model"] == 1

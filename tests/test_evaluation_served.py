@@ -8,7 +8,8 @@ from test_evaluation import folder, run  # noqa: F401  (a test file of made-up c
 
 from recipe.couplet.form import form_violations
 from recipe.errors import run_or_explain
-from recipe.evaluating.served import line_in
+from recipe.evaluating.served import endpoint_problems, line_in
+from recipe.settings import EvaluationSettings, ServedSettings
 from run_evaluate import main
 
 pytest.importorskip("openai")
@@ -103,6 +104,25 @@ def test_at_temperature_0_there_is_one_run_and_one_try(folder, tmp_path):  # noq
         assert server.paid.total() == 4 and server.seen[0][0]["temperature"] == 0
     assert (results["system"]["runs"], results["system"]["served"]["tries"]) == (1, 1)
     assert results["figures"]["form"]["model"]["value"] == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "holds no $upper"),
+        ("请对$$upper，$Upper，{upper}".encode(), "holds no $upper"),
+        ("请对$upper".encode("gb18030"), "is not UTF-8"),
+        ("请对$upper".encode("utf-16"), "is not UTF-8"),
+        (None, "no such file"),
+    ],
+)
+def test_templates_that_cannot_be_used(tmp_path, content, said):
+    template = tmp_path / "t.txt"
+    if content is not None:
+        template.write_bytes(content)
+    served = ServedSettings(endpoint="http://127.0.0.1:1/v1", endpoint_model="m", endpoint_template=str(template))
+    (problem,) = endpoint_problems(EvaluationSettings(), served)
+    assert "t.txt" in problem and said in problem
 
 
 @pytest.mark.parametrize(

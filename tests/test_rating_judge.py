@@ -195,6 +195,24 @@ def test_the_limit_leaves_the_rest_for_later(tmp_path):
         assert len(judge.rate(made)[0]) == 10 and server.paid.total() == 20
 
 
+def test_the_time_is_said_before_the_first_call_where_earlier_ones_were_timed(tmp_path):
+    asked, other = pairs(4), pairs(6, seed=2)
+    with JudgeServer(honest_choice, slow=0.02) as server:
+        judge_at(server.url, tmp_path).rate(asked)
+        (tmp_path / "ab").mkdir(exist_ok=True)
+        (tmp_path / "ab/damaged.json").write_text('{"request": 3}', encoding="utf-8")
+        paid = server.paid.total()
+        estimate = judge_at(server.url, tmp_path).estimate(other)
+        assert (estimate.calls, estimate.cached, estimate.timed_by) == (12, 0, 8) and 0 < estimate.seconds < 60
+        assert "s by the time of 8 earlier calls with other questions" in estimate.sentence("judge", None)
+        # Another model, another address, another length of answer: another time, which nobody knows.
+        assert judge_at(server.url, tmp_path, model="else").estimate(other).seconds is None
+        assert judge_at("http://127.0.0.1:1/v1", tmp_path).estimate(other).seconds is None
+        longer = judge_at(server.url, tmp_path, options=JudgeOptions(max_tokens=9000))
+        assert "time known after the first call" in longer.estimate(other).sentence("judge", None)
+        assert server.paid.total() == paid
+
+
 def test_concurrency_and_rate_limit(tmp_path):
     with JudgeServer(honest_choice, slow=0.05) as server:
         judge_at(server.url, tmp_path / "a", concurrency=3).rate(pairs(10))

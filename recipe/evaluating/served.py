@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
-from pathlib import Path
 from string import Template
 
 from recipe.couplet.form import form_violations
@@ -19,6 +18,7 @@ from recipe.rating.calls import announce, chat_with, price_of, price_problems
 from recipe.rating.chat import Chat, Request
 from recipe.rating.judge_prompts import prompt_text
 from recipe.settings import EvaluationSettings, ServedSettings
+from recipe.text_files import read_utf8
 
 KEY_VARIABLE = "ENDPOINT_API_KEY"
 _THOUGHTS_END = "</think>"  # of models that think aloud
@@ -67,12 +67,9 @@ def question_template(served: ServedSettings) -> str:
     """
     if served.endpoint_template is None:
         return prompt_text("couplet", "zh")
-    name = f"--endpoint_template {served.endpoint_template}"
-    try:
-        text = Path(served.endpoint_template).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(_("{name}: cannot be read as UTF-8 text ({error})").format(name=name, error=error)) from None
+    text = read_utf8(served.endpoint_template)
     if "upper" not in Template(text).get_identifiers():
+        name = f"--endpoint_template {served.endpoint_template}"
         raise UserError(_("{name}: holds no $upper, where the upper line is to stand").format(name=name))
     return text
 

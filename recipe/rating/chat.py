@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,13 +25,14 @@ from urllib.parse import urlsplit, urlunsplit
 
 from recipe.errors import UserError
 from recipe.files import write_text
-from recipe.language import N_, _
+from recipe.language import N_, _, ngettext
 from recipe.screen import progress_bar
 
 if TYPE_CHECKING:
     from openai import OpenAI
 
 NO_KEY = "none"  # the client insists on a key, also for servers that ask for none
+_MOST_LOOKED_AT = 1000  # answers in the cache, to learn how long calls take; a second on a slow disk
 FAILURES_IN_A_ROW = 5  # calls that failed with all their retries, none succeeding in between: the server is gone
 _FATAL = {401: N_("the key is refused"), 403: N_("access is denied"), 404: N_("no such address or model")}
 
@@ -97,6 +99,7 @@ class Estimate(NamedTuple):
     Attributes:
         calls: calls to pay; those of the cache are not among them.
         seconds: None as long as no call has been timed.
+        timed_by: calls of other questions that the time is taken from; 0 where some of these were answered already.
     """
 
     calls: int
@@ -104,11 +107,14 @@ class Estimate(NamedTuple):
     prompt_tokens: int
     completion_tokens: int
     seconds: float | None
+    timed_by: int = 0
 
     def sentence(self, name: str, price: tuple[float, float] | None) -> str:
         """Return the estimate for people; `price` is per million tokens in and out, in the user's currency."""
         parts = [
-            _("{name}: {count:,} calls").format(name=name, count=self.calls),
+            ngettext("{name}: {count:,} call", "{name}: {count:,} calls", self.calls).format(
+                name=name, count=self.calls
+            ),
             _("{count:,} more are answered already").format(count=self.cached),
             _("about {read:,} tokens in, at most {written:,} out").format(
                 read=self.prompt_tokens, written=self.completion_tokens
@@ -122,7 +128,15 @@ class Estimate(NamedTuple):
                 )
             )
         if self.seconds is None:
-            parts.append(_("time known after the first calls"))
+            parts.append(_("time known after the first call"))
+        elif self.timed_by:
+            parts.append(
+                ngettext(
+                    "about {seconds:,.0f} s by the time of {count:,} earlier call with other questions",
+                    "about {seconds:,.0f} s by the time of {count:,} earlier calls with other questions",
+                    self.timed_by,
+                ).format(seconds=self.seconds, count=self.timed_by)
+            )
         else:
             parts.append(_("about {seconds:,.0f} s").format(seconds=self.seconds))
         return _("; ").join(parts)
@@ -185,9 +199,10 @@ class Chat:
         missing = [request for request, reply in zip(distinct, replies, strict=True) if reply is None]
         missing = missing[: self.left_to_pay] if self.left_to_pay is not None else missing
         seconds = None
-        if known or not missing:
-            seconds = statistics.median([reply.seconds for reply in known] or [0]) * len(missing)
-            seconds = seconds / self.endpoint.concurrency
+        earlier = self._earlier_seconds(missing[0]) if missing and not known else []
+        timed = [reply.seconds for reply in known] or earlier
+        if timed or not missing:
+            seconds = statistics.median(timed or [0]) * len(missing) / self.endpoint.concurrency
             if self.endpoint.requests_per_minute:
                 seconds = max(seconds, 60 * len(missing) / self.endpoint.requests_per_minute)
         return Estimate(
@@ -196,7 +211,22 @@ class Chat:
             sum(rough_tokens(text) for request in missing for _, text in request.messages),
             sum(request.max_tokens for request in missing),
             seconds,
+            len(earlier),
         )
+
+    def _earlier_seconds(self, like: Request) -> list[float]:
+        """Return how long calls of one kind took, those that the cache holds for this model at this server."""
+        found = []
+        for file in islice(self.cache_directory.glob("??/*.json"), _MOST_LOOKED_AT):
+            try:
+                kept = json.loads(file.read_text(encoding="utf-8"))
+                asked = kept["request"]
+                kind = (asked["url"], asked["model"], asked["max_tokens"], asked["schema"])
+                if kind == (self.endpoint.public_url, self.endpoint.model, like.max_tokens, like.schema):
+                    found.append(float(kept["reply"]["seconds"]))
+            except (OSError, ValueError, KeyError, TypeError):
+                continue  # damaged by others
+        return found
 
     def ask_all(self, requests: Sequence[Request], title: str) -> Outcome:
         """Answer the requests, from the cache where it has them. Ctrl-C waits for the calls under way and keeps them.
@@ -421,9 +451,12 @@ class _Calls:
 
     def _failure_message(self, count: int) -> str:
         endpoint = self.chat.endpoint
-        return _(
+        return ngettext(
+            "{address}, model {model}: {count} call failed, tried {tries} times ({last}). What was answered is kept in "
+            "{directory}: run the same command again to go on",
             "{address}, model {model}: {count} calls failed, each tried {tries} times (the last one: {last}). What was "
-            "answered is kept in {directory}: run the same command again to go on"
+            "answered is kept in {directory}: run the same command again to go on",
+            count,
         ).format(
             address=endpoint.public_url,
             model=endpoint.model,
