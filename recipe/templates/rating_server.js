@@ -4,14 +4,14 @@
 
 Object.assign(TEXTS.zh, {
   kept: "评分随评随存到服务器，同时留在本浏览器里；可以随时关掉，再用同一个浏览器打开接着评。",
-  start: "开始", goOn: "接着评", leave: "换人来评", file: "存成文件",
+  leave: "换人来评", file: "存成文件",
   stored: "评分都已存到服务器上，可以关掉此页；想改的题随时可以翻回去改。",
   noStorage: "这个浏览器不让网页记住您是谁：评过的都在服务器上，但关掉后不能用同一个称呼接着评。",
   sent: "评分都已存到服务器上。", unsent: "服务器暂时连不上，{n} 题还只存在本浏览器里，稍后会自动再试。",
 });
 Object.assign(TEXTS.en, {
   kept: "Each rating is stored on the server at once, and kept in this browser too: close the page whenever you like and go on later in the same browser.",
-  start: "Begin", goOn: "Go on", leave: "Somebody else rates", file: "Save a file",
+  leave: "Somebody else rates", file: "Save a file",
   stored: "All your ratings are stored on the server; you can close the page. You can still go back and change them.",
   noStorage: "This browser does not let the page remember you: what you rate is stored on the server, but once you close the page you cannot go on under the same name.",
   sent: "All your ratings are stored on the server.",
