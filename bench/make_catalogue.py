@@ -36,7 +36,8 @@ ARGPARSE = (
     *("usage: ", "options", "positional arguments", "show this help message and exit"),
     *("expected one argument", "expected at least one argument", "argument %(argument_name)s: %(message)s"),
     *("the following arguments are required: %s", "unrecognized arguments: %s", "invalid %(type)s value: %(value)r"),
-    *("invalid choice: %(value)r (choose from %(choices)s)", "%(prog)s: error: %(message)s\n"),
+    *("invalid choice: %(value)r (choose from %(choices)s)", "ignored explicit argument %r"),
+    "%(prog)s: error: %(message)s\n",
 )
 
 

@@ -46,7 +46,7 @@ def measure_here(options: argparse.Namespace) -> dict[str, float]:
     settings = job_settings("recipe/configs/couplet-600k.yaml", **chosen)
     set_threads(settings[RunSettings].num_threads)
     with mock.patch.object(jobs, "load_model", timed_load):
-        job = jobs.prepare_job(settings, make_training_arguments(typed_training_settings(settings)))
+        job = jobs.prepare_job(settings, make_training_arguments(typed_training_settings(settings)[0]))
     prepared = time.perf_counter()
     trainer = jobs.make_trainer(job)
     meter = StepMeter(job.model, seconds=0.0)

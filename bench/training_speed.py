@@ -76,7 +76,7 @@ def prepare(options: argparse.Namespace, output_dir: str, **overrides: Any) -> J
         chosen["validation_file"] = options.validation_file
     settings = job_settings(options.config, output_dir=output_dir, max_steps=options.max_steps, **chosen)
     set_threads(settings[RunSettings].num_threads)
-    job = prepare_job(settings, make_training_arguments(typed_training_settings(settings)))
+    job = prepare_job(settings, make_training_arguments(typed_training_settings(settings)[0]))
     if options.side == "c" and job.run.reuse_freed_memory and job.arguments.device.type == "cpu":
         reuse_freed_memory()
     return job

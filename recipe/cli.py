@@ -11,6 +11,7 @@ import ast
 import dataclasses
 import importlib.util
 import inspect
+import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -24,7 +25,7 @@ import yaml
 from recipe import __version__
 from recipe.errors import UserError, did_you_mean
 from recipe.files import at_home, find_shipped
-from recipe.language import N_, _, asked_language, choose_language
+from recipe.language import N_, _, asked_language, choose_language, enumerated
 from recipe.settings import CONFIG_DIRECTORY, ScreenSettings
 from recipe.text_files import where_looked
 from recipe.unknown_flags import unknown_flags, unknown_key, with_plain_dashes
@@ -33,6 +34,7 @@ from recipe.yaml_files import read_settings
 Group = typing.TypeVar("Group")
 
 _CHINESE_QUOTES = "“”‘’＂＇"
+_CHINESE_HEADING = re.compile(r"^(\S.*[\u3000-\u9fff].*):$", re.MULTILINE)
 _EMPTY = N_("is empty; name a file or directory, or leave it out")
 # Fields of the library that name a file or directory, or may.
 _TRAINING_PATHS = ("output_dir", "resume_from_checkpoint", "deepspeed", "accelerator_config", "fsdp_config")
@@ -103,7 +105,9 @@ def parse_settings(
     except argparse.ArgumentError as error:
         is_bare = error.message in (_("expected one argument"), _("expected at least one argument"))  # argparse's words
         raise UserError(
-            _("{name} needs a value").format(name=error.argument_name) if is_bare else f"{error} (see --help)"
+            _("{name} needs a value").format(name=error.argument_name)
+            if is_bare
+            else _("{problem} (see --help)").format(problem=error)
         ) from None
     command_line = {key: value for key, value in vars(given).items() if value is not _UNSET}
     problems += unknown_flags(program, unknown, known)
@@ -112,7 +116,8 @@ def parse_settings(
         path = command_line.get("config", [own["config"][1].default])[-1]
         for key, value in _read_yaml(path, problems).items():
             if key not in known or key == "config":
-                problems.append(f"{path}: {unknown_key(program, str(key), known)}")
+                problem = unknown_key(program, str(key), known)
+                problems.append(_("{file}: {problem}").format(file=path, problem=problem))
             else:
                 values[key] = (value, f"{path}: {key}")
     values |= {key: (value, f"--{key}") for key, value in command_line.items()}
@@ -185,7 +190,7 @@ def convert(value: Any, hint: Any, choices: Sequence[str] = ()) -> Any:
     if choices and result not in choices:
         raise ValueError(
             _("takes one of {choices}; found {value!r}{hint}").format(
-                choices=", ".join(choices), value=value, hint=did_you_mean(str(value), choices)
+                choices=enumerated(choices), value=value, hint=did_you_mean(str(value), choices)
             )
         )
     return result
@@ -209,6 +214,12 @@ def _convert_scalar(value: Any, kind: type) -> Any:
 _UNSET: Any = argparse.SUPPRESS
 
 
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    def format_help(self) -> str:
+        """Return the page; behind the heading of a group argparse writes a half-width colon in Chinese too."""
+        return _CHINESE_HEADING.sub(r"\1：", super().format_help())
+
+
 def _build_parser(
     program: str, description: str, groups: Sequence[type], passthrough: frozenset[str]
 ) -> argparse.ArgumentParser:
@@ -220,7 +231,7 @@ def _build_parser(
         # By itself argparse prints the whole usage (hundreds of flags here) above its message, which is easy to miss.
         exit_on_error=False,
         argument_default=_UNSET,
-        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=32, width=110),
+        formatter_class=lambda prog: _HelpFormatter(prog, max_help_position=32, width=110),
     )
     version = f"couplet-recipe {__version__}"
     parser.add_argument("--version", action="version", version=version, help=_("show the version and exit"))
@@ -311,7 +322,7 @@ def _read_yaml(path: str | None, problems: list[str]) -> dict[str, Any]:
         hint = did_you_mean(Path(path).stem, shipped)
         problems.append(
             _("--config {path}: no such file{where}; shipped ones: {shipped}{hint}").format(
-                path=path, where=where_looked(Path(path)), shipped=", ".join(shipped), hint=hint
+                path=path, where=where_looked(Path(path)), shipped=enumerated(shipped), hint=hint
             )
         )
     except OSError as error:
@@ -321,7 +332,7 @@ def _read_yaml(path: str | None, problems: list[str]) -> dict[str, Any]:
             )
         )
     except ValueError as error:
-        problems.append(f"--config {path}: {error}")
+        problems.append(_("--config {path}: {problem}").format(path=path, problem=error))
     return {}
 
 

@@ -75,4 +75,9 @@ def check_space_for_checkpoint(directory: str | Path, needed: int) -> None:
     """Raise OSError(ENOSPC) if one more checkpoint does not fit, before a byte of it is written."""
     free = free_bytes(directory)
     if free < needed:
-        raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {readable(free)} free, {readable(needed)} needed")
+        raise OSError(
+            errno.ENOSPC,
+            _("{reason}: {free} free, {needed} needed").format(
+                reason=os.strerror(errno.ENOSPC), free=readable(free), needed=readable(needed)
+            ),
+        )

@@ -19,6 +19,7 @@ from recipe.threads import wait_without_spinning
 USAGE_EXIT_CODE = 2
 INTERRUPTED_EXIT_CODE = 130  # 128 + SIGINT, what a shell reports for Ctrl-C
 UNREAD_EXIT_CODE = 141  # 128 + SIGPIPE: what was to be said went to nobody
+_NEAR_PART = 0.82  # of 1, by difflib: a part is shorter than a name, and two short words are easily alike
 
 
 class UserError(Exception):
@@ -77,10 +78,24 @@ def notice(message: str) -> None:
     tqdm.write(printable(message), file=sys.stderr)
 
 
+def nearest(word: str, possibilities: Iterable[str]) -> str | None:
+    """Return the possibility that a mistyped word is nearest to, or the only one with such a part: `line_length`."""
+    names = sorted(possibilities)
+    if matches := difflib.get_close_matches(word, names, n=1):
+        return matches[0]
+    with_part: dict[str, list[str]] = {}
+    for name in names:
+        for part in name.split("_"):
+            with_part.setdefault(part, []).append(name)
+    own = {part: found[0] for part, found in with_part.items() if len(found) == 1}
+    matches = difflib.get_close_matches(word, own, n=1, cutoff=_NEAR_PART)
+    return own[matches[0]] if matches else None
+
+
 def did_you_mean(word: str, possibilities: Iterable[str], prefix: str = "") -> str:
     """Return a suggestion to append to the message about a mistyped word; nothing if no possibility is near."""
-    matches = difflib.get_close_matches(word, sorted(possibilities), n=1)
-    return _("; did you mean {suggestion}?").format(suggestion=prefix + matches[0]) if matches else ""
+    suggestion = nearest(word, possibilities)
+    return _("; did you mean {suggestion}?").format(suggestion=prefix + suggestion) if suggestion else ""
 
 
 def run_or_explain(main: Callable[[Sequence[str]], int], argv: Sequence[str] | None = None) -> int:
@@ -96,7 +111,7 @@ def run_or_explain(main: Callable[[Sequence[str]], int], argv: Sequence[str] | N
         print(printable(str(error)), file=sys.stderr)
         return USAGE_EXIT_CODE
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        print(_("interrupted"), file=sys.stderr)
         return INTERRUPTED_EXIT_CODE
     except BrokenPipeError:
         # The reader (`head`, a pager) went away. Python would complain once more when it flushes stdout at exit.

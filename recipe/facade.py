@@ -19,7 +19,7 @@ from recipe.errors import UserError
 from recipe.formats.couplet import Couplet
 from recipe.generating.ranking import learn_parallelism, with_best_of
 from recipe.generating.values import check_settings
-from recipe.language import _
+from recipe.language import _, enumerated
 from recipe.rows.cleaning import RejectedRowError, clean_line
 from recipe.settings import (
     PUBLISHED_MODEL,
@@ -274,7 +274,7 @@ def kind_of(name: str) -> Kind:
     try:
         return Kind(name)
     except ValueError:
-        raise UserError(_("kind {name!r}: must be {kinds}").format(name=name, kinds=", ".join(Kind))) from None
+        raise UserError(_("kind {name!r}: must be {kinds}").format(name=name, kinds=enumerated(Kind))) from None
 
 
 def decoding_settings(n: int, options: Mapping[str, Any]) -> DecodingSettings:

@@ -10,7 +10,7 @@ import contextlib
 import gettext
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 
@@ -73,3 +73,8 @@ def ngettext(one: str, many: str, count: int) -> str:
 def N_(message: str) -> str:  # noqa: N802 (gettext's usual name)
     """Mark a constant for the catalogue; it is translated by `_` where it is shown."""
     return message
+
+
+def enumerated(items: Iterable[str]) -> str:
+    """Return items as a sentence lists them: with commas, in Chinese with 、."""
+    return _(", ").join(items)

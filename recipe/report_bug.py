@@ -26,10 +26,15 @@ import yaml
 from recipe import disk
 from recipe.errors import UserError, printable, run_or_explain
 from recipe.files import at_home
-from recipe.language import _
+from recipe.language import N_, _, choose_language
 from recipe.run_directory import CONFIG_FILE, METRICS_FILE, checkpoints_by_step
 from recipe.settings import TRAINING_DEFAULTS, DataSettings, ModelSettings, RunSettings
 
+_DESCRIPTION = N_(
+    "Print what a bug report needs: versions, the machine, the settings of the run that differ from the defaults, and "
+    "the end of its log. Nothing is sent anywhere, and nothing private is printed: no names, tokens or rows, and of "
+    "absolute paths only the last part."
+)
 _PACKAGES = ("couplet-recipe", "torch", "transformers", "datasets", "accelerate", "evaluate", "sacrebleu", "tokenizers")
 _RUNS = "outputs"
 _LOG_LINES = 5
@@ -142,7 +147,8 @@ def _log(run: Path) -> str:
 
 
 def main(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m recipe.report_bug", description=__doc__)
+    choose_language(None)
+    parser = argparse.ArgumentParser(prog="python -m recipe.report_bug", description=_(_DESCRIPTION))
     parser.add_argument(
         "--output_dir", type=at_home, help=_("directory of the run; default: the last one below outputs/")
     )

@@ -135,7 +135,10 @@ class DataSettings:
         None, "column of lower lines (of other formats: of what answers the prompts); used with upper_column"
     )
     text_format: str = setting(
-        "couplet", "; ".join(f"{name}: {kind.summary}" for name, kind in FORMATS.items()), choices=tuple(FORMATS)
+        "couplet",
+        "what the rows are. couplet: two lines under the rules of the form; plain: any short texts; quatrain: poems of "
+        "four or eight lines (绝句, 律诗)",
+        choices=tuple(FORMATS),
     )
     separator: str = setting(
         "-",

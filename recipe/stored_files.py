@@ -16,25 +16,28 @@ from pathlib import Path, PurePath
 from typing import IO, Any
 
 from recipe.errors import UserError
+from recipe.language import N_, _, enumerated
 
 HEAD_BYTES = 1 << 16
 _ZIP = ".zip"
 _UNPACKING: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 PACKED_ENDINGS = (*_UNPACKING, _ZIP)
-_AS_CSV = "save it from there as CSV (UTF-8)"
 # How files begin that hold no text, or not the text that was meant, and what to do about each.
 _BEGINNINGS = (
-    (b"\x1f\x8b", "is packed by gzip; a name that ends in .gz says so (a.csv.gz)"),
-    (b"BZh", "is packed by bzip2; a name that ends in .bz2 says so (a.csv.bz2)"),
-    (b"\xfd7zXZ\x00", "is packed by xz; a name that ends in .xz says so (a.csv.xz)"),
-    (b"7z\xbc\xaf\x27\x1c", "is a 7z archive; unpack it"),
-    (b"Rar!\x1a\x07", "is a RAR archive; unpack it"),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", f"is a workbook or document of old Excel or Word; {_AS_CSV}"),
-    (b"PAR1", "is Parquet; a name that ends in .parquet says so"),
-    (b"ARROW1", "is an Arrow file, not Parquet; save its table as Parquet or JSON Lines"),
-    (b"SQLite format 3\x00", "is an SQLite database; export its table as CSV"),
-    (b"%PDF-", "is a PDF; it holds pages, no rows"),
-    (b"\x80\x04\x95", "is a Python pickle, which can run anything it likes; save the data as CSV or JSON Lines"),
+    (b"\x1f\x8b", N_("is packed by gzip; give it a name that ends in .gz (a.csv.gz)")),
+    (b"BZh", N_("is packed by bzip2; give it a name that ends in .bz2 (a.csv.bz2)")),
+    (b"\xfd7zXZ\x00", N_("is packed by xz; give it a name that ends in .xz (a.csv.xz)")),
+    (b"7z\xbc\xaf\x27\x1c", N_("is a 7z archive; unpack it")),
+    (b"Rar!\x1a\x07", N_("is a RAR archive; unpack it")),
+    (
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+        N_("is a workbook or document of an old Excel or Word; save it from there as CSV (UTF-8)"),
+    ),
+    (b"PAR1", N_("is Parquet; give it a name that ends in .parquet")),
+    (b"ARROW1", N_("is an Arrow file, not Parquet; save its table as Parquet or JSON Lines")),
+    (b"SQLite format 3\x00", N_("is an SQLite database; export its table as CSV")),
+    (b"%PDF-", N_("is a PDF, which holds pages, not rows")),
+    (b"\x80\x04\x95", N_("is a Python pickle, which could run any program; save the data as CSV or JSON Lines")),
 )
 _WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".ods", ".et", ".numbers")
 _TAR_MARK, _TAR_MARK_AT = b"ustar", 257
@@ -43,18 +46,17 @@ _TAR_MARK, _TAR_MARK_AT = b"ustar", 257
 def foreign_content(file: str, head: bytes) -> str | None:
     """Return what a file's ending and first bytes show it to be, and what to do, if that is no text of rows."""
     if Path(file).suffix.lower() in _WORKBOOKS:
-        return f"is a workbook; {_AS_CSV}"
+        return _("is a workbook; save its table from there as CSV (UTF-8)")
     if head.startswith(b"PK\x03\x04"):
         if b"xl/" in head:
-            return f"is an Excel workbook; {_AS_CSV}"
+            return _("is an Excel workbook; save its table from there as CSV (UTF-8)")
         if b"word/" in head:
-            return "is a Word document; put its rows into a CSV file"
-        return "is a zip archive; a name that ends in .zip says so"
+            return _("is a Word document; put its rows into a CSV file")
+        return _("is a zip archive; give it a name that ends in .zip")
     if head[_TAR_MARK_AT:].startswith(_TAR_MARK):
-        return "is a tar archive; unpack it and name a file of it"
-    return next(
-        (kind for beginning, kind in _BEGINNINGS if head.lstrip(b"\xef\xbb\xbf \r\n").startswith(beginning)), None
-    )
+        return _("is a tar archive; unpack it and name a file of it")
+    begins = head.lstrip(b"\xef\xbb\xbf \r\n")
+    return next((_(kind) for beginning, kind in _BEGINNINGS if begins.startswith(beginning)), None)
 
 
 def stored(file: str) -> Path:
@@ -132,7 +134,11 @@ def _unpacking_explained(file: str) -> Iterator[None]:
 
 
 def _damaged(file: str, error: Exception) -> UserError:
-    return UserError(f"{file}: cannot be unpacked as its ending says ({error}); it is cut, damaged or of another kind")
+    return UserError(
+        _(
+            "{file}: cannot be unpacked as its ending says ({error}); it is cut short, damaged or of another kind"
+        ).format(file=file, error=error)
+    )
 
 
 def _only_member(file: str, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
@@ -145,8 +151,12 @@ def _only_member(file: str, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
         and PurePath(member.filename).name[0] != "."
     ]
     if len(found) != 1:
-        names = ", ".join(member.filename for member in found[:10]) or "none"
-        raise UserError(f"{file}: an archive is read if it holds one file; this one holds {names}: unpack it")
+        names = enumerated(member.filename for member in found[:10]) or _("none")
+        raise UserError(
+            _("{file}: an archive can be read if it holds one file, but this one holds {names}; unpack it").format(
+                file=file, names=names
+            )
+        )
     if found[0].flag_bits & 1:
-        raise UserError(f"{file}: is encrypted; unpack it")
+        raise UserError(_("{file}: is encrypted; unpack it").format(file=file))
     return found[0]

@@ -12,7 +12,7 @@ from typing import IO
 
 from recipe.errors import UserError
 from recipe.files import find_stand_in
-from recipe.language import _
+from recipe.language import _, enumerated
 from recipe.stored_files import foreign_content, head_of, open_bytes
 
 _UTF_32_MARKS = (b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff")
@@ -29,11 +29,12 @@ def path_problem(file: str) -> str | None:
     try:
         if path.is_dir():
             names = sorted(entry.name for entry in path.iterdir() if entry.is_file())[:_NAMED_FILES]
-            holds = f" ({', '.join(names)})" if names else ""
-            return _("{file}: is a directory; name a file in it{holds}").format(file=file, holds=holds)
+            if not names:
+                return _("{file}: is a directory; name a file in it").format(file=file)
+            return _("{file}: is a directory; name a file in it ({names})").format(file=file, names=enumerated(names))
         if path.exists():
             stand_in = find_stand_in(path) if path.is_file() and path.stat().st_size else None
-            return stand_in and f"{file}: {stand_in}"
+            return stand_in and _("{file}: {problem}").format(file=file, problem=stand_in)
     except OSError as error:  # a line of text in the place of a name is too long for one
         return _("{file}: cannot be opened ({reason}); it takes the name of a file").format(
             file=file[:40], reason=error.strerror
@@ -65,9 +66,10 @@ def rows_file_problem(file: str) -> str | None:
     if Path(file).suffix.lower() == ".parquet":
         return None
     try:
-        return f"{file}: {kind}" if (kind := foreign_content(file, head_of(file))) else None
+        kind = foreign_content(file, head_of(file))
     except UserError as error:
         return error.problems[0]
+    return kind and _("{file}: {problem}").format(file=file, problem=kind)
 
 
 @contextmanager
@@ -82,7 +84,7 @@ def open_text(file: str, encoding: str) -> Iterator[IO[str]]:
     """
     head = head_of(file)
     if kind := foreign_content(file, head):
-        raise UserError(f"{file}: {kind}")
+        raise UserError(_("{file}: {problem}").format(file=file, problem=kind))
     try:
         with open_bytes(file) as handle, io.TextIOWrapper(handle, _codec(encoding), newline=line_end_of(head)) as text:
             yield text
@@ -124,7 +126,7 @@ def read_utf8(file: str) -> str:
         raise UserError(problem)
     head = head_of(file)
     if kind := foreign_content(file, head):
-        raise UserError(f"{file}: {kind}")
+        raise UserError(_("{file}: {problem}").format(file=file, problem=kind))
     with open_bytes(file) as handle:
         content = handle.read()
     try:
@@ -178,7 +180,9 @@ def _undecodable(name: str, encoding: str, error: UnicodeError, head: bytes, lin
     except UnicodeDecodeError as fault:
         begins_in_chinese = _holds_chinese(line[: fault.start].decode("utf-8")) or begins_in_chinese
         if begins_in_chinese and _is_utf8(encoding):
-            return UserError(f"{name}, line {number}: {_damage(fault)}")
+            return UserError(
+                _("{file}, line {number}: {problem}").format(file=name, number=number, problem=_damage(fault))
+            )
     likely = _likely_encoding(head, line, encoding)
     advice = (
         _(". If it is Chinese text from a spreadsheet, try --encoding {likely}").format(likely=likely) if likely else ""

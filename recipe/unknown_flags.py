@@ -2,110 +2,143 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import unicodedata
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
-from recipe.errors import did_you_mean
+from recipe.errors import did_you_mean, nearest
+from recipe.language import N_, _
 
 # Dashes that input methods and text processors put where `--` was typed.
 _OTHER_DASHES = re.compile(r"[-‐‑‒–—―－−ー]*[‐‑‒–—―－−ー][-‐‑‒–—―－−ー]*([A-Za-z]\w*)(=.*)?", re.DOTALL)
 
-_BATCHES = {
-    "batch_size": "--per_device_train_batch_size (times processes and --gradient_accumulation_steps)",
+_NEAR_FOREIGN = 0.8  # of 1, by difflib: what is said of a foreign flag is no guess, so its name should be none either
+
+# What settings of other scripts are called here. A text that begins with `--` is the name; any other is a sentence,
+# where a name alone would mislead.
+_LENGTH = N_("use --max_length, in tokens; rows are not joined into blocks")
+_MODEL = "--model_name_or_path"
+_TOKENIZER = N_("the tokenizer is loaded from the model's directory, which --model_name_or_path names")
+_LAUNCHER = N_(
+    "this one belongs to the launcher and stands before run_finetune.py: accelerate launch --num_processes 2 "
+    "run_finetune.py …"
+)
+_FORM = N_("the form decides where characters repeat: in the places where the upper line repeats one, and nowhere else")
+_FIRST = N_("put CUDA_VISIBLE_DEVICES=0 in front of the command to choose a GPU, or use none with --use_cpu true")
+_NO_CODE = N_("code that comes with a model is never run here; leave it out")
+_LOGS = N_("logs are written to --output_dir; leave it out")
+_WARMUP = N_("use --warmup_steps, which takes a share of all steps too: --warmup_steps 0.1")
+_ALL_WEIGHTS = N_("all weights are trained, since a model this small needs no adapters; leave it out")
+
+_TRAINING = {
+    "batch_size": N_("use --per_device_train_batch_size; the processes and --gradient_accumulation_steps multiply it"),
     **dict.fromkeys(("per_gpu_train_batch_size", "train_batch_size"), "--per_device_train_batch_size"),
     **dict.fromkeys(("per_gpu_eval_batch_size", "eval_batch_size"), "--per_device_eval_batch_size"),
     "gradient_accumulation": "--gradient_accumulation_steps",
-}
-_LENGTH = "--max_length, in tokens; rows are not joined into blocks"
-_MODEL = "--model_name_or_path takes a directory or a hub name"
-_DATA = "--train_file takes your files"
-_LAUNCHER = "it belongs to the launcher: accelerate launch --num_processes 2 run_finetune.py …, before run_finetune.py"
-_FORM = "the form is held by itself: a character is repeated where it is mirrored in the upper line, and nowhere else"
-_FIRST = "CUDA_VISIBLE_DEVICES=0 in front of the command chooses the GPU; --use_cpu true takes none"
-_NO_CODE = "code of a model is never run here; leave it out"
-
-TRAINING = {
-    **_BATCHES,
-    "overwrite_output_dir": "a run never overwrites another: choose another --output_dir, or remove the old one",
+    "overwrite_output_dir": N_("a run never overwrites another: choose another --output_dir, or remove the old one"),
     "no_cuda": "--use_cpu true",
-    "save_safetensors": "weights are always saved as safetensors; leave it out",
-    "logging_dir": "logs go into --output_dir; leave it out",
-    "log_dir": "logs go into --output_dir; leave it out",
-    "warmup_ratio": "--warmup_steps takes a share of all steps too: --warmup_steps 0.1",
-    "warmup_proportion": "--warmup_steps takes a share of all steps too: --warmup_steps 0.1",
+    "save_safetensors": N_("weights are always saved as safetensors; leave it out"),
+    **dict.fromkeys(("logging_dir", "log_dir"), _LOGS),
+    **dict.fromkeys(("warmup_ratio", "warmup_proportion"), _WARMUP),
     "evaluation_strategy": "--eval_strategy",
-    "evaluate_during_training": "--eval_strategy steps, which is the default",
+    "evaluate_during_training": N_("use --eval_strategy; its default, steps, evaluates during training"),
     **dict.fromkeys(("num_processes", "nproc_per_node", "nnodes", "multi_gpu", "num_machines"), _LAUNCHER),
-    **dict.fromkeys(("tokenizer_name", "tokenizer_path"), f"the tokenizer comes with the model: {_MODEL}"),
-    **dict.fromkeys(("vocab_path", "vocab_file"), "--vocabulary_file, with --from_scratch; a loaded model has its own"),
+    **dict.fromkeys(("tokenizer_name", "tokenizer_path"), _TOKENIZER),
+    **dict.fromkeys(
+        ("vocab_path", "vocab_file"),
+        N_("use --vocabulary_file, together with --from_scratch; a model that is loaded has its own vocabulary"),
+    ),
     **dict.fromkeys(("model_path", "model", "pretrained_model", "pretrained_model_path", "init_checkpoint"), _MODEL),
-    **dict.fromkeys(("config_name", "model_config"), "--hidden_size, --num_layers and --num_heads shape a new model"),
+    **dict.fromkeys(
+        ("config_name", "model_config"), N_("use --hidden_size, --num_layers and --num_heads to shape a new model")
+    ),
     **dict.fromkeys(("block_size", "max_seq_length", "max_seq_len", "seq_length", "seq_len", "cutoff_len"), _LENGTH),
-    **dict.fromkeys(("data_path", "dataset_name", "dataset", "dataset_dir", "raw_data_path", "train_data_file"), _DATA),
-    **dict.fromkeys(("train_data", "corpus_path", "dataset_path"), _DATA),
+    **dict.fromkeys(("data_path", "dataset_name", "dataset", "dataset_dir", "raw_data_path"), "--train_file"),
+    **dict.fromkeys(("train_data_file", "train_data", "corpus_path", "dataset_path"), "--train_file"),
     **dict.fromkeys(("eval_data_file", "eval_file", "valid_file", "dev_file"), "--validation_file"),
-    **dict.fromkeys(("validation_split_percentage", "val_size"), "--validation_size, in rows"),
+    **dict.fromkeys(
+        ("validation_split_percentage", "val_size"), N_("use --validation_size, which is a number of rows")
+    ),
     **dict.fromkeys(("epochs", "epoch", "num_epochs", "epochs_num"), "--num_train_epochs"),
     **dict.fromkeys(("total_steps", "train_steps", "num_train_steps"), "--max_steps"),
     **dict.fromkeys(("lr", "base_lr"), "--learning_rate"),
-    "log_step": "--logging_steps",
-    "report_steps": "--logging_steps",
+    **dict.fromkeys(("log_step", "report_steps"), "--logging_steps"),
     "save_checkpoint_steps": "--save_steps",
     "weight_decay_rate": "--weight_decay",
-    "max_norm": "--max_grad_norm",
-    "gradient_clipping": "--max_grad_norm",
-    "num_workers": "--dataloader_num_workers; 0, the default, is fastest for rows this short",
-    "preprocessing_num_workers": "rows are encoded in seconds by one process; leave it out",
-    "resume": "--resume_from_checkpoint, which is auto by itself",
-    "device": "--use_cpu true for the CPU; a GPU is taken where there is one",
+    **dict.fromkeys(("max_norm", "gradient_clipping"), "--max_grad_norm"),
+    "num_workers": N_("use --dataloader_num_workers; its default, 0, is fastest for rows this short"),
+    "preprocessing_num_workers": N_("one process encodes the rows in seconds; leave it out"),
+    "resume": N_("use --resume_from_checkpoint; its default, auto, goes on from the newest checkpoint"),
+    "device": N_("use --use_cpu true for the CPU; without it a GPU is used if there is one"),
     **dict.fromkeys(("gpu", "gpus", "n_gpu", "gpu_id", "gpu_ids", "gpu_ranks", "world_size"), _FIRST),
-    "use_fast_tokenizer": "the tokenizer is always a fast one; leave it out",
-    "use_lora": "all weights are trained; a model this small needs no adapters",
-    "lora_rank": "all weights are trained; a model this small needs no adapters",
-    "finetuning_type": "all weights are trained; a model this small needs no adapters",
+    "use_fast_tokenizer": N_("the tokenizer is always a fast one; leave it out"),
+    **dict.fromkeys(("use_lora", "lora_rank", "finetuning_type"), _ALL_WEIGHTS),
     "trust_remote_code": _NO_CODE,
-    "torch_dtype": "--precision",
-    "mixed_precision": "--precision",
-    "fp16_opt_level": "--precision",
-    "stage": "run_finetune.py trains, run_generate.py answers, run_evaluate.py scores; leave it out",
-    "overwrite_cache": "the cache knows its data by content; leave it out",
+    **dict.fromkeys(("torch_dtype", "mixed_precision", "fp16_opt_level"), "--precision"),
+    "stage": N_("run_finetune.py trains, run_generate.py answers and run_evaluate.py scores; leave it out"),
+    "overwrite_cache": N_("the cache notices by itself when the data have changed; leave it out"),
 }
 
-ANSWERING = {
+_LOADED = {
+    **dict.fromkeys(("model_path", "model", "load_model_path"), _MODEL),
+    **dict.fromkeys(("tokenizer_path", "tokenizer_name"), _TOKENIZER),
     **dict.fromkeys(
-        ("max_length", "max_len"),
-        "a lower line is as long as its upper line; --max_new_tokens goes with --continue_freely",
+        ("vocab_path", "vocab_file"),
+        N_("the vocabulary is loaded from the model's directory, which --model_name_or_path names"),
     ),
-    **dict.fromkeys(("no_repeat_ngram_size", "repetition_penalty"), _FORM),
-    "length": "--line_length, with --compose; an answer is as long as its upper line",
-    **dict.fromkeys(("nsamples", "num_samples", "num_return"), "--num_return_sequences"),
-    **dict.fromkeys(("prefix", "input", "text", "upper", "prompts"), "--prompt"),
-    **dict.fromkeys(("input_file", "test_path"), "--prompts_file"),
-    **dict.fromkeys(("output", "prediction_path", "save_samples_path"), "--output_file"),
-    "topk": "--top_k",
-    "topp": "--top_p",
-    "beam_size": "--num_beams, with --do_sample false",
-    **dict.fromkeys(("model_path", "model", "load_model_path", "tokenizer_path", "tokenizer_name"), _MODEL),
-    **dict.fromkeys(("vocab_path", "vocab_file"), f"the vocabulary comes with the model: {_MODEL}"),
     **dict.fromkeys(("use_cpu", "no_cuda"), "--device cpu"),
     **dict.fromkeys(("gpu", "gpus", "gpu_id"), "--device cuda:0"),
-    "batch_size": "--generation_batch_size",
     "torch_dtype": "--dtype",
     "fp16": "--dtype fp16",
     "bf16": "--dtype bf16",
     "trust_remote_code": _NO_CODE,
 }
 
-SCORING = {
-    **ANSWERING,
+_ANSWERING = {
+    **_LOADED,
+    **dict.fromkeys(
+        ("max_length", "max_len"),
+        N_("a lower line is as long as its upper line; with --continue_freely, --max_new_tokens limits the text"),
+    ),
+    **dict.fromkeys(("no_repeat_ngram_size", "repetition_penalty"), _FORM),
+    "length": N_("an answer is as long as its upper line; for --compose, use --line_length"),
+    **dict.fromkeys(("nsamples", "num_samples", "num_return"), "--num_return_sequences"),
+    **dict.fromkeys(("prefix", "input", "text", "upper", "prompts"), "--prompt"),
+    **dict.fromkeys(("input_file", "test_path"), "--prompts_file"),
+    **dict.fromkeys(("output", "prediction_path", "save_samples_path"), "--output_file"),
+    "topk": "--top_k",
+    "topp": "--top_p",
+    "beam_size": N_("use --num_beams, together with --do_sample false"),
+    "batch_size": "--generation_batch_size",
+}
+
+_SCORING = {
+    **_ANSWERING,
     **dict.fromkeys(("references", "reference_file", "ref", "test_path"), "--test_file"),
     **dict.fromkeys(("hypotheses", "prediction_file", "hyp", "input_file"), "--predictions"),
     **dict.fromkeys(("output", "output_file"), "--output_dir"),
 }
 
-_FOREIGN = {"run_finetune.py": TRAINING, "run_generate.py": ANSWERING, "run_evaluate.py": SCORING}
+_BENCHMARKING = {
+    **_LOADED,
+    "model_args": _MODEL,
+    "num_fewshot": "--shots",
+    **dict.fromkeys(("output", "output_path"), "--output_dir"),
+    "confirm_run_unsafe_code": "--allow_code_execution",
+}
+
+_SERVING = {**_LOADED, "server_name": "--host", "server_port": "--port"}
+
+# By the name of the command, run_NAME.py or couplet-NAME.
+_FOREIGN = {
+    "finetune": _TRAINING,
+    "generate": _ANSWERING,
+    "evaluate": _SCORING,
+    "benchmark": _BENCHMARKING,
+    "demo": _SERVING,
+}
 
 
 def with_plain_dashes(argv: Sequence[str], known: AbstractSet[str]) -> tuple[list[str], list[str]]:
@@ -114,7 +147,9 @@ def with_plain_dashes(argv: Sequence[str], known: AbstractSet[str]) -> tuple[lis
     for word in argv:
         found = _OTHER_DASHES.fullmatch(word)
         if found and found[1] in known:
-            problems.append(f"{word!r} begins with another kind of dash; write --{found[1]}")
+            problems.append(
+                _("{word!r} begins with another kind of dash; write --{name}").format(word=word, name=found[1])
+            )
             word = f"--{found[1]}{found[2] or ''}"
         words.append(word)
     return words, problems
@@ -128,7 +163,7 @@ def unknown_flags(program: str, words: Sequence[str], known: AbstractSet[str]) -
         if word.startswith("--"):
             problems.append(_unknown_flag(program, word, known))
         elif not after_flag:
-            problems.append(f"{word!r} stands alone; settings are written --name value")
+            problems.append(_("{word!r} stands alone; settings are written --name value").format(word=word))
         after_flag = word.startswith("--") or after_flag
     return problems
 
@@ -137,13 +172,20 @@ def _unknown_flag(program: str, word: str, known: AbstractSet[str]) -> str:
     plain = unicodedata.normalize("NFKC", word).replace(":", "=", 1)
     key = word[2:].split("=")[0]
     if plain != word and plain[2:].split("=")[0] in known:
-        return f"{word!r} holds full-width characters; write {plain}"
+        return _("{word!r} holds full-width characters; write {plain}").format(word=word, plain=plain)
     return unknown_key(program, key, known, prefix="--")
 
 
 def unknown_key(program: str, key: str, known: AbstractSet[str], prefix: str = "") -> str:
-    """Say what does here what a setting of that name does elsewhere, or which name is near."""
-    instead = _FOREIGN.get(program, {}).get(key.lstrip("-").replace("-", "_"))
-    if instead is not None:
-        return f"unknown setting {prefix}{key}: {instead}"
-    return f"unknown setting {prefix}{key}{did_you_mean(key, known, prefix)}"
+    """Say what does here what a setting of that name, or of one near to it, does elsewhere, or which name is near."""
+    foreign = _FOREIGN.get(program.removeprefix("run_").removeprefix("couplet-").removesuffix(".py"), {})
+    name = key.lstrip("-").replace("-", "_")
+    if name not in foreign:
+        name = nearest(name, {*known, *difflib.get_close_matches(name, foreign, n=1, cutoff=_NEAR_FOREIGN)}) or name
+    setting = prefix + key
+    if name in known or name not in foreign:
+        return _("unknown setting {setting}{hint}").format(setting=setting, hint=did_you_mean(name, known, prefix))
+    instead = foreign[name]
+    if instead.startswith("--"):
+        return _("unknown setting {setting}; use {instead}").format(setting=setting, instead=instead)
+    return _("unknown setting {setting}: {advice}").format(setting=setting, advice=_(instead))

@@ -25,7 +25,9 @@ def read_word_list(setting: str, file: str | None) -> list[str]:
         raise UserError(f"{setting} {error.problems[0]}") from None
     words = [_word(setting, file, number, line) for number, line in enumerate(lines, start=1) if not is_blank(line)]
     if not words:
-        raise UserError(f"{setting} {file}: holds no word; it takes one a line")
+        raise UserError(
+            _("{setting} {file}: holds no word; it takes one word a line").format(setting=setting, file=file)
+        )
     return words
 
 
@@ -33,4 +35,8 @@ def _word(setting: str, file: str, number: int, line: str) -> str:
     try:
         return clean_line(line).text
     except RejectedRowError as rejection:
-        raise UserError(f"{setting} {file}, line {number}: {line!r} is no word ({_(rejection.reason)})") from None
+        raise UserError(
+            _("{setting} {file}, line {number}: {line!r} is no word ({reason})").format(
+                setting=setting, file=file, number=number, line=line, reason=_(rejection.reason)
+            )
+        ) from None

@@ -21,6 +21,7 @@ from recipe.settings import (
     ModelSettings,
     RunSettings,
 )
+from recipe.unknown_flags import unknown_key
 
 GROUPS = [ModelSettings, DataSettings, RunSettings]
 
@@ -150,6 +151,24 @@ def test_every_problem_stands_in_one_message_with_a_suggestion(tmp_path):
         assert expected in text
     assert len(problems) == 8
     assert f"\n{config}: unknown" in f"\n{text}"  # a problem of the file names the file
+
+
+@pytest.mark.parametrize(
+    ("program", "key", "said"),
+    [
+        ("run_generate.py", "lenght", "unknown setting --lenght: an answer is as long as its upper line"),
+        ("couplet-generate", "length", "unknown setting --length: an answer is as long as its upper line"),
+        ("run_demo.py", "lenght", "unknown setting --lenght; did you mean --line_length?"),
+        ("run_generate.py", "topk", "unknown setting --topk; use --top_k"),
+        ("run_generate.py", "line_lenght", "unknown setting --line_lenght; did you mean --line_length?"),
+        ("run_generate.py", "fil", "unknown setting --fil"),  # parts of several names say nothing
+        ("run_benchmark.py", "num_fewshot", "unknown setting --num_fewshot; use --shots"),
+    ],
+)
+def test_unknown_settings_are_led_to_the_one_that_was_meant(program, key, said):
+    known = frozenset({"line_length", "top_k", "prompts_file", "output_file", "shots"})
+    found = unknown_key(program, key, known, prefix="--")
+    assert found.startswith(said) and (found == said or not said.endswith(key))
 
 
 def test_a_word_that_belongs_to_no_flag_is_named():

@@ -42,7 +42,9 @@ def test_the_default_is_one_of_them():
 @each_config
 def test_it_parses_and_the_library_takes_its_values(path, tmp_path):
     settings = parse("--config", str(path), "--output_dir", str(tmp_path), "--precision", "fp32")
-    arguments = make_training_arguments(typed_training_settings(settings))
+    typed, problems = typed_training_settings(settings)
+    assert problems == []
+    arguments = make_training_arguments(typed)
     for name, value in yaml.safe_load(path.read_text(encoding="utf-8")).items():
         if name in training_argument_names() and name != "output_dir":
             assert getattr(getattr(arguments, name), "value", getattr(arguments, name)) == value, name

@@ -442,7 +442,7 @@ def test_the_shipped_corpus_trains_from_every_directory(tmp_path, monkeypatch, c
 # ---- Mistakes ----
 
 MISTAKES = {
-    "no model": ({"from_scratch": None}, "where does the model come from?"),
+    "no model": ({"from_scratch": None}, "no model: give --model_name_or_path"),
     "two models": ({"model_name_or_path": "uer"}, "--from_scratch and --model_name_or_path uer are both set"),
     "no model there": (
         {"from_scratch": None, "model_name_or_path": "no/such-model"},
@@ -454,7 +454,7 @@ MISTAKES = {
     ),
     "characters of a model that has its own": (
         {"from_scratch": None, "model_name_or_path": "uer", "vocabulary_file": "characters.txt"},
-        "--vocabulary_file goes with --from_scratch",
+        "--vocabulary_file needs --from_scratch",
     ),
     "no characters there": ({"vocabulary_file": "no.txt"}, "--vocabulary_file no.txt: no such file"),
     "no rows": ({"train_file": None}, "no training rows: give --train_file FILE"),
@@ -471,7 +471,7 @@ MISTAKES = {
     "threads": ({"num_threads": -1}, "--num_threads -1: takes 1 or more"),
     "library type": ({"learning_rate": "fast"}, "invalid float value: 'fast'"),
     "library choice": ({"lr_scheduler_type": "cosin"}, "invalid choice: 'cosin'"),
-    "library contradiction": ({"save_steps": 3}, "--save_steps 3 is no multiple of --eval_steps 2"),
+    "library contradiction": ({"save_steps": 3}, "--save_steps 3 must be a multiple of --eval_steps 2"),
     "library field of ours": ({"train_sampling_strategy": "random"}, "use --group_by_length true or false"),
     "removed field": ({"overwrite_output_dir": True}, "unknown setting --overwrite_output_dir"),
     "best by what": ({"metric_for_best_model": "lower_acuracy"}, "did you mean lower_accuracy?"),
@@ -482,7 +482,7 @@ MISTAKES = {
     ),
     "precision": ({"precision": "fp16", "fp16": True}, "--precision contradicts --bf16 or --fp16"),
     "sharding one process": ({"fsdp": "full_shard"}, "--fsdp shards a model over several processes"),
-    "push to where": ({"push_to_hub": True}, "it also needs --publish_dir DIR and --hub_model_id NAME"),
+    "push to where": ({"push_to_hub": True}, "it also needs --publish_dir, --hub_model_id"),
     "resume from what": ({"resume_from_checkpoint": "nowhere"}, "'nowhere': there is no such directory"),
 }
 

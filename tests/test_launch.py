@@ -102,7 +102,10 @@ def typed_under(monkeypatch: pytest.MonkeyPatch, devices: int, *words: str, **en
     monkeypatch.setattr(torch.accelerator, "device_count", lambda: devices)
     groups = [ModelSettings, DataSettings, RunSettings]
     words = ("--config", "none", "--precision", "fp32", *words)
-    return typed_training_settings(parse_settings("run_finetune.py", "", groups, words, TRAINING_DEFAULTS))
+    typed, problems = typed_training_settings(parse_settings("run_finetune.py", "", groups, words, TRAINING_DEFAULTS))
+    if problems:
+        raise UserError(problems)
+    return typed
 
 
 def test_several_processes_without_a_gpu_train_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +115,9 @@ def test_several_processes_without_a_gpu_train_on_the_cpu(monkeypatch: pytest.Mo
 
 
 def test_a_launch_file_of_another_machine_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match="started 4 processes on this machine, which has 1 of the GPUs"):
+    with pytest.raises(
+        UserError, match="started 4 processes, each of which needs a GPU of its own, and this machine has 1"
+    ):
         typed_under(monkeypatch, 1)
     with pytest.raises(UserError, match="FSDP"):
         typed_under(monkeypatch, 0, ACCELERATE_USE_FSDP="true")

@@ -164,8 +164,12 @@ def table_shapes(page: Path) -> list[tuple[int, int]]:
 
 
 def code_cells(page: Path) -> list[str]:
-    """Return the cells of a page's tables that hold code alone: commands, keys of figures, names of files."""
-    return re.findall(r"(?<=\| )`[^`|]+`(?= \|)", page.read_text(encoding="utf-8"))
+    """Return the cells of a page's tables that hold code alone: commands, keys of figures, names of files.
+
+    A Chinese page may say beside a message how it reads in Chinese.
+    """
+    text = re.sub("（“[^”]*”）", "", page.read_text(encoding="utf-8"))
+    return re.findall(r"(?<=\| )`[^`|]+`(?= \|)", text)
 
 
 def named_settings(page: Path) -> set[str]:

@@ -113,7 +113,7 @@ def test_bad_lines_are_answered_in_a_sentence(client, upper, sentence):
         ({"upper": UPPER, "best_of": 10**400}, 400, f"best_of is at most {MOST['best_of']}"),
         ({"upper": UPPER, "temprature": 1}, 400, "unknown setting temprature; did you mean temperature?"),
         ({"upper": UPPER, "\ud800": 1}, 400, "unknown setting \\ud800"),
-        ({"upper": UPPER, "continue_freely": True}, 400, "continue_freely is for whoever runs the server to set"),
+        ({"upper": UPPER, "continue_freely": True}, 400, "continue_freely can only be set by whoever runs the server"),
         ({"upper": UPPER, "banned_words": "春"}, 400, "At most 64 banned words"),
         ({"upper": UPPER, "banned_words": ["春"]}, 400, "contains the banned word '春'"),
         ({"upper": UPPER, "model": "gpt-9"}, 404, "no model 'gpt-9' is served; there is tiny"),

@@ -28,7 +28,7 @@ from recipe.benchmarks.table import HTML_FILE, MARKDOWN_FILE, RESULTS_FILE, WRIT
 from recipe.errors import UserError
 from recipe.evaluating.results import without_non_numbers
 from recipe.files import write_text
-from recipe.language import _
+from recipe.language import _, enumerated
 from recipe.metrics.model_based import LabelShares
 from recipe.published import model_to_use
 from recipe.rating.chat import Chat, Endpoint
@@ -62,7 +62,11 @@ def run_benchmarks(settings: BenchmarkSettings, device: DeviceSettings, asked: A
     with data_read_anew():
         rows = _all_rows(asked, models, settings)
     if not any(row["questions"] for row in rows):
-        reasons = [f"{row['title']}: {reason}" for row in rows for reason in row["reasons"]]
+        reasons = [
+            _("{title}: {reason}").format(title=row["title"], reason=reason)
+            for row in rows
+            for reason in row["reasons"]
+        ]
         raise UserError([_("not a single question was answered, so there is no result"), *reasons])
     results = BenchmarkResults(
         model=models.model.name,
@@ -174,4 +178,4 @@ def _write(directory: Path, results: BenchmarkResults) -> None:
     for name, text in texts.items():
         write_text(directory / name, text())
     print(summary(results))
-    print(_("written to {directory}: {files}").format(directory=directory, files=", ".join(WRITTEN)))
+    print(_("written to {directory}: {files}").format(directory=directory, files=enumerated(WRITTEN)))

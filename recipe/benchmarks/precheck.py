@@ -21,7 +21,7 @@ from recipe.benchmarks.questions import Question, read_questions
 from recipe.benchmarks.safety_prompts import SafetyPrompt, read_safety_prompts
 from recipe.errors import UserError, did_you_mean
 from recipe.files import output_dir_problems
-from recipe.language import N_, _
+from recipe.language import N_, _, enumerated
 from recipe.rating.helm import DIRECTORY
 from recipe.settings import PUBLISHED_MODEL, BenchmarkSettings
 from recipe.text_files import path_problem
@@ -242,7 +242,7 @@ def listing(data_dir: str) -> str:
 
 def _entry(benchmark: Benchmark, data_dir: str) -> str:
     here, needed = _counts(benchmark, data_dir)
-    tasks = ", ".join(dict.fromkeys(pattern for part in benchmark.parts for pattern in part.tasks))
+    tasks = enumerated(dict.fromkeys(pattern for part in benchmark.parts for pattern in part.tasks))
     data = _("data (here): {names}")
     if here != needed:
         data = _("data (here: {here} of {needed}): {names}") if here else _elsewhere(benchmark)
@@ -254,7 +254,7 @@ def _entry(benchmark: Benchmark, data_dir: str) -> str:
             licence=_(benchmark.licence),
         ),
         _("tasks of lm-eval: {tasks}").format(tasks=tasks),
-        data.format(here=here, needed=needed, names=", ".join(repositories(benchmark))),
+        data.format(here=here, needed=needed, names=enumerated(repositories(benchmark))),
         _("for small models: {meaning}").format(meaning=_(benchmark.meaning)),
     ]
     if benchmark.runs_code:

@@ -23,7 +23,7 @@ from recipe.benchmarks.limited_process import UNCONFINED
 from recipe.benchmarks.names import Measure, Part
 from recipe.benchmarks.running import PartRun
 from recipe.errors import UserError
-from recipe.language import _
+from recipe.language import _, enumerated
 from recipe.screen import progress_bar
 
 _LONGEST = 512  # tokens of a program; the longest solution of HumanEval has about 300 of GPT-2's
@@ -149,7 +149,7 @@ def _answers(problems: list[Problem], texts: list[str], outcomes: list[Outcome],
 
 def _notes(outcomes: list[Outcome], sampling: Sampling) -> list[str]:
     ends = Counter(outcome.end for outcome in outcomes)
-    counted = ", ".join(f"{_(end.value)} {ends[end]:,}" for end in End if ends[end])
+    counted = enumerated(f"{_(end.value)} {ends[end]:,}" for end in End if ends[end])
     if sampling.temperature > 0:
         drawn = _("{count} a problem, temperature {temperature:g}: {ends}")
     else:

@@ -8,7 +8,7 @@ from recipe.benchmarks.names import CLOZE_ENDING
 from recipe.benchmarks.table import Row
 from recipe.evaluating.results import Cell
 from recipe.evaluating.wording import Table, format_interval, format_value
-from recipe.language import N_, _
+from recipe.language import N_, _, enumerated
 from recipe.templating import render
 
 HEADER = (
@@ -68,7 +68,7 @@ def summary(results: BenchmarkResults) -> str:
         ]
         parts += [_("chance {value}").format(value=shown[4])] if row["chance"] is not None else []
         parts += [_("baseline {value}").format(value=shown[5])] if results["baseline"] else []
-        lines.append(f"{'; '.join(parts)} ({shown[2]})")
+        lines.append(_("{figures} ({shots})").format(figures=_("; ").join(parts), shots=shown[2]))
         lines += [f"  {reason}" for reason in row["reasons"]]
     return "\n".join(lines)
 
@@ -115,8 +115,8 @@ def _cells(row: Row) -> list[str]:
         _figure(row["figure"]),
         NO_FIGURE if row["chance"] is None else format_value(row["chance"], "%"),
         _beside(row),
-        ", ".join(unread) if row["tasks"] else NO_FIGURE,
-        "; ".join([*row["reasons"], *row["notes"]]),
+        enumerated(unread) if row["tasks"] else NO_FIGURE,
+        _("; ").join([*row["reasons"], *row["notes"]]),
     ]
 
 

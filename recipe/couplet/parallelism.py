@@ -22,6 +22,7 @@ from safetensors.numpy import load_file, save
 
 from recipe.couplet.form import is_punctuation
 from recipe.errors import UserError
+from recipe.language import _
 
 # Chosen among 0.1 to 10 by the AUC of human against random lines of the same shape: 0.986 with 600,000 training
 # couplets, 0.955 with 20,000 (bench/parallelism_separation.py).
@@ -55,11 +56,11 @@ class CharacterAssociation:
             UserError: there is no couplet to learn from.
         """
         kept = [(upper, lower) for upper, lower in zip(uppers, lowers, strict=True) if len(upper) == len(lower)]
-        upper_codes = _code_points("".join(upper for upper, _ in kept))
-        lower_codes = _code_points("".join(lower for _, lower in kept))
+        upper_codes = _code_points("".join(upper for upper, _lower in kept))
+        lower_codes = _code_points("".join(lower for _upper, lower in kept))
         answered = ~(_are_marks(upper_codes) | _are_marks(lower_codes))
         if not answered.any():
-            raise UserError("parallelism cannot be learned: the training file holds no couplet of equal lines")
+            raise UserError(_("parallelism cannot be learned: the training file holds no couplet of equal lines"))
         characters = np.unique(np.concatenate([upper_codes[answered], lower_codes[answered]]))
         upper_numbers = np.searchsorted(characters, upper_codes[answered])
         lower_numbers = np.searchsorted(characters, lower_codes[answered])
@@ -105,8 +106,8 @@ class CharacterAssociation:
         """
         aligned = [list(zip(upper, lower, strict=False)) for upper, lower in zip(uppers, lowers, strict=True)]
         line_of = np.repeat(np.arange(len(aligned)), [len(pairs) for pairs in aligned])
-        upper_codes = _code_points("".join(upper for pairs in aligned for upper, _ in pairs))
-        lower_codes = _code_points("".join(lower for pairs in aligned for _, lower in pairs))
+        upper_codes = _code_points("".join(upper for pairs in aligned for upper, _lower in pairs))
+        lower_codes = _code_points("".join(lower for pairs in aligned for _upper, lower in pairs))
         compared = ~(_are_marks(upper_codes) | _are_marks(lower_codes))
         values = np.where(compared, self._associations(upper_codes, lower_codes), 0.0)
         missing = [abs(len(upper) - len(lower)) for upper, lower in zip(uppers, lowers, strict=True)]

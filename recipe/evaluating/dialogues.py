@@ -30,7 +30,7 @@ from recipe.evaluating.rated import (
 )
 from recipe.evaluating.results import RatingResults
 from recipe.files import make_directory
-from recipe.language import _
+from recipe.language import _, enumerated
 from recipe.rating.calls import call_problems
 from recipe.rating.dimensions import DIALOGUE_DIMENSIONS
 from recipe.rating.evidence import gather
@@ -145,7 +145,7 @@ def rate_dialogues(
         names = write_sheets(rating.rating_sheet, made)
         print(
             _("rating sheets written to {directory}: {files}; keep the key from raters").format(
-                directory=rating.rating_sheet, files=", ".join(names)
+                directory=rating.rating_sheet, files=enumerated(names)
             )
         )
     judged = None

@@ -47,7 +47,7 @@ from recipe.evaluating.served import question_template, served_answers
 from recipe.evaluating.testset import TestSet, chance_lines, read_training_file
 from recipe.files import atomic_open, make_directory, sha256_of, write_text
 from recipe.generating.processes import Processes
-from recipe.language import _, ngettext
+from recipe.language import _, enumerated, ngettext
 from recipe.metrics.material import Material, TrainingFile
 from recipe.metrics.registry import METRICS
 from recipe.rows.cleaning import counted, listed
@@ -231,7 +231,7 @@ def _write_all(directory: Path, results: Results, test_set: TestSet, answers: An
         for row in _prediction_rows(test_set, answers):
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
     print(summary(results), *(printable(_("note: {note}").format(note=note)) for note in results["notes"]), sep="\n")
-    print(_("written to {directory}: {files}").format(directory=directory, files=", ".join(WRITTEN)))
+    print(_("written to {directory}: {files}").format(directory=directory, files=enumerated(WRITTEN)))
 
 
 def _write_results(directory: Path, results: Results) -> None:

@@ -21,7 +21,7 @@ from recipe.evaluating.results import BASELINE, CHANCE, MODEL, REFERENCES
 from recipe.evaluating.scoring import System
 from recipe.evaluating.testset import TestSet
 from recipe.files import output_dir_problems
-from recipe.language import _, ngettext
+from recipe.language import _, enumerated, ngettext
 from recipe.rating import helm
 from recipe.rating.judge_prompts import filled
 from recipe.rating.questions import (
@@ -155,7 +155,7 @@ def export_couplets(
 def print_exported(files: Sequence[Path]) -> None:
     """Print which files there are for other tools."""
     if files:
-        print(_("written for other tools: {files}").format(files=", ".join(map(str, files))))
+        print(_("written for other tools: {files}").format(files=enumerated(map(str, files))))
 
 
 def _write_choices(

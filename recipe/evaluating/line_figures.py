@@ -58,7 +58,7 @@ def read_line_figures(keys: Sequence[str]) -> KeptFigures | None:
             described: dict[str, Description] = {figure["key"]: figure for figure in content["descriptions"]}
             needed = Description.__required_keys__
             if any(figure.keys() != needed or not isinstance(figure["label"], str) for figure in described.values()):
-                raise ValueError("descriptions of another version")
+                raise ValueError(_("descriptions of another version"))
             for line in content["lines"]:
                 _add(figures, line)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

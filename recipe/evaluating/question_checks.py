@@ -11,7 +11,7 @@ from recipe.evaluating.rated import decoding_without_effect, output_problems
 from recipe.evaluating.served import endpoint_problems
 from recipe.evaluating.testset import refuse_missing
 from recipe.generating.values import check_settings as check_decoding
-from recipe.language import _
+from recipe.language import _, enumerated
 from recipe.rating.calls import call_problems
 from recipe.settings import (
     DecodingSettings,
@@ -84,4 +84,4 @@ def question_problems(
 
 
 def _listed() -> str:
-    return ", ".join(f"--{name}" for name in _SHARED)
+    return enumerated(f"--{name}" for name in _SHARED)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from recipe.evaluating.rating_tables import ShownTable
 from recipe.evaluating.wording import Table, format_interval, format_value
-from recipe.language import _
+from recipe.language import _, enumerated
 
 # How the groups of turns are called in `questions.json`.
 ALL, TURN = "all", "turn "
@@ -85,7 +85,7 @@ def _tables(found: Mapping[str, Any]) -> list[ShownTable]:
         tables.append(_fact_table(found["facts"]))
     report = found["report"]
     counts = ("asked", "paid", "malformed", "unreadable", "left", "prompt_tokens", "completion_tokens")
-    prompts = ", ".join(f"{name} {digest[:8]}" for name, digest in report["prompts"].items())
+    prompts = enumerated(f"{name} {digest[:8]}" for name, digest in report["prompts"].items())
     row = (*(f"{report[name]:,}" for name in counts), prompts)
     header = (
         _("Asked"),

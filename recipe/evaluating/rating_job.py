@@ -12,7 +12,7 @@ from recipe.evaluating.rating_tables import rating_summary
 from recipe.evaluating.results import MODEL, Results
 from recipe.evaluating.scoring import LineFigures
 from recipe.evaluating.testset import TestSet
-from recipe.language import _
+from recipe.language import _, enumerated
 from recipe.rating.evidence import gather
 from recipe.rating.sheet_files import write_sheets
 from recipe.settings import EvaluationSettings, JudgeSettings, RatingSettings, ServedSettings
@@ -62,7 +62,7 @@ class Rated:
             names += self._keep_figures(self.rating.rating_sheet, results)
             print(
                 _("rating sheets written to {directory}: {files}; keep the key and the figures from raters").format(
-                    directory=self.rating.rating_sheet, files=", ".join(names)
+                    directory=self.rating.rating_sheet, files=enumerated(names)
                 )
             )
         if self.read is None and not is_judged(self.judging):
@@ -84,7 +84,7 @@ class Rated:
         assert self.made is not None
         directory = Path(self.evaluation.output_dir)
         ratings, reports = judge_sheets(self.judging, self.served, self.made, self.references, directory)
-        files = ", ".join([JUDGE_RATINGS, JUDGE_KEY, *self._keep_figures(directory, results)])
+        files = enumerated([JUDGE_RATINGS, JUDGE_KEY, *self._keep_figures(directory, results)])
         print(_("written to {directory}: {files}").format(directory=directory, files=files))
         evidence = gather(ratings, {self.made.key.sheet: self.made.key})["model"]
         own = {self.served.endpoint_model: [MODEL]} if self.served.endpoint_model else {}

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from recipe.evaluating.results import Cell, Description, RatersPanel, RatingResults, system_name
 from recipe.evaluating.wording import Table, format_interval, format_value
-from recipe.language import N_, _, ngettext
+from recipe.language import N_, _, enumerated, ngettext
 
 RATERS = {"person": N_("People"), "model": N_("Models as judges")}
 JUDGES_TITLE, FIGURES_TITLE = N_("How far the judges can be believed"), N_("Which figure may be believed")
@@ -54,7 +54,7 @@ def rating_tables(results: RatingResults, descriptions: Sequence[Description] = 
         "{count:,} ratings from {sources}. Brackets hold 95% intervals from bootstrap draws: of items and raters for "
         "means, win rates and strengths, of items for everything else.",
         results["ratings"],
-    ).format(count=results["ratings"], sources=", ".join([*results["files"], *judges]))
+    ).format(count=results["ratings"], sources=enumerated([*results["files"], *judges]))
     panels = [
         ShownPanel(_(RATERS[kind]), [*_tables(panel), _comment_table(panel)], panel["notes"])
         for kind, panel in results["panels"].items()
@@ -204,7 +204,7 @@ def _judge_tables(results: RatingResults) -> list[ShownTable]:
 def _report_row(report: Mapping[str, Any]) -> tuple[str, ...]:
     counts = [report[name] for name in ("asked", "paid", "malformed", "unreadable")]
     counts += [len(report["refused"]), report["left"], report["prompt_tokens"] + report["completion_tokens"]]
-    prompts = ", ".join(f"{name} {digest[:8]}" for name, digest in report["prompts"].items())
+    prompts = enumerated(f"{name} {digest[:8]}" for name, digest in report["prompts"].items())
     return (
         _("{judge} at {address}").format(judge=report["judge"], address=report["url"]),
         *(f"{count:,}" for count in counts),

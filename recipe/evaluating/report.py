@@ -28,7 +28,7 @@ from recipe.evaluating.results import (
     system_name,
 )
 from recipe.evaluating.wording import Table, aligned, format_interval, format_value
-from recipe.language import _, ngettext
+from recipe.language import _, enumerated, ngettext
 from recipe.metrics.figure import Better, Group
 from recipe.templating import render
 
@@ -170,7 +170,7 @@ def _facts(results: Results) -> list[tuple[str, str]]:
         (_("Baseline"), baseline["name"] if baseline else _("none")),
         (
             _("Test file"),
-            _("{files} ({count:,} couplets)").format(files=", ".join(data["test_files"]), count=data["rows"]),
+            _("{files} ({count:,} couplets)").format(files=enumerated(data["test_files"]), count=data["rows"]),
         ),
         (_("Upper lines"), _("{count:,} different ones").format(count=data["upper_lines"])),
         (
@@ -197,7 +197,7 @@ def _facts(results: Results) -> list[tuple[str, str]]:
             (
                 _("Training file"),
                 _("{files} ({count:,} couplets)").format(
-                    files=", ".join(data["train_files"]), count=data["train_couplets"]
+                    files=enumerated(data["train_files"]), count=data["train_couplets"]
                 ),
             ),
             (
@@ -243,7 +243,7 @@ def _runs_text(system: SystemDescription) -> str:
         )
     if not system["seeds"]:
         return ngettext("{runs} run, no sampling", "{runs} runs, no sampling", runs).format(runs=runs)
-    seeds = ", ".join(map(str, system["seeds"]))
+    seeds = enumerated(map(str, system["seeds"]))
     return ngettext("{runs} run, seed {seeds}", "{runs} runs, seeds {seeds}", runs).format(runs=runs, seeds=seeds)
 
 
@@ -309,7 +309,7 @@ def _length_labels(results: Results) -> list[str]:
 
 def _length_counts(results: Results) -> str:
     rows = zip(_length_labels(results), results["by_length"], strict=True)
-    return "; ".join(_("{length}: {count:,}").format(length=label, count=row["upper_lines"]) for label, row in rows)
+    return _("; ").join(_("{length}: {count:,}").format(length=label, count=row["upper_lines"]) for label, row in rows)
 
 
 def _length_figures(results: Results) -> list[Description]:

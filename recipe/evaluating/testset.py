@@ -13,7 +13,7 @@ from typing import NamedTuple
 from recipe.couplet.form import mark_positions
 from recipe.errors import UserError, notice
 from recipe.formats.couplet import Couplet, spelled_out
-from recipe.language import _
+from recipe.language import _, enumerated
 from recipe.metrics.material import TrainingFile
 from recipe.rows.cleaning import RejectedRowError, counted, in_words
 from recipe.rows.delimited import delimited_records
@@ -80,7 +80,7 @@ def read_test_set(settings: EvaluationSettings) -> TestSet:
         found = counted(rejected) or _("no rows at all")
         raise UserError(
             _("{files}: holds no couplet to compare with ({found})").format(
-                files=", ".join(settings.test_file), found=found
+                files=enumerated(settings.test_file), found=found
             )
             + why_rejected(_source(settings.test_file, settings), first, rejected)
         )
@@ -121,7 +121,7 @@ def read_training_file(settings: EvaluationSettings) -> TrainingFile | None:
 
 
 def _no_training_couplet(settings: EvaluationSettings) -> str:
-    return _("{files}: holds no couplet; is it the training file?").format(files=", ".join(settings.train_file))
+    return _("{files}: holds no couplet; is it the training file?").format(files=enumerated(settings.train_file))
 
 
 def _read_couplets(

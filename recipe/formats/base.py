@@ -96,14 +96,12 @@ class TextFormat(ABC):
 
     Attributes:
         name: value of `--text_format`.
-        summary: what it is, for the help text of that setting.
         takes_pairs: whether rows may come in two columns, or in two files line by line.
         has_answer: whether a text has a prompt and an answer; otherwise it is written on from any beginning.
         prompt_name, answer_name: the columns of answers that are written to files.
     """
 
     name: ClassVar[str]
-    summary: ClassVar[str]
     takes_pairs: ClassVar[bool] = False
     has_answer: ClassVar[bool] = True
     prompt_name: ClassVar[str] = "prompt"

@@ -68,7 +68,6 @@ class Couplet(TextFormat):
     keeps_unequal: bool = False
 
     name = "couplet"
-    summary = "two lines and the form's rules"
     takes_pairs = True
     prompt_name, answer_name = "upper", "lower"
 
@@ -183,11 +182,11 @@ class Couplet(TextFormat):
 
     @property
     def card(self) -> ModelCard:
-        usage = _USAGE.format(between=self.between)
-        return ModelCard("Couplets (对联) by a small Chinese GPT-2", "couplet", usage)
+        usage = _(_USAGE).format(between=self.between)
+        return ModelCard(_("Couplets (对联) by a small Chinese GPT-2"), "couplet", usage)
 
 
-_USAGE = """It answers an upper line (上联) with a lower line (下联). A prompt is an upper
+_USAGE = N_("""It answers an upper line (上联) with a lower line (下联). A prompt is an upper
 line and `{between}`:
 
     python run_generate.py --model_name_or_path . --prompt 春满神州花似锦
@@ -199,4 +198,4 @@ or, with nothing but the library (the tokenizer puts `[CLS]` first and no `[SEP]
 
 **Only `run_generate.py` (or its logits processor) holds the form**: equal length, mirrored punctuation and repetition,
 no character of the upper line. The plain library call may break every one of these rules.
-只有 `run_generate.py`（或其 logits processor）能保证格式；直接调用 transformers 不保证字数相等、标点对应、不重字。"""
+只有 `run_generate.py`（或其 logits processor）能保证格式；直接调用 transformers 不保证字数相等、标点对应、不重字。""")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from recipe.formats.base import ModelCard, Text, TextFormat, TextSettings
+from recipe.language import N_, _
 from recipe.rows.cleaning import clean
 
 
@@ -15,7 +16,6 @@ class Plain(TextFormat):
     """A plain text: nothing of it is given, all of it is learnt."""
 
     name = "plain"
-    summary = "any short texts"
     has_answer = False
 
     @classmethod
@@ -35,10 +35,10 @@ class Plain(TextFormat):
 
     @property
     def card(self) -> ModelCard:
-        return ModelCard("Short Chinese texts by a small GPT-2", "chinese", _USAGE)
+        return ModelCard(_("Short Chinese texts by a small GPT-2"), "chinese", _(_USAGE))
 
 
-_USAGE = """It goes on with a short text:
+_USAGE = N_("""It continues a short text:
 
     from transformers import pipeline
-    pipeline("text-generation", ".")("春", do_sample=True, top_k=50, top_p=0.95, temperature=0.7)"""
+    pipeline("text-generation", ".")("春", do_sample=True, top_k=50, top_p=0.95, temperature=0.7)""")

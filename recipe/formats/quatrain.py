@@ -134,7 +134,6 @@ class Quatrain(TextFormat):
     separator: str = DEFAULT_SEPARATOR
 
     name = "quatrain"
-    summary = "poems of four or eight lines (绝句, 律诗)"
     takes_pairs = True
 
     @classmethod
@@ -207,12 +206,12 @@ class Quatrain(TextFormat):
 
     @property
     def card(self) -> ModelCard:
-        example, given = ("春晓", "a title") if self.has_titles else ("春满神州花似锦", "a first line")
-        usage = _USAGE.format(example=example, given=given, between=self.between)
-        return ModelCard("Poems (绝句, 律诗) by a small Chinese GPT-2", "poetry", usage)
+        example, given = ("春晓", _("a title")) if self.has_titles else ("春满神州花似锦", _("a first line"))
+        usage = _(_USAGE).format(example=example, given=given, between=self.between)
+        return ModelCard(_("Poems (绝句, 律诗) by a small Chinese GPT-2"), "poetry", usage)
 
 
-_USAGE = """It writes poems of four or eight lines of five or seven characters. A prompt is {given}
+_USAGE = N_("""It writes poems of four or eight lines of five or seven characters. A prompt is {given}
 and `{between}`:
 
     python run_generate.py --model_name_or_path . --prompt {example}
@@ -224,4 +223,4 @@ or, with nothing but the library (the tokenizer puts `[CLS]` first and no `[SEP]
 
 **Only `run_generate.py` holds the form**: the lengths of the lines, their marks, one rhyme of the old rhyme book in the
 even lines. The plain library call may break every one of these rules.
-只有 `run_generate.py` 能保证句数、字数、标点和押韵；直接调用 transformers 不保证。"""
+只有 `run_generate.py` 能保证句数、字数、标点和押韵；直接调用 transformers 不保证。""")

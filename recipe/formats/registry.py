@@ -9,7 +9,7 @@ from recipe.formats.base import TextFormat
 from recipe.formats.couplet import Couplet
 from recipe.formats.plain import Plain
 from recipe.formats.quatrain import Quatrain
-from recipe.language import _
+from recipe.language import _, enumerated
 
 _KINDS: tuple[type[TextFormat], ...] = (
     Couplet,
@@ -35,7 +35,7 @@ def carried_format(model: str, carried: object) -> TextFormat:
             _(
                 "{model}: config.json says that it was trained on texts of the format {name!r}; known are {formats}. "
                 "It may have been made by a newer version"
-            ).format(model=model, name=name, formats=", ".join(FORMATS))
+            ).format(model=model, name=name, formats=enumerated(FORMATS))
         )
     try:
         return FORMATS[name].from_carried(carried)

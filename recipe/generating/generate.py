@@ -35,7 +35,7 @@ from recipe.generating.processes import Processes, sharing_processes
 from recipe.generating.prompts import STANDARD_INPUT, is_text, read_prompts
 from recipe.generating.ranking import parallelism_scorer, with_best_of
 from recipe.generating.values import check_settings, left_aside
-from recipe.language import _, ngettext
+from recipe.language import _, enumerated, ngettext
 from recipe.rows.cleaning import RejectedRowError, clean_line, listed
 from recipe.screen import outliving_its_reader, progress_bar
 from recipe.settings import DecodingSettings, DeviceSettings, GenerationSettings
@@ -114,7 +114,9 @@ def _say_other_forms(checked: Checked) -> None:
         print(said.format(count=count), file=sys.stderr)
     if checked.variants:
         shown = checked.variants.most_common(_CHARACTERS_NAMED)
-        named = ", ".join(_("{character} as {form}").format(character=char, form=form) for (char, form), times in shown)
+        named = enumerated(
+            _("{character} as {form}").format(character=char, form=form) for (char, form), times in shown
+        )
         if (rest := len(checked.variants) - _CHARACTERS_NAMED) > 0:
             named = _("{characters} and {count:,} more").format(characters=named, count=rest)
         print(_("read in a common form: {characters}").format(characters=named), file=sys.stderr)
@@ -136,7 +138,7 @@ def _check_job(job: GenerationSettings, decoding: DecodingSettings, processes: P
     sources = {_("--prompt or --prompts_file"): bool(job.prompt or job.prompts_file), "--compose": job.compose}
     sources |= {"--acrostic": job.acrostic, "--theme": job.theme}
     given = [name for name, is_given in {**sources, "--interactive": job.interactive}.items() if is_given]
-    several = _("{settings} exclude each other: give one of them").format(settings=", ".join(given))
+    several = _("{settings} exclude each other: give one of them").format(settings=enumerated(given))
     problems = [several] if len(given) > 1 else []
     if job.interactive and sys.stdin is None:
         problems.append(_("--interactive: standard input is closed; start it in a terminal, or give --prompt"))
@@ -239,7 +241,9 @@ def _load_generator(settings: Settings, banned_words: Sequence[str]) -> Generato
     try:
         return Generator(ready.model, ready.tokenizer, decoding, banned_words, text_format, parallelism)
     except UserError as error:
-        raise UserError([f"{ready.name}: {problem}" for problem in error.problems]) from None
+        raise UserError(
+            [_("{file}: {problem}").format(file=ready.name, problem=problem) for problem in error.problems]
+        ) from None
 
 
 def _say_unknown_characters(generator: Generator, checked: Checked) -> None:

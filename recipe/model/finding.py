@@ -20,7 +20,7 @@ from huggingface_hub.utils import validate_repo_id
 
 from recipe.errors import UserError, notice
 from recipe.files import find_stand_in
-from recipe.language import _
+from recipe.language import _, enumerated
 from recipe.run_directory import checkpoints_by_step
 from recipe.text_files import where_looked
 
@@ -250,7 +250,7 @@ def _config_problems(name: str, files: list[str]) -> list[str]:
             if others
             else _("{name}: holds no {config}, which describes the size of the model; fetch the one of this model")
         )
-        return [message.format(name=name, config=CONFIG, other=", ".join(others[:1]))]
+        return [message.format(name=name, config=CONFIG, other="".join(others[:1]))]
     fields = _read_json(directory / CONFIG)
     if {"heads_num", "layers_num"} <= fields.keys():
         return [
@@ -262,7 +262,7 @@ def _config_problems(name: str, files: list[str]) -> list[str]:
     if fields and "model_type" not in fields and not is_gpt2_without_type(fields):
         return [
             _("{name}: its {config} has no model_type, nor the fields of a GPT-2 ({fields})").format(
-                name=name, config=CONFIG, fields=", ".join(_GPT2_FIELDS)
+                name=name, config=CONFIG, fields=enumerated(_GPT2_FIELDS)
             )
         ]
     return []
@@ -287,7 +287,7 @@ def _vocabulary_problem(name: str, files: list[str]) -> str:
             "was trained with: with another one every character would be mistaken for another"
         )
     )
-    return message.format(name=name, vocabulary=VOCABULARY, other=", ".join(named[:1]))
+    return message.format(name=name, vocabulary=VOCABULARY, other="".join(named[:1]))
 
 
 def _read_json(file: Path) -> dict[str, Any]:
@@ -301,7 +301,7 @@ def _read_json(file: Path) -> dict[str, Any]:
 
 def _listed(names: Iterable[str]) -> str:
     shown = [*names]
-    names = ", ".join(shown[:_NAMES_SHOWN])
+    names = enumerated(shown[:_NAMES_SHOWN])
     if len(shown) <= _NAMES_SHOWN:
         return names
     return _("{names} and {count:,} more").format(names=names, count=len(shown) - _NAMES_SHOWN)

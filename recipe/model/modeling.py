@@ -22,7 +22,7 @@ from transformers import (
 from transformers.utils.logging import disable_progress_bar, get_verbosity, set_verbosity, set_verbosity_error
 
 from recipe.errors import UserError
-from recipe.language import N_, _
+from recipe.language import N_, _, enumerated
 from recipe.model.configuration import load_config, not_loadable
 from recipe.model.finding import LOAD_ERRORS, find_model
 from recipe.settings import ModelSettings
@@ -156,7 +156,7 @@ def _check_complete(name_or_path: str, report: dict[str, Any], tied: bool) -> No
     )
     mismatched = sorted(str(item[0] if isinstance(item, tuple) else item) for item in report["mismatched_keys"])
     if missing or foreign or mismatched:
-        found = ", ".join([*missing, *foreign, *mismatched][:4])
+        found = enumerated([*missing, *foreign, *mismatched][:4])
         raise UserError(
             _(
                 "{name}: its weights are not those of the model that its config.json describes ({missing} missing, "
@@ -187,7 +187,7 @@ def _load_state_dict(model: PreTrainedModel, file: str) -> None:
     foreign = [key for key in state if key not in expected and not key.endswith(_REDUNDANT_ENDINGS)]
     misshapen = [key for key in state if key in expected and state[key].shape != expected[key].shape]
     if missing or foreign or misshapen:
-        found = ", ".join([*missing, *foreign, *misshapen][:4])
+        found = enumerated([*missing, *foreign, *misshapen][:4])
         raise UserError(
             _(
                 "{file}: is not a state dict of this model (parameters: {missing} missing, {foreign} unknown, "
@@ -232,7 +232,7 @@ def read_state_dict(file: str) -> dict[str, torch.Tensor]:
             _(
                 "{file}: is a training checkpoint with {parts}; only its weights are needed. This takes them out: "
                 "torch.save(torch.load({file!r}, weights_only=True)[{weights!r}], 'weights.pth')"
-            ).format(file=file, parts=", ".join(map(repr, state)), weights=parts[0])
+            ).format(file=file, parts=enumerated(map(repr, state)), weights=parts[0])
         )
     raise UserError(
         _("{file}: holds {type}, expected a state dict (parameter name → tensor)").format(

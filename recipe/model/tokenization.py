@@ -17,7 +17,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from recipe.couplet.character_forms import Reading, read_as_known
 from recipe.errors import UserError
-from recipe.language import _
+from recipe.language import _, enumerated
 from recipe.model.configuration import load_config
 from recipe.model.finding import LOAD_ERRORS, find_model, has_only_vocabulary_txt
 from recipe.text_files import read_utf8
@@ -123,7 +123,7 @@ def load_tokenizer(name_or_path: str) -> PreTrainedTokenizerFast:
             _(
                 "{name}: its vocabulary lacks {missing}; the recipe needs a BERT-style vocabulary of Chinese "
                 "characters, such as that of uer/gpt2-chinese-cluecorpussmall"
-            ).format(name=name_or_path, missing=", ".join(missing))
+            ).format(name=name_or_path, missing=enumerated(missing))
         )
     _check_size(name_or_path, max(vocabulary.values()) + 1, config.vocab_size)
     lowercase = bool(loaded.init_kwargs.get("do_lower_case", True))

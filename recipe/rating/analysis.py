@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from recipe.evaluating.resampling import Interval
-from recipe.language import _
+from recipe.language import _, enumerated
 from recipe.rating.agreement import Coincidences, alpha, cohen_kappa, coincidences, share_within
 from recipe.rating.dimensions import OVERALL
 from recipe.rating.evidence import NOT_ASKED, Comparison, Evidence, Score
@@ -409,10 +409,10 @@ def _notes(panel: Panel, evidence: Evidence) -> list[str]:
         notes.append(_("one rater: the intervals say what other items would change, not what other raters would say"))
     if evidence.left_out:
         notes.append(
-            _("left out because they failed the attention checks: {names}").format(names=", ".join(evidence.left_out))
+            _("left out because they failed the attention checks: {names}").format(names=enumerated(evidence.left_out))
         )
     elif failed := evidence.failed():
-        notes.append(_("failed the attention checks and still counted: {names}").format(names=", ".join(failed)))
+        notes.append(_("failed the attention checks and still counted: {names}").format(names=enumerated(failed)))
     return notes
 
 

@@ -139,7 +139,7 @@ class Estimate(NamedTuple):
             )
         else:
             parts.append(_("about {seconds:,.0f} s").format(seconds=self.seconds))
-        return "; ".join(parts)
+        return _("; ").join(parts)
 
 
 @dataclass

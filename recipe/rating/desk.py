@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from recipe.errors import UserError
 from recipe.files import append_lines, unwritable, write_text
-from recipe.language import _
+from recipe.language import _, enumerated
 from recipe.rating.dimensions import OVERALL
 from recipe.rating.ratings import Rating, rating_from, read_ratings, record_of
 from recipe.rating.sheet_files import WrittenSheet, read_page
@@ -219,10 +219,10 @@ class Desk:
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
             if content["sheet"] != self.any_sheet.sheet:
-                raise ValueError("raters of other sheets")
+                raise ValueError(_("raters of other sheets"))
             found = [Rater(str(each["name"]), each["number"], str(each["proof"])) for each in content["raters"]]
             if not {rater.number for rater in found} <= self.sheets.keys():
-                raise ValueError("a sheet that is gone")
+                raise ValueError(_("a sheet that is gone"))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(
                 _(
@@ -305,7 +305,7 @@ def _ratings_of_entry(entry: Entry, answer: Mapping[str, Any], rater: Rater, wri
     options, values, comment = written.options, answer.get("values", {}), answer.get("comment")
     asked = (OVERALL,) if options.kind == "pair" else options.dimensions
     if not isinstance(values, Mapping) or not values.keys() <= set(asked):
-        raise UserError(_("values takes an object with {names}").format(names=", ".join(asked)))
+        raise UserError(_("values takes an object with {names}").format(names=enumerated(asked)))
     common = {"item": entry.item, "system": entry.system, "other": entry.other}
     common |= {"rater": rater.name, "sheet": written.sheet}
     rated = common | {"kind": options.kind, "points": options.points}

@@ -12,7 +12,7 @@ from importlib import resources
 from typing import NamedTuple
 
 from recipe.errors import UserError
-from recipe.language import _
+from recipe.language import _, enumerated
 
 LANGUAGES = ("zh", "en")
 OVERALL = "overall"
@@ -68,7 +68,7 @@ def chosen_dimensions(setting: str, names: Sequence[str]) -> tuple[str, ...]:
     keys = [dimension_key(name) for name in names]
     problems = [
         _("{setting} {name}: no such dimension; there are {names}").format(
-            setting=setting, name=name, names=", ".join(all_dimensions())
+            setting=setting, name=name, names=enumerated(all_dimensions())
         )
         for name, key in zip(names, keys, strict=True)
         if key is None

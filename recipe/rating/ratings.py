@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from recipe.errors import UserError
 from recipe.files import atomic_open
-from recipe.language import _
+from recipe.language import _, enumerated
 from recipe.rating.dimensions import ANCHORED_POINTS, OVERALL, all_dimensions, dimension_key
 from recipe.rating.tables import TABLE_ENDINGS, table_records
 
@@ -93,7 +93,7 @@ def rating_from(record: Mapping[str, Any]) -> Rating:
     if dimension is None:
         raise ValueError(
             _("unknown dimension {dimension}; there are {names}").format(
-                dimension=_shown(record["dimension"]), names=", ".join(all_dimensions())
+                dimension=_shown(record["dimension"]), names=enumerated(all_dimensions())
             )
         )
     points = record.get("points", DEFAULT_POINTS)
@@ -109,7 +109,7 @@ def rating_from(record: Mapping[str, Any]) -> Rating:
     if not isinstance(verdicts, list) or any(verdict not in PAIR_VALUES for verdict in verdicts):
         raise ValueError(
             _("verdicts is {verdicts}; it is a list of {names}").format(
-                verdicts=_shown(verdicts), names=", ".join(PAIR_VALUES)
+                verdicts=_shown(verdicts), names=enumerated(PAIR_VALUES)
             )
         )
     return Rating(
@@ -145,7 +145,7 @@ def _one_of(record: Mapping[str, Any], name: str, allowed: Sequence[str], defaul
     value = record.get(name, default)
     if value not in allowed:
         raise ValueError(
-            _("{name} is {value}; it takes {names}").format(name=name, value=_shown(value), names=", ".join(allowed))
+            _("{name} is {value}; it takes {names}").format(name=name, value=_shown(value), names=enumerated(allowed))
         )
     return value
 
@@ -240,7 +240,7 @@ def first_faults(faults: Sequence[RowFault]) -> str:
     listed = [_("row {number}: {fault}").format(number=fault.row, fault=fault.what) for fault in faults[:_SHOWN_FAULTS]]
     if len(faults) > _SHOWN_FAULTS:
         listed.append(_("and {count:,} more").format(count=len(faults) - _SHOWN_FAULTS))
-    return f" ({'; '.join(listed)})"
+    return _(" ({faults})").format(faults=_("; ").join(listed))
 
 
 _DEFAULTS = {field.name: field.default for field in fields(Rating)}

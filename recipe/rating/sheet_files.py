@@ -165,7 +165,7 @@ def _written_sheet(data: Mapping[str, Any]) -> WrittenSheet:
     texts = [data["sheet"], *(text for entry in entries for text in entry)]
     is_sound = options.kind in ("absolute", "pair") and options.points in ANCHORED_POINTS and entries
     if not is_sound or not set(options.dimensions) <= set(all_dimensions()) or set(options.labels) != set(LANGUAGES):
-        raise ValueError("values that no sheet has")
+        raise ValueError(_("values that no sheet has"))
     if not isinstance(data["number"], int) or not all(isinstance(text, str) for text in texts):
-        raise ValueError("values of other types")
+        raise ValueError(_("values of other types"))
     return WrittenSheet(data["sheet"], data["number"], options, entries)

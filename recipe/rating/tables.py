@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from recipe.errors import UserError
 from recipe.files import atomic_open
-from recipe.language import _
+from recipe.language import _, enumerated
 from recipe.rating.dimensions import OVERALL, all_dimensions, dimension_key
 from recipe.rows.delimited import delimited_records
 
@@ -120,10 +120,10 @@ def table_records(file: Path) -> Iterator[Record]:
     heading = [str(cell or "").split()[0] if str(cell or "").split() else "" for cell in next(rows, [])]
     missing = [name for name in ("item", "system") if name not in heading]
     if missing:
-        found = ", ".join(name[:40] for name in heading[:20] if name) or "nothing"
+        found = enumerated(name[:40] for name in heading[:20] if name) or _("nothing")
         raise UserError(
             _("{file}: has no column {names}; its headings begin with: {found}").format(
-                file=file, names=", ".join(missing), found=found
+                file=file, names=enumerated(missing), found=found
             )
         )
     for number, cells in enumerate(rows, start=2):

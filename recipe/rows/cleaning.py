@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from recipe.characters import is_invisible
 from recipe.couplet.form import is_chinese_character
-from recipe.language import N_, _
+from recipe.language import N_, _, enumerated
 
 EMPTY = N_("empty")
 NOT_TEXT = N_("not text")
@@ -93,7 +93,7 @@ def counted(rejected: Mapping[str, int]) -> str:
 
 def listed(removed: Mapping[str, int]) -> str:
     """Return the kinds of what was taken out, and of how many texts, for a message."""
-    return _(", ").join(_("{kind} ({count:,})").format(kind=_(kind), count=count) for kind, count in removed.items())
+    return enumerated(_("{kind} ({count:,})").format(kind=_(kind), count=count) for kind, count in removed.items())
 
 
 def clean(cell: object, *, joins_lines: bool) -> Cleaned:

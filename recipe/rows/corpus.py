@@ -25,7 +25,7 @@ from datasets import Dataset
 from recipe.errors import UserError, printable
 from recipe.files import atomic_directory, atomic_open, sha256_of
 from recipe.formats.registry import FORMATS
-from recipe.language import N_, _
+from recipe.language import N_, _, enumerated
 from recipe.rows.cleaning import RejectedRowError, counted
 from recipe.rows.reading import (
     Row,
@@ -197,7 +197,7 @@ def _build(
             counts[_HELD_OUT] = summary.validation
         raise UserError(
             _("{files}: no row is left to train on (read {read:,}: {found})").format(
-                files=", ".join(source.files), read=summary.read, found=counted(counts) or _("no rows at all")
+                files=enumerated(source.files), read=summary.read, found=counted(counts) or _("no rows at all")
             )
             + why_rejected(source, quarantine.first, quarantine.counts, takes_other_texts=True)
         )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from recipe.couplet.form import is_chinese_character, is_punctuation
-from recipe.language import N_, _
+from recipe.language import N_, _, enumerated
 
 SAMPLE_ROWS = 20
 TEXT_FLAG, UPPER_FLAG, LOWER_FLAG = "--text_column", "--upper_column", "--lower_column"
@@ -46,7 +46,7 @@ def missing_columns(
         separator: what stands between the lines of a couplet in one column; "" if the texts are no couplets.
         delimiter: what stands between the cells of the file; "" in a file without a header line.
     """
-    shown = ", ".join(name[:_SHOWN_CHARS] for name in sample.names[:_SHOWN_NAMES])
+    shown = enumerated(name[:_SHOWN_CHARS] for name in sample.names[:_SHOWN_NAMES])
     flag_of = dict(zip(columns, flags[:1] if len(columns) == 1 else flags[1:], strict=False))
     problems = []
     for column in columns:
@@ -65,7 +65,7 @@ def missing_columns(
 
 def _advice(columns: Sequence[str], flags: Sequence[str]) -> str:
     if not flags:
-        return _("Rename its columns in the file; these names are expected: {names}").format(names=", ".join(columns))
+        return _("Rename its columns in the file; these names are expected: {names}").format(names=enumerated(columns))
     if not flags[1:]:
         return _("Name the right one with {flag}").format(flag=flags[0])
     text, upper, lower = flags

@@ -19,7 +19,7 @@ from recipe.errors import UserError
 from recipe.formats.base import Text, TextFormat
 from recipe.formats.couplet import NO_SEPARATOR, Couplet, spelled_out
 from recipe.formats.registry import FORMATS
-from recipe.language import N_, _
+from recipe.language import N_, _, enumerated
 from recipe.rows.cleaning import KEY_TWICE, NO_KEY, RejectedRowError
 from recipe.rows.delimited import DELIMITERS, Record, delimited_records
 from recipe.rows.diagnosis import (
@@ -250,7 +250,7 @@ def _unknown_format(file: str, source: Source) -> str:
             "rows hold commas)"
         )
     )
-    endings, packed = ", ".join(FORMAT_ENDINGS), ", ".join(PACKED_ENDINGS)
+    endings, packed = enumerated(FORMAT_ENDINGS), enumerated(PACKED_ENDINGS)
     return message.format(file=file, endings=endings, packed=packed, column=source.columns[0])
 
 

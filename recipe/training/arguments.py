@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import json
 import os
 import platform
@@ -16,6 +17,7 @@ from transformers.integrations.integration_utils import get_available_reporting_
 
 from recipe.cli import Settings
 from recipe.errors import UserError
+from recipe.language import N_, _, enumerated, ngettext
 from recipe.model.configuration import load_config
 from recipe.model.placement import bf16_trains_faster, cpu_bf16_unit
 from recipe.settings import ModelSettings, RunSettings
@@ -23,22 +25,26 @@ from recipe.training.validation_metrics import LOWER_IS_BETTER
 
 # Fields of the library that would be accepted and then do nothing, or something else than they say, here.
 _REFUSED = {
-    "train_sampling_strategy": "the recipe orders the rows itself: use --group_by_length true or false",
-    "length_column_name": "the recipe knows the lengths of its rows; leave it out",
-    "remove_unused_columns": "the recipe's rows hold a column that the model cannot take; leave it out",
-    "label_names": "the labels are the tokens themselves; leave it out",
-    "batch_eval_metrics": "the recipe's metrics need the whole held-out set; its logits are never held anyway",
-    "include_for_metrics": "the recipe's metrics take tokens and losses only; leave it out",
-    "hub_strategy": "the published directory is pushed once, at the end; leave it out",
-    "do_train": "run_finetune.py always trains (--check tries everything without); leave it out",
-    "do_eval": "run_finetune.py always evaluates; set --eval_steps, or leave it out",
-    "do_predict": "run_evaluate.py scores a test file; leave it out",
-    "prediction_loss_only": "the recipe's loss is one of its metrics, weighted by tokens; leave it out",
-    "dataloader_drop_last": "it would drop held-out rows from the evaluations too; leave it out",
-    "use_liger_kernel": "Liger has no kernels for GPT-2 (0.8.5); the library would say so and go on without",
-    "liger_kernel_config": "Liger has no kernels for GPT-2 (0.8.5); leave it out",
-    "debug": "steps whose loss or gradient is not finite are named anyway (--max_nonfinite_steps); leave it out",
-    "auto_find_batch_size": "it would change the effective batch of a run; choose a batch that fits",
+    "train_sampling_strategy": N_("the recipe orders the rows itself: use --group_by_length true or false"),
+    "length_column_name": N_("the recipe knows the lengths of its rows; leave it out"),
+    "remove_unused_columns": N_("the recipe's rows hold a column that the model cannot take; leave it out"),
+    "label_names": N_("the labels are the tokens themselves; leave it out"),
+    "batch_eval_metrics": N_(
+        "the recipe's metrics need the whole held-out set, whose logits are never kept anyway; leave it out"
+    ),
+    "include_for_metrics": N_("the recipe's metrics take tokens and losses only; leave it out"),
+    "hub_strategy": N_("the published directory is pushed once, at the end; leave it out"),
+    "do_train": N_("run_finetune.py always trains, except with --check; leave it out"),
+    "do_eval": N_("run_finetune.py always evaluates; set --eval_steps, or leave it out"),
+    "do_predict": N_("run_evaluate.py scores a test file; leave it out"),
+    "prediction_loss_only": N_("the recipe's loss is one of its metrics, weighted by tokens; leave it out"),
+    "dataloader_drop_last": N_("it would also drop held-out rows from the evaluations; leave it out"),
+    "use_liger_kernel": N_(
+        "Liger has no kernels for GPT-2 (0.8.5), and the library would go on without it; leave it out"
+    ),
+    "liger_kernel_config": N_("Liger has no kernels for GPT-2 (0.8.5); leave it out"),
+    "debug": N_("steps whose loss or gradient is not finite are reported anyway (--max_nonfinite_steps); leave it out"),
+    "auto_find_batch_size": N_("it would change the effective batch size during a run; choose a batch that fits"),
 }
 # Numbers of mallopt's parameters, from malloc.h, and the largest value that it takes: an int.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
@@ -77,11 +83,10 @@ def reuse_freed_memory() -> None:
     libc.mallopt(_M_MMAP_MAX, 0)
 
 
-def typed_training_settings(settings: Settings) -> dict[str, Any]:
-    """Return the passed-through settings converted to the types of `TrainingArguments`.
+def typed_training_settings(settings: Settings) -> tuple[dict[str, Any], list[str]]:
+    """Return the passed-through settings converted to the types of `TrainingArguments`, and what is wrong with them.
 
-    Raises:
-        UserError: every value of a wrong type, and every field that the recipe refuses, at once.
+    A value of a wrong type is left out; a field that the recipe refuses is a problem too.
     """
     parser = _OneSetting(cast(Any, TrainingArguments))
     problems, typed = [], {}
@@ -91,12 +96,14 @@ def typed_training_settings(settings: Settings) -> dict[str, Any]:
         except UserError as error:
             problems += error.problems
         if key in _REFUSED:
-            problems.append(f"--{key} {value}: {_REFUSED[key]}")
+            problems.append(_("--{name} {value}: {reason}").format(name=key, value=value, reason=_(_REFUSED[key])))
     problems += _missing_trackers(typed.get("report_to"))
-    if problems:
-        raise UserError(problems)
-    typed |= _processes(typed)
-    return typed | _precision(settings, typed)
+    for switches in (_processes, functools.partial(_precision, settings)):
+        try:
+            typed |= switches(typed)
+        except UserError as error:
+            problems += error.problems
+    return typed, problems
 
 
 def _processes(typed: Mapping[str, Any]) -> dict[str, bool]:
@@ -116,13 +123,18 @@ def _processes(typed: Mapping[str, Any]) -> dict[str, bool]:
     if kind is None or kind.type == "mps":
         if os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true":
             raise UserError(
-                "the launch file shards the model (FSDP), which needs a GPU for each process; this machine has none"
+                _("the launch file shards the model (FSDP), which needs a GPU for each process; this machine has none")
             )
         return {"use_cpu": True}
     if here > (devices := torch.accelerator.device_count()):
         raise UserError(
-            f"the launcher started {here} processes on this machine, which has {devices} of the GPUs that each needs "
-            f"for itself; start {devices}, or train on the CPU with --use_cpu true"
+            ngettext(
+                "the launcher started {processes} processes, each of which needs a GPU of its own, and this machine "
+                "has {count}; start one process, or train on the CPU with --use_cpu true",
+                "the launcher started {processes} processes, each of which needs a GPU of its own, and this machine "
+                "has {count}; start {count} processes, or train on the CPU with --use_cpu true",
+                devices,
+            ).format(processes=here, count=devices)
         )
     return {}
 
@@ -132,8 +144,10 @@ def _missing_trackers(report_to: Any) -> list[str]:
     wanted = [report_to] if isinstance(report_to, str) else report_to or []
     available = get_available_reporting_integrations()
     return [
-        f"--report_to {name}: is not installed or not known; installed: {', '.join(available) or 'none'}. "
-        "TensorBoard comes with: pip install -c constraints.txt -e '.[track]'"
+        _(
+            "--report_to {name}: is not installed or not known; installed: {available}. For TensorBoard run: "
+            "pip install -c constraints.txt -e '.[track]'"
+        ).format(name=name, available=enumerated(available) or _("none"))
         for name in wanted
         if name not in ("none", "all", *available)
     ]
@@ -147,7 +161,9 @@ def _typed(parser: HfArgumentParser, key: str, value: Any) -> Any:
     values = value if isinstance(value, list) else [json.dumps(value) if isinstance(value, Mapping) else value]
     parsed, beyond = parser.parse_known_args([f"--{key}", *map(str, values)])
     if beyond:
-        raise UserError(f"--{key} takes one value; found {' '.join(map(str, values))}")
+        raise UserError(
+            _("--{name} takes one value; found {values}").format(name=key, values=" ".join(map(str, values)))
+        )
     return getattr(parsed, key)
 
 
@@ -160,7 +176,7 @@ def _precision(settings: Settings, typed: Mapping[str, Any]) -> dict[str, bool]:
     wanted = settings[RunSettings].precision
     if typed.get("bf16") or typed.get("fp16"):
         if wanted != "auto":
-            raise UserError("--precision contradicts --bf16 or --fp16; give one of them")
+            raise UserError(_("--precision contradicts --bf16 or --fp16; give one of them"))
         return {}
     if wanted == "auto":
         wanted = _fastest_precision(settings[ModelSettings], on_cpu=bool(typed.get("use_cpu")))
@@ -217,10 +233,15 @@ def make_training_arguments(typed: Mapping[str, Any]) -> TrainingArguments:
         arguments = TrainingArguments(**own)
     except (ValueError, ImportError, RuntimeError, TypeError, KeyError, OSError) as error:
         blamed = " ".join(f"--{name} {own[name]}" for name in _blamed(own, str(error)))
-        raise UserError(f"{blamed or 'training settings'}: {' '.join(str(error).split())}") from None
+        reason = " ".join(str(error).split())
+        raise UserError(
+            _("{settings}: {reason}").format(settings=blamed or _("training settings"), reason=reason)
+        ) from None
     # The library finds it out only when it makes the model ready to train.
     if arguments.fsdp and arguments.world_size == 1:
-        raise UserError("--fsdp shards a model over several processes; start them with accelerate launch or torchrun")
+        raise UserError(
+            _("--fsdp shards a model over several processes; start them with accelerate launch or torchrun")
+        )
     if arguments.torch_compile:
         # One graph for all lengths. `accelerate launch` always sets this to False: a graph for each of the first eight
         # lengths and none for the other twenty.

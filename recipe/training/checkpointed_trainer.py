@@ -34,7 +34,7 @@ from typing_extensions import override
 from recipe import disk
 from recipe.errors import UserError, notice
 from recipe.files import write_text
-from recipe.language import _
+from recipe.language import N_, _, enumerated
 from recipe.run_directory import checkpoint_directory, checkpoints_by_step
 from recipe.training.checkpoints import (
     Identity,
@@ -76,7 +76,7 @@ class CheckpointedTrainer(Trainer):
     ) -> None:
         super().__init__(*args, **kwargs)
         processes = f"{self.args.world_size}, each with a part of the model" if self.is_fsdp_enabled else None
-        self.run_identity = {**(run_identity or {}), "processes": processes or self.args.world_size}
+        self.run_identity = {**(run_identity or {}), N_("processes"): processes or self.args.world_size}
         self.allow_changed = allow_changed
         self._saved_step: int | None = None
         self._resumed_from: Path | None = None
@@ -276,7 +276,7 @@ class CheckpointedTrainer(Trainer):
         for name, weight in model.named_parameters():
             own = local_part(weight.detach())
             if own.numel() and not all(math.isfinite(bound.item()) for bound in torch.aminmax(own)):
-                raise ValueError(f"{name} holds numbers that are not finite")
+                raise ValueError(_("{name} holds numbers that are not finite").format(name=name))
 
     def _write_files(self, staging: str) -> None:
         """Write this process' files by the library's own functions; finished ones are sealed meanwhile."""
@@ -316,14 +316,25 @@ class CheckpointedTrainer(Trainer):
     def _report_unsaved(self, failures: list[str]) -> None:
         if self.args.should_save:
             self._sealer.discard()
-        message = (
-            f"The checkpoint of step {self.state.global_step} could not be saved ({'; '.join(failures)}). "
-            f"Earlier checkpoints in {self.args.output_dir} are untouched."
-        )
+        places = {
+            "step": self.state.global_step,
+            "reasons": _("; ").join(failures),
+            "directory": self.args.output_dir,
+        }
         if self.control.should_training_stop:
-            raise UserError(f"{message} Free some space and go on with --resume_from_checkpoint auto.")
+            raise UserError(
+                _(
+                    "The checkpoint of step {step} could not be saved ({reasons}). Earlier checkpoints in {directory} "
+                    "are untouched. Free some space and go on with --resume_from_checkpoint auto."
+                ).format(**places)
+            )
         if self.args.should_save:
-            notice(f"{message} Training goes on and the next save tries again: free some space until then.")
+            notice(
+                _(
+                    "The checkpoint of step {step} could not be saved ({reasons}). Earlier checkpoints in {directory} "
+                    "are untouched. Training goes on and the next save tries again: free some space until then."
+                ).format(**places)
+            )
 
     # ---- Parts of a start ----
 
@@ -341,11 +352,11 @@ class CheckpointedTrainer(Trainer):
                 _("The first version of FSDP is not supported: set fsdp_version to 2, as in recipe/launch/fsdp2.yaml.")
             )
         if self.args.save_only_model:
-            problems.append("--save_only_model makes checkpoints that nothing can resume from; leave it off.")
+            problems.append(_("--save_only_model makes checkpoints that nothing can resume from; leave it off."))
         if self.args.save_on_each_node:
-            problems.append("--save_on_each_node is not supported: all machines share one --output_dir.")
+            problems.append(_("--save_on_each_node is not supported: all machines share one --output_dir."))
         if self.args.enable_jit_checkpoint:
-            problems.append("--enable_jit_checkpoint is not needed: an interrupted run saves by itself.")
+            problems.append(_("--enable_jit_checkpoint is not needed: an interrupted run saves by itself."))
         if problems:
             raise UserError(problems)
 
@@ -358,7 +369,11 @@ class CheckpointedTrainer(Trainer):
         else:
             checkpoint = Path(str(wish)) if wish else None
             if checkpoint and (problems := problems_of(checkpoint)):
-                raise UserError(f"{checkpoint} cannot be resumed from: {'; '.join(problems)}.")
+                raise UserError(
+                    _("{checkpoint} cannot be resumed from: {problems}.").format(
+                        checkpoint=checkpoint, problems=_("; ").join(problems)
+                    )
+                )
         if checkpoint:
             if self.is_fsdp_enabled and not is_sharded(checkpoint):
                 raise UserError(
@@ -374,20 +389,24 @@ class CheckpointedTrainer(Trainer):
         later = [path.name for step, path in checkpoints_by_step(output_dir).items() if step > start_step]
         if later:
             raise UserError(
-                f"{output_dir} already holds {', '.join(later)}, which this start from step {start_step} would mix "
-                "with its own. Go on from the newest with --resume_from_checkpoint auto, remove them, or choose "
-                "another --output_dir."
+                _(
+                    "{directory} already holds {checkpoints}, which this start from step {step} would mix with its "
+                    "own. Go on from the newest with --resume_from_checkpoint auto, remove them, or choose another "
+                    "--output_dir."
+                ).format(directory=output_dir, checkpoints=enumerated(later), step=start_step)
             )
         if checkpoint:
-            notice(f"Going on from {checkpoint}, verified whole.")
+            notice(_("Going on from {checkpoint}, verified whole.").format(checkpoint=checkpoint))
         return checkpoint
 
     def _verified_best(self) -> Path:
         best = Path(str(self.state.best_model_checkpoint))
         if problems := problems_of(best):
             raise UserError(
-                f"The best checkpoint {best} is damaged: {'; '.join(problems)}. Remove it and go on with "
-                "--resume_from_checkpoint auto; the last checkpoint is then the one that counts."
+                _(
+                    "The best checkpoint {checkpoint} is damaged: {problems}. Remove it and go on with "
+                    "--resume_from_checkpoint auto; the last checkpoint is then the one that counts."
+                ).format(checkpoint=best, problems=_("; ").join(problems))
             )
         return best
 
@@ -443,6 +462,8 @@ def _explained(checkpoint: str | Path | None) -> Iterator[None]:
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise UserError(
-            f"{checkpoint} cannot be loaded into this run ({type(error).__name__}: {reason}). Its files are whole, so "
-            "they were made by another program or for another model: start anew in another --output_dir."
+            _(
+                "{checkpoint} cannot be loaded into this run ({kind}: {reason}). Its files are whole, so they were "
+                "made by another program or for another model: start anew in another --output_dir."
+            ).format(checkpoint=checkpoint, kind=type(error).__name__, reason=reason)
         ) from None

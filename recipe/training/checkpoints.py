@@ -26,6 +26,7 @@ from transformers.utils import SAFE_WEIGHTS_NAME
 
 from recipe.errors import UserError, notice
 from recipe.files import sync, write_text
+from recipe.language import _
 from recipe.run_directory import REMOVING_PREFIX, WRITING_PREFIX, checkpoint_directory, checkpoints_by_step
 
 Identity = Mapping[str, str | int | float]
@@ -69,9 +70,9 @@ def problems_of(checkpoint: Path) -> list[str]:
     try:
         manifest = read_manifest(checkpoint)
         files: dict[str, tuple[int, str]] = manifest["files"]
-        problems = [f"{name} is missing" for name in _required_files(manifest) if name not in files]
+        problems = [_missing(name) for name in _required_files(manifest) if name not in files]
         if checkpoint.name != checkpoint_directory(checkpoint.parent, manifest["step"]).name:
-            problems.append(f"its manifest belongs to step {manifest['step']}")
+            problems.append(_("its manifest belongs to step {step}").format(step=manifest["step"]))
         problems += _mismatches(checkpoint, files)
         if not problems and manifest["sharded"]:
             for rank in range(manifest["processes"]):
@@ -97,9 +98,13 @@ def _explained(name: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise ValueError(f"it has no {name}: it was never finished, or another program wrote it") from None
+        raise ValueError(
+            _("it has no {name}: it was never finished, or another program wrote it").format(name=name)
+        ) from None
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ValueError(f"its {name} cannot be read ({type(error).__name__}: {error})") from None
+        raise ValueError(
+            _("its {name} cannot be read ({kind}: {error})").format(name=name, kind=type(error).__name__, error=error)
+        ) from None
 
 
 def _mismatches(checkpoint: Path, files: Mapping[str, tuple[int, str]]) -> list[str]:
@@ -107,12 +112,18 @@ def _mismatches(checkpoint: Path, files: Mapping[str, tuple[int, str]]) -> list[
     for name, (size, checksum) in files.items():
         path = checkpoint / name
         if not path.is_file():
-            problems.append(f"{name} is missing")
+            problems.append(_missing(name))
         elif path.stat().st_size != size:
-            problems.append(f"{name} has {path.stat().st_size} bytes instead of {size}")
+            problems.append(
+                _("{name} has {found} bytes instead of {size}").format(name=name, found=path.stat().st_size, size=size)
+            )
         elif file_checksum(path) != checksum:
-            problems.append(f"{name} does not match its checksum")
+            problems.append(_("{name} does not match its checksum").format(name=name))
     return problems
+
+
+def _missing(name: str) -> str:
+    return _("{name} is missing").format(name=name)
 
 
 def newest_verified_checkpoint(output_dir: str | Path) -> Path | None:
@@ -122,7 +133,11 @@ def newest_verified_checkpoint(output_dir: str | Path) -> Path | None:
         if not problems:
             return path
         aside = _set_aside(path)
-        notice(f"{path} is damaged and is not used: {'; '.join(problems)}. It now stands as {aside.name}.")
+        notice(
+            _("{checkpoint} is damaged and is not used: {problems}. It is now called {name}.").format(
+                checkpoint=path, problems=_("; ").join(problems), name=aside.name
+            )
+        )
     return None
 
 
@@ -134,7 +149,9 @@ def check_same_run(checkpoint: Path, run_identity: Identity, allow_changed: bool
     """
     written: dict[str, Any] = read_manifest(checkpoint)["identity"]
     differences = [
-        f"{key}: {written.get(key, 'not there')} in the checkpoint, {run_identity.get(key, 'not there')} now"
+        _("{name}: {written} in the checkpoint, {now} now").format(
+            name=_(key), written=written.get(key, _("not there")), now=run_identity.get(key, _("not there"))
+        )
         for key in sorted(written.keys() | run_identity.keys())
         if written.get(key) != run_identity.get(key)
     ]
@@ -143,11 +160,18 @@ def check_same_run(checkpoint: Path, run_identity: Identity, allow_changed: bool
     listed = "".join(f"\n    {difference}" for difference in differences)
     if not allow_changed:
         raise UserError(
-            f"{checkpoint} belongs to a run with other settings:{listed}\n"
-            "  Put them back to go on exactly, start anew in another --output_dir, or go on knowingly with "
-            "--allow_changed."
+            _(
+                "{checkpoint} belongs to a run with other settings:{differences}\n"
+                "  Put them back to go on exactly, start anew in another --output_dir, or accept the change with "
+                "--allow_changed."
+            ).format(checkpoint=checkpoint, differences=listed)
         )
-    notice(f"Going on from {checkpoint} although this changed:{listed}\n  The result will not equal an unbroken run's.")
+    notice(
+        _(
+            "Going on from {checkpoint} although this changed:{differences}\n"
+            "  The result will differ from that of an uninterrupted run."
+        ).format(checkpoint=checkpoint, differences=listed)
+    )
 
 
 def _required_files(manifest: dict[str, Any]) -> list[str]:
@@ -222,11 +246,11 @@ class Sealer:
 
     def _entries(self) -> dict[str, dict[str, int | str]]:
         """Wait until the files that were taken are on disk and return size and checksum of each by name."""
-        for flushed, _ in self._jobs.values():
+        for flushed, _checksum in self._jobs.values():
             flushed.result()
         return {
             name: {"bytes": (self.directory / name).stat().st_size, _CHECKSUM: checksum.result()}
-            for name, (_, checksum) in self._jobs.items()
+            for name, (_flushed, checksum) in self._jobs.items()
         }
 
     def close(self) -> None:

@@ -135,7 +135,11 @@ def _check_reload(job: Job, trainer: CoupletTrainer, checkpoint: Path, weights: 
     with torch.inference_mode():
         difference = (reloaded.eval()(ids).logits - trained(ids).logits).abs().max().item()
     if difference != 0.0:
-        raise UserError(f"{checkpoint}: reloaded weights give other logits (largest difference {difference:.2g})")
+        raise UserError(
+            _("{checkpoint}: the reloaded weights give other logits (largest difference {difference:.2g})").format(
+                checkpoint=checkpoint, difference=difference
+            )
+        )
     return time.perf_counter() - started
 
 

@@ -49,8 +49,7 @@ def finetune(settings: Settings) -> None:
     set_threads(settings[RunSettings].num_threads)
     with outliving_its_reader(), _process_group_ends():
         arguments = make_training_arguments(typed)
-        if not settings[RunSettings].muon:
-            try_optimizer(arguments)
+        try_optimizer(arguments, settings[RunSettings].muon)
         with _only_run(arguments), _lack_of_memory_explained():
             _run_job(settings, typed, arguments)
 

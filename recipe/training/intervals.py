@@ -8,8 +8,7 @@ from typing import Any
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from recipe.errors import UserError
-
-_BEST = "of the saved models the best is kept, so each must have been evaluated"
+from recipe.language import _
 
 
 def fitting_intervals(typed: Mapping[str, Any], given: frozenset[str]) -> dict[str, Any]:
@@ -24,7 +23,7 @@ def fitting_intervals(typed: Mapping[str, Any], given: frozenset[str]) -> dict[s
     evaluates = IntervalStrategy(typed["eval_strategy"]).value
     saves = SaveStrategy(typed.get("save_strategy") or "steps").value
     if evaluates == "no" and saves == "best":
-        raise UserError("--save_strategy best saves after evaluations, and --eval_strategy no makes none")
+        raise UserError(_("--save_strategy best saves after evaluations, and --eval_strategy no makes none"))
     if not typed["load_best_model_at_end"] or saves == "best":
         return {}
     if "no" in (evaluates, saves):
@@ -41,8 +40,11 @@ def fitting_intervals(typed: Mapping[str, Any], given: frozenset[str]) -> dict[s
 def _without_best(evaluates: str, saves: str, given: frozenset[str]) -> dict[str, Any]:
     if "load_best_model_at_end" in given:
         raise UserError(
-            f"--load_best_model_at_end true does not go with --eval_strategy {evaluates} and --save_strategy {saves}: "
-            f"{_BEST}. Leave it out to keep the last model, or set both strategies alike"
+            _(
+                "--load_best_model_at_end true keeps the best of the saved models, so each must have been evaluated, "
+                "which --eval_strategy {evaluates} with --save_strategy {saves} does not do. Leave it out to keep the "
+                "last model, or set both strategies alike"
+            ).format(evaluates=evaluates, saves=saves)
         )
     return {"load_best_model_at_end": False}
 
@@ -58,10 +60,17 @@ def _fitting_steps(typed: Mapping[str, Any], given: frozenset[str]) -> dict[str,
     if "eval_steps" not in given:
         return {"eval_steps": saves}
     if (saves < 1) != (evaluates < 1):
-        both = f"--save_steps {saves:g} and --eval_steps {evaluates:g}: one is a share of all steps, the other is not"
+        problem = _(
+            "--save_steps {saves:g} and --eval_steps {evaluates:g}: one is a share of all steps and the other is not. "
+            "The best of the saved models is kept, so each must have been evaluated: set --save_steps {evaluates:g}, "
+            "for example"
+        )
     else:
-        both = f"--save_steps {saves:g} is no multiple of --eval_steps {evaluates:g}"
-    raise UserError(f"{both}, but {_BEST}. Set --save_steps {evaluates:g}, say")
+        problem = _(
+            "--save_steps {saves:g} must be a multiple of --eval_steps {evaluates:g}: the best of the saved models is "
+            "kept, so each must have been evaluated. Set --save_steps {evaluates:g}, for example"
+        )
+    raise UserError(problem.format(saves=saves, evaluates=evaluates))
 
 
 def _is_multiple(saves: float, evaluates: float) -> bool:

@@ -21,7 +21,7 @@ from recipe.cli import Settings
 from recipe.errors import UserError
 from recipe.formats.base import TextFormat
 from recipe.formats.registry import FORMATS
-from recipe.language import _
+from recipe.language import N_, _, enumerated
 from recipe.model.modeling import load_model, new_model
 from recipe.model.placement import cpu_bf16_unit
 from recipe.model.tokenization import (
@@ -100,7 +100,11 @@ def prepare_job(settings: Settings, arguments: TrainingArguments) -> Job:
     else:
         model = load_model(model_settings.model_name_or_path, tokenizer, model_settings)
     if data.max_length > (positions := model.config.max_position_embeddings):
-        raise UserError(f"--max_length {data.max_length} exceeds the model's {positions} positions")
+        raise UserError(
+            _("--max_length {length} exceeds the model's {positions} positions").format(
+                length=data.max_length, positions=positions
+            )
+        )
     if arguments.device.type == "cpu":
         # Rows are short: written out, attention and its backward are faster than the library's fused kernel, which took
         # a sixth of a step (256 wide, bf16); the same function.
@@ -116,10 +120,16 @@ def _require_validation_rows(corpus: Corpus, data: DataSettings) -> None:
     if corpus.summary.validation:
         return
     if data.validation_file:
-        raise UserError(f"{', '.join(data.validation_file)}: no row of it passes the checks; none can be held out")
+        raise UserError(
+            _("{files}: no row passes the checks, so none can be held out").format(
+                files=enumerated(data.validation_file)
+            )
+        )
     raise UserError(
-        f"no rows are held out: --validation_size is {data.validation_size}, and at most a tenth of the "
-        f"{corpus.summary.kept:,} rows may be. Set it above 0, give ten rows or more, or name a --validation_file"
+        _(
+            "no rows are held out: --validation_size is {size}, and at most a tenth of the {rows:,} rows may be. "
+            "Set it above 0, give ten rows or more, or name a --validation_file"
+        ).format(size=data.validation_size, rows=corpus.summary.kept)
     )
 
 
@@ -133,8 +143,10 @@ def _make_tokenizer(corpus: Corpus, settings: ModelSettings, text_format: TextFo
         return extend_tokenizer(tokenizer, characters)
     if missing := [char for char, is_known in characters_known(tokenizer, [*needed]).items() if not is_known]:
         raise UserError(
-            f"{settings.model_name_or_path}: its vocabulary has no token for the separator {''.join(missing)!r}, so "
-            "the model could not see where a line ends; add --extend_vocabulary, or put another mark between the lines"
+            _(
+                "{model}: its vocabulary has no token for the separator {separator!r}, so the model could not see "
+                "where a line ends; add --extend_vocabulary, or put another mark between the lines"
+            ).format(model=settings.model_name_or_path, separator="".join(missing))
         )
     return tokenizer
 
@@ -259,17 +271,17 @@ def run_identity(job: Job) -> dict[str, str | int | float]:
     shape = f"{config.num_hidden_layers} layers of {config.hidden_size}"
     seed = arguments.seed if arguments.data_seed is None else arguments.data_seed
     return {
-        "data": job.corpus.fingerprint,
+        N_("data"): job.corpus.fingerprint,
         "max_length": job.data.max_length,
-        "tokenizer": tokenizer_hash(job.tokenizer),
-        "model": f"{config.model_type}, {shape}, {config.vocab_size} words",
-        "seed": f"{arguments.seed}, data {seed}",
-        "effective batch": job.effective_batch_size,
+        N_("tokenizer"): tokenizer_hash(job.tokenizer),
+        N_("model"): f"{config.model_type}, {shape}, {config.vocab_size} words",
+        N_("seed"): f"{arguments.seed}, data {seed}",
+        N_("effective batch"): job.effective_batch_size,
         "group_by_length": job.run.group_by_length,
-        "epochs or steps": f"{arguments.num_train_epochs} epochs, max_steps {arguments.max_steps}",
+        N_("epochs or steps"): f"{arguments.num_train_epochs} epochs, max_steps {arguments.max_steps}",
         "muon": job.run.muon,
-        "precision": "bf16" if arguments.bf16 else "fp16" if arguments.fp16 else "fp32",
-        "learning rate": f"{arguments.learning_rate} {arguments.lr_scheduler_type}",
+        N_("precision"): "bf16" if arguments.bf16 else "fp16" if arguments.fp16 else "fp32",
+        N_("learning rate"): f"{arguments.learning_rate} {arguments.lr_scheduler_type}",
     }
 
 

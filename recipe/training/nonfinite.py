@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerBase
 from typing_extensions import override
 
 from recipe.errors import UserError, notice
+from recipe.language import _, enumerated
 from recipe.training.checkpointed_trainer import CheckpointedTrainer
 
 _ROWS_SHOWN = 32
@@ -116,19 +117,32 @@ class GuardedTrainer(CheckpointedTrainer):
 
     def _report_skipped(self, norm: torch.Tensor) -> None:
         step = self.state.global_step + 1
-        losses = ", ".join(f"{loss.item():g}" for loss in self._losses)
-        found = f"step {step}: loss {losses}, gradient norm {norm.item():g}"
+        losses = enumerated(f"{loss.item():g}" for loss in self._losses)
         if self._skipped_in_a_row < self.max_nonfinite_steps:
             if self.is_world_process_zero():
-                notice(f"Skipped {found} ({self.skipped_steps} skipped so far).")
+                notice(
+                    _("Skipped step {step}: loss {losses}, gradient norm {norm:g} ({count} skipped so far).").format(
+                        step=step, losses=losses, norm=norm.item(), count=self.skipped_steps
+                    )
+                )
             return
         rows = gather_object(self._rows_of_step())
-        shown = "".join(f"\n    {row}" for row in rows[:_ROWS_SHOWN])
-        more = f"\n    and {len(rows) - _ROWS_SHOWN} more" if len(rows) > _ROWS_SHOWN else ""
+        shown = rows[:_ROWS_SHOWN]
+        if len(rows) > _ROWS_SHOWN:
+            shown.append(_("and {count} more").format(count=len(rows) - _ROWS_SHOWN))
         raise UserError(
-            f"{self._skipped_in_a_row} steps in a row gave numbers that are not finite; the last was {found}. They did "
-            f"not touch the weights, and the checkpoints in {self.args.output_dir} are good. Lower --learning_rate, "
-            f"train in fp32, or look at the rows of that step:{shown}{more}"
+            _(
+                "{count} steps in a row gave numbers that are not finite; the last was step {step}: loss {losses}, "
+                "gradient norm {norm:g}. They did not change the weights, and the checkpoints in {directory} are "
+                "intact. Lower --learning_rate, train in fp32, or look at the rows of that step:{rows}"
+            ).format(
+                count=self._skipped_in_a_row,
+                step=step,
+                losses=losses,
+                norm=norm.item(),
+                directory=self.args.output_dir,
+                rows="".join(f"\n    {row}" for row in shown),
+            )
         )
 
     def _rows_of_step(self) -> list[str]:

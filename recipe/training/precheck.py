@@ -9,7 +9,7 @@ from recipe.cli import Settings
 from recipe.errors import UserError, did_you_mean
 from recipe.files import make_directory
 from recipe.formats.registry import FORMATS
-from recipe.language import _
+from recipe.language import _, enumerated
 from recipe.model.configuration import load_config
 from recipe.rows.cleaning import RejectedRowError
 from recipe.rows.reading import training_source
@@ -33,7 +33,8 @@ def check_settings(settings: Settings) -> dict[str, Any]:
         except UserError as error:
             problems.extend(error.problems)
 
-    typed: dict[str, Any] = collect(lambda: typed_training_settings(settings)) or {}
+    typed, found = typed_training_settings(settings)
+    problems += found
     collect(lambda: training_source(settings[DataSettings]))
     problems += _model_problems(settings[ModelSettings])
     values = {key: value for group in settings.groups.values() for key, value in vars(group).items()}
@@ -42,7 +43,7 @@ def check_settings(settings: Settings) -> dict[str, Any]:
     problems += _sample_problems(settings)
     if problem := resume_problem(typed.get("resume_from_checkpoint")):
         problems.append(problem)
-    if typed and not problems:
+    if not problems:
         typed |= collect(lambda: fitting_intervals(typed, settings.given)) or {}
     for name, directory in (("output_dir", typed.get("output_dir")), ("cache_dir", settings[DataSettings].cache_dir)):
         problems += _directory_problems(name, directory) if directory else []
@@ -56,16 +57,18 @@ def check_settings(settings: Settings) -> dict[str, Any]:
 def _model_problems(model: ModelSettings) -> list[str]:
     if model.from_scratch and model.model_name_or_path is not None:
         return [
-            f"--from_scratch and --model_name_or_path {model.model_name_or_path} are both set, one of them perhaps by "
-            "the configuration file (the quickstart's if none is named): for a new model add --model_name_or_path "
-            "none, to fine-tune one --from_scratch false"
+            _(
+                "--from_scratch and --model_name_or_path {model} are both set, one of them perhaps by the "
+                "configuration file (quickstart if none is named): add --model_name_or_path none for a new model, or "
+                "--from_scratch false to fine-tune one"
+            ).format(model=model.model_name_or_path)
         ]
     if not model.from_scratch and model.model_name_or_path is None:
-        return ["where does the model come from? give --model_name_or_path or --from_scratch"]
+        return [_("no model: give --model_name_or_path for one to fine-tune, or --from_scratch for a new one")]
     if model.vocabulary_file is not None and not model.from_scratch:
-        return ["--vocabulary_file goes with --from_scratch; --extend_vocabulary adds characters to a loaded model"]
+        return [_("--vocabulary_file needs --from_scratch; --extend_vocabulary adds characters to a loaded model")]
     if model.from_scratch and (model.state_dict_file or model.extend_vocabulary):
-        return ["--state_dict_file and --extend_vocabulary go with --model_name_or_path, not with --from_scratch"]
+        return [_("--state_dict_file and --extend_vocabulary need --model_name_or_path, and not --from_scratch")]
     problems = []
     if model.state_dict_file and (problem := path_problem(model.state_dict_file)):
         problems.append(f"--state_dict_file {problem}")
@@ -85,7 +88,11 @@ def _best_model_problems(settings: Settings, typed: dict[str, Any]) -> list[str]
     wanted = ("loss" if named is None else str(named)).removeprefix("eval_")
     if wanted in names:
         return []
-    return [f"--metric_for_best_model {wanted}: this run measures {', '.join(names)}{did_you_mean(wanted, names)}"]
+    return [
+        _("--metric_for_best_model {wanted}: this run measures {names}{hint}").format(
+            wanted=wanted, names=enumerated(names), hint=did_you_mean(wanted, names)
+        )
+    ]
 
 
 def _sample_problems(settings: Settings) -> list[str]:
@@ -105,7 +112,11 @@ def _directory_problems(name: str, directory: str) -> list[str]:
     try:
         make_directory(directory)
     except OSError as error:
-        return [f"--{name} {directory}: cannot be made a directory ({error.strerror}); name another"]
+        return [
+            _("--{name} {directory}: cannot be made a directory ({reason}); name another").format(
+                name=name, directory=directory, reason=error.strerror
+            )
+        ]
     return []
 
 
@@ -114,7 +125,8 @@ def _publishing_problems(run: RunSettings, typed: dict[str, Any], kept: dict[str
     problems = check_publish_dir(run.publish_dir, kept) if run.publish_dir else []
     if not typed.get("push_to_hub"):
         return problems
-    needed = {"--publish_dir DIR": run.publish_dir, "--hub_model_id NAME": typed.get("hub_model_id")}
+    needed = {"--publish_dir": run.publish_dir, "--hub_model_id": typed.get("hub_model_id")}
     if missing := [name for name, value in needed.items() if not value]:
-        return [*problems, f"--push_to_hub pushes the published directory; it also needs {' and '.join(missing)}"]
+        needs = _("--push_to_hub pushes the published directory; it also needs {settings}")
+        return [*problems, needs.format(settings=enumerated(missing))]
     return problems + check_hub_login()

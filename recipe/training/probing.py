@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerFast
 from recipe.errors import UserError
 from recipe.formats.base import TextFormat
 from recipe.generating.generator import Generator
+from recipe.language import _
 from recipe.settings import DecodingSettings
 
 
@@ -60,13 +61,15 @@ class GenerationProbe:
         return Generator(model, self.tokenizer, settings, text_format=self.text_format)
 
     def _score(self, generator: Generator) -> dict[str, float]:
-        prepared = generator.prepare([prompt for prompt, _ in self.validation])
+        prepared = generator.prepare([prompt for prompt, _answer in self.validation])
         answerable = [index for index, prompt in enumerate(prepared) if prompt.refusal is None]
         if not answerable:
             if self.is_needed:
                 raise UserError(
-                    "--metric_for_best_model generation_bleu: none of the held-out prompts can be answered "
-                    f"({prepared[0].refusal if prepared else 'there are none'}); choose another figure"
+                    _(
+                        "--metric_for_best_model generation_bleu: none of the held-out prompts can be answered "
+                        "({reason}); choose another figure"
+                    ).format(reason=prepared[0].refusal if prepared else _("there are none"))
                 )
             return {}
         from recipe.metrics.bleu import CharacterBleu
@@ -79,4 +82,4 @@ class GenerationProbe:
     def _sample(self, generator: Generator) -> list[str]:
         prepared = [prompt for prompt in generator.prepare(self.samples) if prompt.refusal is None]
         found = sorted(generator.answer_each(prepared))
-        return [self.text_format.join(first.prompt, first.text) for _, (first, *_) in found]
+        return [self.text_format.join(first.prompt, first.text) for _place, (first, *_others) in found]

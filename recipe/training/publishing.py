@@ -18,7 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from recipe.errors import UserError
 from recipe.files import atomic_directory
 from recipe.formats.base import TextFormat
-from recipe.language import _
+from recipe.language import _, enumerated
 from recipe.run_directory import CHECKPOINT_PREFIX, CONFIG_FILE
 from recipe.templating import render
 
@@ -78,7 +78,7 @@ def _foreign_files(path: Path) -> str | None:
     foreign = [name for name in names if not any(fnmatch(name, known) for known in _PUBLISHED)]
     if foreign:
         return _("holds other files than a model and would be replaced ({files}); name another").format(
-            files=", ".join(foreign[:_FILES_NAMED])
+            files=enumerated(foreign[:_FILES_NAMED])
         )
     if CONFIG_FILE not in names:
         return _("holds a model from elsewhere (without a {config}) and would be replaced; name another").format(

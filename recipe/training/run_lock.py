@@ -5,13 +5,17 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 from recipe.errors import UserError
+from recipe.language import _
 from recipe.run_directory import LOCK_FILE
+
+_OWNER = re.compile(r"process (?P<process>\d+) on (?P<host>\S+)")
 
 
 @contextlib.contextmanager
@@ -44,8 +48,16 @@ def _acquire(file: IO[str], path: Path) -> None:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):  # which of the two depends on the system
         file.seek(0)
-        owner = file.read() or "another process"
-        raise UserError(
-            f"{path.parent} is in use: {owner} is writing its run there. Wait for it, stop it, or choose another "
-            "--output_dir."
+        if owner := _OWNER.match(file.read()):
+            raise UserError(
+                _(
+                    "{directory} is in use: process {process} on {host} is writing its run there. Wait for it, stop "
+                    "it, or choose another --output_dir."
+                ).format(directory=path.parent, **owner.groupdict())
+            ) from None
+        raise UserError(  # it has not written yet who it is
+            _(
+                "{directory} is in use: another process is writing its run there. Wait for it, stop it, or choose "
+                "another --output_dir."
+            ).format(directory=path.parent)
         ) from None

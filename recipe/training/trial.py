@@ -9,6 +9,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments, get_scheduler
 
 from recipe.errors import UserError
+from recipe.language import _
+from recipe.training.optimizers import muon_for
 
 # What a schedule cannot do without, with a value to begin with.
 _SCHEDULE_NEEDS = {
@@ -21,7 +23,7 @@ _MADE_WITH_MODEL = {"params", "model", "optimizer_dict"}
 _STEPS = 100  # of a run whose length is not known yet
 
 
-def try_optimizer(arguments: TrainingArguments) -> None:
+def try_optimizer(arguments: TrainingArguments, muon: bool) -> None:
     """Make the optimizer and its learning rates as the library will.
 
     Raises:
@@ -30,9 +32,14 @@ def try_optimizer(arguments: TrainingArguments) -> None:
     model = GPT2LMHeadModel(
         GPT2Config(n_layer=1, n_head=1, n_embd=8, n_positions=8, vocab_size=8, bos_token_id=0, eos_token_id=0)
     )
+    optimizer: Optimizer | None
     try:
-        made, options = Trainer.get_optimizer_cls_and_kwargs(arguments, model)
-        optimizer = None if _MADE_WITH_MODEL & options.keys() else made(model.parameters(), **options)
+        if muon:
+            factory, options = muon_for(arguments)
+            optimizer = factory()(model, **options)
+        else:
+            made, options = Trainer.get_optimizer_cls_and_kwargs(arguments, model)
+            optimizer = None if _MADE_WITH_MODEL & options.keys() else made(model.parameters(), **options)
     except Exception as error:  # whatever the packages behind --optim raise
         with_args = f" --optim_args {arguments.optim_args!r}" if arguments.optim_args is not None else ""
         raise UserError(f"--optim {_value(arguments.optim)}{with_args}: {_reason(error)}") from None
@@ -50,11 +57,14 @@ def _try_schedule(arguments: TrainingArguments, optimizer: Optimizer, steps: int
                 [rate(step) for step in (0, warmup, steps)]
     except Exception as error:
         given = f" --lr_scheduler_kwargs {options}" if options else ""
-        needed = _SCHEDULE_NEEDS.get(kind)
-        hint = f". It needs more: --lr_scheduler_kwargs '{needed}', say" if needed and not options else ""
-        raise UserError(
-            f"--lr_scheduler_type {kind}{given}, over {steps:,} steps, {warmup:,} of warm-up: {_reason(error)}{hint}"
-        ) from None
+        problem = _("--lr_scheduler_type {kind}{given}, over {steps:,} steps, {warmup:,} of warm-up: {reason}").format(
+            kind=kind, given=given, steps=steps, warmup=warmup, reason=_reason(error)
+        )
+        if kind in _SCHEDULE_NEEDS and not options:
+            problem = _("{problem}. This schedule needs more, for example --lr_scheduler_kwargs '{needed}'").format(
+                problem=problem, needed=_SCHEDULE_NEEDS[kind]
+            )
+        raise UserError(problem) from None
 
 
 def _value(kind: Any) -> str:

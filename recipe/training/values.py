@@ -14,6 +14,8 @@ from typing import Any
 
 from accelerate.utils import DynamoBackend
 
+from recipe.language import _, enumerated
+
 _INT = 2**31 - 1  # more steps, rows or seconds are a slip, and overflow an int of the libraries
 _BATCH = 2**20
 _SEED = 2**32 - 1  # NumPy's
@@ -39,7 +41,6 @@ _ABOVE_ZERO: dict[str, float] = {
 }
 _PROBABILITIES = ("dropout", "adam_beta1", "adam_beta2", "label_smoothing_factor")
 _SHARES_OR_STEPS = ("logging_steps", "eval_steps", "save_steps", "warmup_steps")
-_UNTRAINED = "; run_evaluate.py scores a model without training it"
 # Fields that take a JSON object, and whether they take a file that holds one as well.
 _OBJECTS = {
     **dict.fromkeys(("accelerator_config", "fsdp_config", "deepspeed"), True),
@@ -56,45 +57,58 @@ def values_out_of_range(values: Mapping[str, Any]) -> list[str]:
 
 
 def _number_problem(name: str, value: Any) -> str | None:
-    wanted = _wanted(name, value)
-    if wanted is None:
+    least, most = _FROM_TO.get(name, (-math.inf, _ABOVE_ZERO.get(name, math.inf)))
+    sentence = _number_sentence(name, value, least, most)
+    if sentence is None:
         return None
-    untrained = _UNTRAINED if name in ("num_train_epochs", "max_steps", "learning_rate") and value == 0 else ""
-    return f"--{name} {f'{value:g}' if isinstance(value, float) else value}: takes {wanted}{untrained}"
+    shown = f"{value:g}" if isinstance(value, float) else value
+    return sentence.format(name=name, value=shown, least=least, most=_INT if name == "max_steps" else most)
 
 
-def _wanted(name: str, value: Any) -> str | None:
+def _number_sentence(name: str, value: Any, least: float, most: float) -> str | None:
     """Say what a number should be, if it is not; written so that nan is out of every range."""
     if name in _PROBABILITIES and not 0 <= value < 1:
-        return "a number from 0 to below 1"
+        return _("--{name} {value}: takes a number from 0 to below 1")
+    if name == "max_steps" and value == 0:
+        return _(
+            "--{name} {value}: takes 1 to {most:,} steps, or -1 for as many as --num_train_epochs means; "
+            "run_evaluate.py scores a model without training it"
+        )
     if name == "max_steps" and not (value == -1 or 1 <= value <= _INT):
-        return f"1 to {_INT:,} steps, or -1 for as many as --num_train_epochs means"
+        return _("--{name} {value}: takes 1 to {most:,} steps, or -1 for as many as --num_train_epochs means")
+    if name in ("num_train_epochs", "learning_rate") and value == 0:
+        return _("--{name} {value}: takes a number above 0; run_evaluate.py scores a model without training it")
     if name in _ABOVE_ZERO and not value > 0:
-        return "a number above 0"
-    if name in _FROM_TO and not value >= _FROM_TO[name][0]:
-        return f"{_FROM_TO[name][0]} or more"
-    most = _FROM_TO[name][1] if name in _FROM_TO else _ABOVE_ZERO.get(name, math.inf)
-    if name in _FROM_TO.keys() | _ABOVE_ZERO.keys() and value > most:
-        return f"{most:,.0f} or less{' on this machine' if most == _A_CORE else ''}"
+        return _("--{name} {value}: takes a number above 0")
+    if name in _FROM_TO and not value >= least:
+        return _("--{name} {value}: takes {least} or more")
+    if most < math.inf and value > most:
+        if most == _A_CORE:
+            return _("--{name} {value}: takes {most:,.0f} or less on this machine")
+        return _("--{name} {value}: takes {most:,.0f} or less")
     if name in _SHARES_OR_STEPS and value > 1 and value != int(value):
-        return "a whole number of steps, or below 1 a share of all"
+        return _("--{name} {value}: takes a whole number of steps, or a share of all steps below 1")
     return None
 
 
 def _object_problem(name: str, value: Any) -> str | None:
     """Say what is wrong with a JSON object, or with the file that should hold one."""
     takes_file = _OBJECTS[name]
-    takes = f"takes a JSON object{' or a file that holds one' if takes_file else ''}"
+    if takes_file:
+        expected = _("--{name} {value}: takes a JSON object or a file that holds one")
+    else:
+        expected = _("--{name} {value}: takes a JSON object")
     if not isinstance(value, str):
-        return None if isinstance(value, Mapping) else f"--{name} {value}: {takes}"
+        return None if isinstance(value, Mapping) else expected.format(name=name, value=value)
+    problem = expected.format(name=name, value=repr(value))
     try:
         is_file = takes_file and not value.lstrip().startswith(("{", "["))
         found = json.loads(Path(value).read_text(encoding="utf-8") if is_file else value)
     except OSError as error:
-        return f"--{name} {value!r}: {takes}; {error.strerror}"
+        return _("{problem}; {reason}").format(problem=problem, reason=error.strerror)
     except ValueError as error:
-        return f"--{name} {value!r}: {takes}; it is not JSON ({error})"
-    return None if isinstance(found, dict) else f"--{name} {value!r}: {takes}"
+        return _("{problem}; this is not JSON ({error})").format(problem=problem, error=error)
+    return None if isinstance(found, dict) else problem
 
 
 def _compile_problems(given: Mapping[str, Any]) -> list[str]:
@@ -102,10 +116,16 @@ def _compile_problems(given: Mapping[str, Any]) -> list[str]:
     backend, mode = given.get("torch_compile_backend"), given.get("torch_compile_mode")
     known = sorted(item.value.lower() for item in DynamoBackend)
     if backend is not None and str(backend).lower() not in known:
-        problems.append(f"--torch_compile_backend {backend!r}: takes one of {', '.join(known)}")
+        problems.append(
+            _("--torch_compile_backend {backend!r}: takes one of {names}").format(
+                backend=backend, names=enumerated(known)
+            )
+        )
     if mode is not None:
         from torch._inductor import list_mode_options  # takes a second
 
         if mode not in (modes := sorted(list_mode_options())):
-            problems.append(f"--torch_compile_mode {mode!r}: takes one of {', '.join(modes)}")
+            problems.append(
+                _("--torch_compile_mode {mode!r}: takes one of {names}").format(mode=mode, names=enumerated(modes))
+            )
     return problems

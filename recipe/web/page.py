@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 
 from recipe.couplet.form import Violation, form_violations
 from recipe.errors import UserError
-from recipe.language import speaking
+from recipe.language import _, speaking
 from recipe.model.tokenization import read_by, unknown_characters
 from recipe.settings import GenerationSettings
 from recipe.templating import render
@@ -216,15 +216,15 @@ def _answering(batchers: Mapping[str, Batcher], language: str, names: Sequence[s
     async def answer(request: gr.Request, upper: str, *values: Any) -> str:
         options = dict(zip(names, values, strict=True))
         visitor = request.client.host if request.client else ""
-        try:
-            with speaking(language):
+        with speaking(language):
+            try:
                 return await _answers_html(batchers, language, upper or "", options, visitor)
-        except RefusedError as error:
-            refused = error
-        except BusyError:
-            refused = RefusedError("busy")
-        except UserError as error:
-            refused = RefusedError("other", reason="; ".join(error.problems))
+            except RefusedError as error:
+                refused = error
+            except BusyError:
+                refused = RefusedError("busy")
+            except UserError as error:
+                refused = RefusedError("other", reason=_("; ").join(error.problems))
         return Markup('<p class="refused" role="alert">{}</p>').format(refused.sentences[language])
 
     return answer

@@ -12,7 +12,7 @@ from recipe.errors import UserError
 from recipe.facade import decoding_settings
 from recipe.formats.base import TextFormat
 from recipe.generating.values import check_settings
-from recipe.language import LANGUAGES, N_, translations
+from recipe.language import LANGUAGES, N_, _, translations
 from recipe.model.tokenization import read_by, unknown_characters
 from recipe.rows.cleaning import EMPTY, LOST, MARKUP, RejectedRowError, clean_line
 from recipe.settings import DecodingSettings
@@ -136,7 +136,9 @@ def checked_wish(options: Mapping[str, Any]) -> Wish:
     """
     given = {name: value for name, value in options.items() if value is not None}
     if operators := sorted(_NOT_ASKED & given.keys()):
-        raise UserError([f"{name} is for whoever runs the server to set" for name in operators])
+        raise UserError(
+            [_("{name} can only be set by whoever runs the server").format(name=name) for name in operators]
+        )
     words = given.pop("banned_words", [])
     if not isinstance(words, list | tuple) or len(words) > MOST_BANNED_WORDS:
         raise RefusedError("words", most=MOST_BANNED_WORDS, longest=LONGEST_BANNED_WORD)
