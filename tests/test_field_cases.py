@@ -644,12 +644,13 @@ case("12-a-text-file-as-a-test-file", "evaluate --test_file a.txt --predictions 
 case("12-the-column-of-prompts", "generate --prompts_file p.csv", {"p.csv": lines("id,content", f"1,{U}")}, 2, "--prompt_column content")
 
 # 13. What a library refuses late.
-for flag in ("--seed -1", "--seed 99999999999", "--data_seed -1", "--lr_scheduler_type warmup_stable_decay", "--optim adamw_bnb_8bit", "--optim galore_adamw", "--output_dir ''", "--cache_dir ''", "--publish_dir ''", "--logging_steps 0", "--save_steps 0", "--eval_steps 0", "--eval_steps -5", "--save_steps nan", "--max_grad_norm -1", "--max_grad_norm nan", "--adam_epsilon -1", "--accelerator_config x.json", "--torch_compile_backend nonsense", "--deepspeed ds.json", "--neftune_noise_alpha -5", "--label_smoothing_factor 2", "--save_total_limit -1", "--num_train_epochs inf --max_steps -1", "--learning_rate inf", "--num_threads 0"):
+for flag in ("--seed -1", "--seed 99999999999", "--data_seed -1", "--lr_scheduler_type cosine_with_min_lr", "--optim adamw_bnb_8bit", "--optim galore_adamw", "--output_dir ''", "--cache_dir ''", "--publish_dir ''", "--logging_steps 0", "--save_steps 0", "--eval_steps 0", "--eval_steps -5", "--save_steps nan", "--max_grad_norm -1", "--max_grad_norm nan", "--adam_epsilon -1", "--accelerator_config x.json", "--torch_compile_backend nonsense", "--deepspeed ds.json", "--neftune_noise_alpha -5", "--label_smoothing_factor 2", "--save_total_limit -1", "--num_train_epochs inf --max_steps -1", "--learning_rate inf", "--num_threads 0"):
     case(f"13-{flag.removeprefix('--').replace(' ', '-')}", f"train {A} {flag}", {}, 2, flag.split()[0])
 
 for flag in ("--seed nan", "--num_train_epochs -0", "--max_steps -5", "--warmup_steps 2.5", "--logging_steps 1e12", "--adam_beta1 1", "--num_layers 99999999", "--hidden_size 1e9", "--max_length 999999999", "--num_threads 99999999", "--gradient_accumulation_steps 99999999999", "--lr_scheduler_kwargs {", "--lr_scheduler_kwargs '{\"power\": 2}'", "--fsdp_config []", "--optim_args x", "--optim lomo", "--lr_scheduler_type cosine_with_min_lr", "--torch_compile_mode fastest", "--ddp_timeout 0", "--bf16_full_eval maybe", "--train_file ''", "--config ''"):
     case(f"13-also-{flag.removeprefix('--').replace(' ', '-')}", f"train {A} {flag}", {}, 2, flag.split()[0])
-case("13-what-a-schedule-needs", f"train {A} --lr_scheduler_type warmup_stable_decay", {}, 2, "--lr_scheduler_kwargs '{\"num_decay_steps\"")
+case("13-what-a-schedule-needs", f"train {A} --lr_scheduler_type cosine_with_min_lr", {}, 2, "--lr_scheduler_kwargs '{\"min_lr_rate\"")
+case("13-a-decay-over-a-quarter", f"train {A} --lr_scheduler_type warmup_stable_decay", {}, 0)
 case("13-a-schedule-with-what-it-needs", f"train {A} --warmup_steps 0 --lr_scheduler_type warmup_stable_decay --lr_scheduler_kwargs '{{\"num_decay_steps\": 1}}'", {}, 0)
 case("13-an-answer-to-nowhere", f"generate --prompt {U} --output_file ''", {}, 2, "--output_file")
 case("13-an-evaluation-nowhere", "evaluate --test_file rows.csv --predictions l.txt --output_dir ''", {"l.txt": lines(*LOWERS)}, 2, "--output_dir")

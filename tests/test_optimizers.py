@@ -7,9 +7,9 @@ import pytest
 import torch
 from tiny_run import LeaveAfterSave, logged, tiny_trainer, weights_sha256
 from torch.optim import AdamW, Muon
-from transformers import GPT2Config, GPT2LMHeadModel, TrainingArguments
+from transformers import GPT2Config, GPT2LMHeadModel, TrainingArguments, get_scheduler
 
-from recipe.training.optimizers import MuonWithAdamW, muon_for
+from recipe.training.optimizers import MuonWithAdamW, muon_for, schedule_options
 
 
 def small_model(is_tied=True):
@@ -124,3 +124,23 @@ def test_a_resumed_run_with_muon_equals_the_unbroken_one_bit_for_bit(tmp_path, s
     resumed.train("auto")
     assert weights_sha256(resumed) == weights_sha256(finished)
     assert logged(resumed) == logged(finished)
+
+
+@pytest.mark.parametrize(
+    ("given", "decay"),
+    [({}, 25), ({"warmup_steps": 0.9}, 10), ({"lr_scheduler_kwargs": {"num_decay_steps": 7}}, 7)],
+)
+def test_the_learning_rate_is_level_and_falls_over_the_last_quarter(tmp_path, given, decay):
+    given = {"warmup_steps": 5, **given}
+    arguments = TrainingArguments(output_dir=str(tmp_path), lr_scheduler_type="warmup_stable_decay", **given)
+    options = schedule_options(arguments, 100)
+    assert options == {"num_decay_steps": decay}
+    optimizer = AdamW([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    warmup = arguments.get_warmup_steps(100)
+    rate = get_scheduler("warmup_stable_decay", optimizer, warmup, 100, options).lr_lambdas[0]
+    assert rate(warmup) == rate(100 - decay) == 1.0
+    assert 0.0 < rate(100 - decay // 2) < 1.0 and rate(100) == 0.0
+
+
+def test_other_schedules_keep_their_options(tmp_path):
+    assert schedule_options(TrainingArguments(output_dir=str(tmp_path)), 100) == {}

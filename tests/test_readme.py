@@ -1,11 +1,13 @@
 """What the documentation says exists: commands parse; flags, files and anchors are there; translations agree."""
 
 import dataclasses
+import io
 import re
 import shlex
 from pathlib import Path
 
 import pytest
+from babel.messages.pofile import read_po
 
 from recipe.cli import parse_settings, training_argument_names
 from recipe.errors import UserError
@@ -166,10 +168,18 @@ def table_shapes(page: Path) -> list[tuple[int, int]]:
 def code_cells(page: Path) -> list[str]:
     """Return the cells of a page's tables that hold code alone: commands, keys of figures, names of files.
 
-    A Chinese page may say beside a message how it reads in Chinese.
+    None of the page that quotes messages, each in its own language.
     """
-    text = re.sub("（“[^”]*”）", "", page.read_text(encoding="utf-8"))
-    return re.findall(r"(?<=\| )`[^`|]+`(?= \|)", text)
+    if page.name.startswith("troubleshooting"):
+        return []
+    return re.findall(r"(?<=\| )`[^`|]+`(?= \|)", page.read_text(encoding="utf-8"))
+
+
+def quoted_messages(page: Path) -> list[str]:
+    """Return what the first column of a page's tables quotes of more than one word, commands left out."""
+    cells = re.findall(r"^\| (.*?) (?<!\\)\|", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    quotes = [quote.strip("`") for cell in cells for quote in re.findall("`[^`]+`", cell)]
+    return [quote for quote in quotes if re.search("[ \u4e00-\u9fff]", quote) and not re.match("-|accelerate", quote)]
 
 
 def named_settings(page: Path) -> set[str]:
@@ -181,6 +191,30 @@ def linked_pages(page: Path) -> list[str]:
     """Return where the links of a page lead, in any order, whichever language they are in; anchors left out."""
     links = re.findall(r"\]\(([^)#\s]*)[^)\s]*\)|(?:href|src)=\"([^\"]+)\"", page.read_text(encoding="utf-8"))
     return sorted(link.replace(".zh-CN", "") for pair in links for link in pair if link)
+
+
+# Messages of other programs.
+OF_OTHERS = {"ensurepip is not available", "No module named 'torch'"}
+# What stands in the places of a message, or between two of them.
+FILLED_IN = "|".join(
+    [
+        r"…|gb18030|checkpoint-|cpu|\d+|[()（）：:“”]|SIG\w+|'\w+'|utf-8|UTF-8|nan|\w+/couplet|TensorFlow|\S+\.\w+",
+        r"\[PAD\]|No space left on device",
+    ]
+)
+
+
+@pytest.mark.parametrize("name", ["troubleshooting.md", "troubleshooting.zh-CN.md"])
+def test_quoted_messages_are_those_of_the_commands(name):
+    catalogue = read_po(io.BytesIO((ROOT / "recipe/locale/zh/LC_MESSAGES/recipe.po").read_bytes()), locale="zh")
+    pairs = [(message.id, message.string) for message in catalogue if message.id]
+    known = [pair["zh-CN" in name] for pair in pairs]
+    texts = [text for one in known for text in ([one] if isinstance(one, str) else one)]
+    said = " ".join(re.sub(r"\{[^}]*\}", "…", text) for text in texts)
+    for quote in set(quoted_messages(ROOT / "docs" / name)) - OF_OTHERS:
+        for part in re.split(FILLED_IN, quote):
+            words = part.strip(" ,;、，；")
+            assert words in said or not re.search(r"[a-z] [a-z]|[\u4e00-\u9fff]{2}", words), quote
 
 
 @pytest.mark.parametrize("page", TRANSLATIONS, ids=lambda page: page.name)

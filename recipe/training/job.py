@@ -39,7 +39,7 @@ from recipe.run_directory import REJECTED_ROWS_FILE
 from recipe.settings import DataSettings, ModelSettings, RunSettings
 from recipe.training.callbacks import MetricsFile, TidyProgress
 from recipe.training.interruption import InterruptionCallback
-from recipe.training.optimizers import muon_for
+from recipe.training.optimizers import muon_for, schedule_options
 from recipe.training.probing import GenerationProbe
 from recipe.training.trainer import CoupletTrainer
 from recipe.training.validation_metrics import make_compute_metrics, reduce_logits
@@ -228,6 +228,7 @@ def make_trainer(job: Job) -> CoupletTrainer:
     """Return the Trainer of a job."""
     is_needed = (job.arguments.metric_for_best_model or "").endswith("generation_bleu")
     samples = [job.text_format.read_prompt(prompt).text for prompt in job.run.sample_prompts]
+    job.arguments.lr_scheduler_kwargs = schedule_options(job.arguments, planned_steps(job))
     probe = GenerationProbe(job.tokenizer, job.text_format, _validation_answers(job), samples, is_needed)
     trainer = CoupletTrainer(
         model=job.model,

@@ -7,11 +7,11 @@ directions learn alike. It is meant for the matrices inside the blocks; embeddin
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch.optim import AdamW, Muon, Optimizer
-from transformers import PreTrainedModel, TrainingArguments
+from transformers import PreTrainedModel, SchedulerType, TrainingArguments
 
 
 class MuonWithAdamW(Optimizer):
@@ -60,6 +60,19 @@ class MuonWithAdamW(Optimizer):
         """Load a saved state; the base class puts new groups and a new state in the place of the shared ones."""
         super().load_state_dict(state_dict)
         self._share()
+
+
+def schedule_options(arguments: TrainingArguments, steps: int) -> dict[str, Any]:
+    """Return the options of the schedule of a run of so many steps: the user's, and the decay of `warmup_stable_decay`.
+
+    The library wants `num_decay_steps` in steps (`get_wsd_schedule`), which a configuration for files of any size
+    cannot know. Without them the learning rate falls over the last quarter of the run (docs/performance.md).
+    """
+    options = dict(cast(dict | None, arguments.lr_scheduler_kwargs) or {})
+    if arguments.lr_scheduler_type == SchedulerType.WARMUP_STABLE_DECAY:
+        left = steps - arguments.get_warmup_steps(steps)
+        options.setdefault("num_decay_steps", min(steps // 4, left))
+    return options
 
 
 def muon_for(arguments: TrainingArguments) -> tuple[Callable[[], Callable[..., MuonWithAdamW]], dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -10,11 +10,10 @@ from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments
 
 from recipe.errors import UserError
 from recipe.language import _
-from recipe.training.optimizers import muon_for
+from recipe.training.optimizers import muon_for, schedule_options
 
 # What a schedule cannot do without, with a value to begin with.
 _SCHEDULE_NEEDS = {
-    "warmup_stable_decay": '{"num_decay_steps": 100}',
     "cosine_with_min_lr": '{"min_lr_rate": 0.1}',
     "cosine_warmup_with_min_lr": '{"min_lr_rate": 0.1}',
 }
@@ -49,9 +48,9 @@ def try_optimizer(arguments: TrainingArguments, muon: bool) -> None:
 
 def _try_schedule(arguments: TrainingArguments, optimizer: Optimizer, steps: int) -> None:
     warmup = arguments.get_warmup_steps(steps)
-    kind, options = _value(arguments.lr_scheduler_type), cast(dict | None, arguments.lr_scheduler_kwargs)
+    kind, options = _value(arguments.lr_scheduler_type), schedule_options(arguments, steps)
     try:
-        schedule = get_scheduler(kind, optimizer, warmup, steps, dict(options or {}))
+        schedule = get_scheduler(kind, optimizer, warmup, steps, options)
         if isinstance(schedule, LambdaLR):
             for rate in schedule.lr_lambdas:
                 [rate(step) for step in (0, warmup, steps)]
