@@ -5,6 +5,7 @@ import csv
 import hashlib
 import json
 import random
+import re
 from collections import Counter
 from html.parser import HTMLParser
 
@@ -55,6 +56,13 @@ def test_every_entry_can_be_resolved_and_the_sheets_differ_in_order_alone():
         assert made.key.answers[entry.system].text == entry.answer
     assert sheets(sheets=2) == made
     assert sheets(sheets=2, seed=7).sheets[0] != first
+
+
+def test_no_code_is_a_number_to_a_spreadsheet():
+    prompts = [f"{number}" for number in range(400)]
+    made = build_sheets(prompts, {"a": prompts, "b": prompts[::-1]}, SheetOptions(items=400))
+    codes = [made.key.sheet, *made.key.items, *made.key.answers]
+    assert len(codes) > 1000 and not [code for code in codes if re.fullmatch(r"\d+(e\d+)?", code)]
 
 
 def test_attention_checks_are_broken_answers_without_a_system():

@@ -115,7 +115,7 @@ class _Register:
 
     def _code(self, *texts: str) -> str:
         content = json.dumps([self.seed, *texts], ensure_ascii=False)
-        return hashlib.sha256(content.encode()).hexdigest()[:_CODE_DIGITS]
+        return _code_of(content)
 
     def coded(self, prompt: str, text: str, systems: Sequence[str]) -> tuple[str, str]:
         """Return the codes of a prompt and of an answer to it; a known answer gains the systems."""
@@ -154,8 +154,12 @@ class _Register:
         """Return the key of everything registered; its identity is a hash of what it holds."""
         answers = {code: asdict(answer) for code, answer in sorted(self.answers.items())}
         content = json.dumps([options.kind, sorted(self.items.items()), answers, identical], ensure_ascii=False)
-        sheet = hashlib.sha256(content.encode()).hexdigest()[:_CODE_DIGITS]
-        return SheetKey(sheet, options.kind, self.items, self.answers, identical)
+        return SheetKey(_code_of(content), options.kind, self.items, self.answers, identical)
+
+
+def _code_of(content: str) -> str:
+    """Return a code that no spreadsheet takes for a number: 12e456789012 would come back from one as 1.2E+456789013."""
+    return f"c{hashlib.sha256(content.encode()).hexdigest()[:_CODE_DIGITS]}"
 
 
 def _checks(

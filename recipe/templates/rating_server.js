@@ -4,17 +4,19 @@
 
 Object.assign(TEXTS.zh, {
   kept: "评分随评随存到服务器，同时留在本浏览器里；可以随时关掉，再用同一个浏览器打开接着评。",
-  start: "开始", goOn: "接着评", leave: "换人来评", file: "存成文件",
+  leave: "换人来评", file: "存成文件",
   stored: "评分都已存到服务器上，可以关掉此页；想改的题随时可以翻回去改。",
   noStorage: "这个浏览器不让网页记住您是谁：评过的都在服务器上，但关掉后不能用同一个称呼接着评。",
-  sent: "评分都已存到服务器上。", unsent: "服务器暂时连不上，{n} 题还只存在本浏览器里，稍后会自动再试。",
+  sent: "评分都已存到服务器上。", lost: "服务器暂时连不上，请稍后再试。",
+  unsent: "服务器暂时连不上，{n} 题还只存在本浏览器里，稍后会自动再试。",
 });
 Object.assign(TEXTS.en, {
   kept: "Each rating is stored on the server at once, and kept in this browser too: close the page whenever you like and go on later in the same browser.",
-  start: "Begin", goOn: "Go on", leave: "Somebody else rates", file: "Save a file",
+  leave: "Somebody else rates", file: "Save a file",
   stored: "All your ratings are stored on the server; you can close the page. You can still go back and change them.",
   noStorage: "This browser does not let the page remember you: what you rate is stored on the server, but once you close the page you cannot go on under the same name.",
   sent: "All your ratings are stored on the server.",
+  lost: "The server cannot be reached; try again later.",
   unsent: "The server cannot be reached. {n} answers are only in this browser for now; the page will try again.",
 });
 
@@ -42,7 +44,7 @@ async function post(path, body) {
     warn(found.error.message);
   } catch (error) {
     mayTryAgain = true;
-    warn(words().unsent.replace("{n}", unsent.size));
+    warn(unsent.size ? words().unsent.replace("{n}", unsent.size) : words().lost);
   }
   return null;
 }
@@ -100,9 +102,13 @@ async function flush(isAsked) {
       const [system, other = ""] = name.split("|");
       return { system, other, ...state.answers[name] };
     });
-    names.forEach((name) => unsent.delete(name)); // what is changed meanwhile comes back by itself
+    const sent = names.map((name) => JSON.stringify(state.answers[name]));
     isFine = Boolean(await post("save", { ...visitor, answers }));
-    if (!isFine) names.forEach((name) => unsent.add(name));
+    if (isFine) {
+      names.forEach((name, place) => { // what was changed meanwhile is sent again
+        if (JSON.stringify(state.answers[name]) === sent[place]) unsent.delete(name);
+      });
+    }
   }
   isSending = false;
   if (!isFine && mayTryAgain) timer = setTimeout(flush, RETRY_AFTER);
@@ -122,7 +128,7 @@ Object.assign(keeper, {
     timer = setTimeout(flush, 300);
   },
   flush: () => flush(true),
-  pending: () => unsent.size + Number(isSending),
+  pending: () => unsent.size,
 });
 
 (async () => {

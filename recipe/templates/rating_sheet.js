@@ -8,7 +8,7 @@ const CHOICE_KEYS = { a: "A", b: "B", t: "tie", x: "both_bad", 1: "A", 2: "B", 3
 
 const TEXTS = {
   zh: {
-    other: "English", save: "保存", file: "保存", start: "开始", next: "下一题", back: "上一题", comment: "评语（可不写）", empty: "（空）",
+    other: "English", save: "保存", file: "保存", start: "开始", goOn: "接着评", next: "下一题", back: "上一题", comment: "评语（可不写）", empty: "（空）",
     title: "请您评联", name: "您的称呼（会写进评分文件，可用化名）", nameMissing: "请先填写称呼",
     introAbsolute: "每次看到一个答案，请按下表逐项打分。不必猜测是谁写的；凭第一印象即可。",
     introPair: "每次看到同一题的两个答案，请选较好的一个；难分高下选“平”，都不像样选“都不好”。",
@@ -21,7 +21,7 @@ const TEXTS = {
     noStorage: "这个浏览器不让网页保存进度，关掉前请先按“保存”。",
   },
   en: {
-    other: "中文", save: "Save", file: "Save", start: "Begin", next: "Next", back: "Back", comment: "Comment (optional)", empty: "(empty)",
+    other: "中文", save: "Save", file: "Save", start: "Begin", goOn: "Go on", next: "Next", back: "Back", comment: "Comment (optional)", empty: "(empty)",
     title: "Rating sheet", name: "Your name (written into the file; a pseudonym will do)", nameMissing: "Please give a name first",
     introAbsolute: "You see one answer at a time. Rate it in each dimension by the table below. Do not guess who wrote it; first impressions are fine.",
     introPair: "You see two answers to one prompt. Choose the better one; “tie” if neither is better, “both bad” if neither will do.",
@@ -111,7 +111,7 @@ function showStart() {
     make("p", { textContent: words().kept }),
     make("p", { className: "keys", textContent: isPair ? words().keysPair : words().keysAbsolute }),
     make("label", { htmlFor: "rater", textContent: words().name }), input,
-    make("p", {}), make("button", { className: "main", type: "submit", textContent: keeper.hasBegun() ? words().goOn : words().start }),
+    make("p", {}), make("button", { className: "main", type: "submit", textContent: missing() < data.entries.length ? words().goOn : words().start }),
   );
   if (keeper.hasBegun()) {
     input.readOnly = true;
