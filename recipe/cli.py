@@ -257,7 +257,8 @@ class _Collect(argparse.Action):
     """Keep what was written: nothing is a bare switch (other flags need a value), several values or repeats a list."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
-        found = [values] if isinstance(values, str) else values or ["true"]
+        # argparse takes `--` out of the values of a flag: `--separator=--` arrives without any.
+        found = [values] if isinstance(values, str) else values or ["--" if self.nargs is None else "true"]
         earlier = getattr(namespace, self.dest, [])
         setattr(namespace, self.dest, [*earlier, *found])
 

@@ -76,6 +76,7 @@ def test_no_arguments_are_the_quickstart():
         (["--separator", "-"], "separator", "-"),
         (["--separator", " "], "separator", " "),
         (["--separator", "|"], "separator", "|"),
+        (["--separator=--"], "separator", "--"),
         (["--max_rows", "10_000"], "max_rows", 10_000),
         (["--max_rows", "none"], "max_rows", None),
         (["--text_format", "plain"], "text_format", "plain"),

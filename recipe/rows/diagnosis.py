@@ -170,8 +170,9 @@ def rejection_advice(
         )
         return advice.format(middle=middle, separator=separator)
     if middle:
-        return _("It has {middle!r} in the middle: try {flag} {separator}").format(
-            middle=middle, flag=separator_flag, separator=_quoted(middle)
+        between = "=" if middle.startswith("--") else " "  # what looks like a flag is one, unless it stands behind "="
+        return _("It has {middle!r} in the middle: try {setting}").format(
+            middle=middle, setting=f"{separator_flag}{between}{_quoted(middle)}"
         )
     return _("It has no {separator!r} in it; say with {flag} what separates the two lines").format(
         separator=separator, flag=separator_flag

@@ -345,6 +345,8 @@ def _read_delimited(file: str, source: Source, ending: str) -> Iterator[Row]:
     delimiter = DELIMITERS[ending]
     with open_text(file, source.encoding) as handle:
         names, records = _header(delimited_records(handle, file, ending, source.separator))
+        if not names:
+            raise UserError(_("{file}: is empty").format(file=file))
         positions = [names.index(column) for column in _columns_in(file, names, source, delimiter)]
         # Spreadsheets write empty cells at the end of every line, that of the header too.
         width = max(position for position, name in enumerate(names) if name.strip()) + 1
