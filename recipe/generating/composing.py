@@ -123,7 +123,7 @@ class Composer:
             return _("holds a character that stands for another one; write the usual one")
         if kind is Kind.ACROSTIC and (len(theme) != 2 or theme[0] == theme[1]):
             return _("takes two different characters, one for each line")
-        if banned := [word for word in self.generator.banned_words if word in theme or self.read(word).text in seen]:
+        if banned := [word for word in self.generator.banned_words if word in theme or word in seen]:
             return _("contains the banned word {word!r}").format(word=banned[0])
         return None
 

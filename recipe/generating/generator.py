@@ -90,7 +90,7 @@ class Generator:
 
     Attributes:
         form: the form that answers are held in; None where the model continues freely.
-        banned_words: words that no answer holds.
+        banned_words: words that no answer holds, also in the forms that the model sees them in.
     """
 
     def __init__(
@@ -116,7 +116,8 @@ class Generator:
         check_settings(settings, banned_words)
         self.model, self.tokenizer, self.settings = model, tokenizer, settings
         self.text_format = text_format or Couplet()
-        self.banned_words = tuple(banned_words)
+        forms = {form for word in banned_words for form in (word, read_by(tokenizer, word).text)}
+        self.banned_words = tuple(sorted(forms))
         self._parallelism = parallelism
         self.form = None
         if not settings.continue_freely:
@@ -126,8 +127,8 @@ class Generator:
                         "the model was trained on {format} texts, which have no form to hold; add --continue_freely"
                     ).format(format=self.text_format.name)
                 )
-            banned = {form for word in banned_words for form in (word, read_by(tokenizer, word).text)}
-            self.form = hold_form(self.text_format.form, tokenizer, model.config.vocab_size, settings, sorted(banned))
+            vocabulary_size = model.config.vocab_size
+            self.form = hold_form(self.text_format.form, tokenizer, vocabulary_size, settings, self.banned_words)
         self._wanted = max(settings.best_of or 1, settings.num_return_sequences)
 
     def prepare(self, prompts: Sequence[str], first: str = "") -> list[PreparedPrompt]:

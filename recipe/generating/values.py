@@ -76,8 +76,8 @@ def left_aside(settings: DecodingSettings, is_composed: bool = False) -> list[st
         problems.append(
             _("--max_new_tokens has no effect on lines that keep the form; leave it out, or add --continue_freely")
         )
-    if settings.tone_strength != DecodingSettings.tone_strength and settings.tones != TonePolicy.PREFER.value:
-        problems.append(
-            _("--tone_strength has no effect with --tones {tones}; leave one of them out").format(tones=settings.tones)
-        )
+    beside = "--continue_freely" if settings.continue_freely else f"--tones {settings.tones}"
+    is_used = settings.tones == TonePolicy.PREFER.value and not settings.continue_freely
+    if settings.tone_strength != DecodingSettings.tone_strength and not is_used:
+        problems.append(_("--tone_strength has no effect with {setting}; leave one of them out").format(setting=beside))
     return problems
